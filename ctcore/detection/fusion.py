@@ -1,0 +1,162 @@
+"""Fusion: the class probabilities and the detection map's maximum become the score of a case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ctcore.detection.candidates import PROBABILITY_TOLERANCE, ProbabilityError
+from ctcore.errors import RequestError
+
+FusionRule = Literal["mean", "max", "product", "noisy-or", "logistic"]
+
+
+class LogisticConstants(BaseModel):
+    """Constants of the `logistic` rule, fitted on validation cases.
+
+    Attributes:
+        intercept: added to the weighted terms.
+        class_weight: of the lesion class probability.
+        map_weight: of the detection map's maximum.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intercept: float = Field(allow_inf_nan=False)
+    class_weight: float = Field(allow_inf_nan=False)
+    map_weight: float = Field(allow_inf_nan=False)
+
+
+class FusionSettings(BaseModel):
+    """How the score is made of p, the probability of a lesion class, and d, the detection map's maximum.
+
+    Attributes:
+        rule: `mean` w p + (1 - w) d; `max` max(p, d); `product` sqrt(p d), the geometric mean; `noisy-or`
+            1 - (1 - p)(1 - d); `logistic` 1 / (1 + exp(-(intercept + class_weight p + map_weight d))).
+        weight: w of the `mean` rule; the others do not use it.
+        logistic: constants of the `logistic` rule, which needs them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: FusionRule = "mean"
+    weight: float = Field(default=0.5, ge=0.0, le=1.0, allow_inf_nan=False)
+    logistic: LogisticConstants | None = None
+
+    @model_validator(mode="after")
+    def _logistic_has_constants(self) -> FusionSettings:
+        if self.rule == "logistic" and self.logistic is None:
+            raise ValueError("rule 'logistic' needs its constants in 'logistic'; fit them on validation cases")
+        return self
+
+
+@dataclass(frozen=True)
+class FusionResult:
+    """The fused scores of a case.
+
+    Attributes:
+        score: of a lesion of any lesion class, 0..1.
+        scores: by class name.
+        label: the class with the highest score.
+        rule: name of the rule.
+        terms: what the score was made of: the lesion classes' probability, the map's maximum, the rule's constants.
+    """
+
+    score: float
+    scores: dict[str, float]
+    label: str
+    rule: str
+    terms: dict[str, float]
+
+
+def fuse(
+    class_probabilities: Mapping[str, float],
+    detection_max: float,
+    settings: FusionSettings,
+    lesion_classes: Collection[str],
+) -> FusionResult:
+    """Fuses the class probabilities with the maximum of a detection map of one lesion label.
+
+    With p[k] the probability of class k, P = sum of p over the lesion classes and d the map's maximum, the score is
+    rule(P, d). Lesion class k receives its share of it, score * p[k] / P, which does not change their order (equal
+    shares if P is 0); for `mean` this is w p[k] + (1 - w) d p[k] / P. A class without lesion scores
+    w p[k] + (1 - w)(1 - d) with `mean`, else its share p[k] / (1 - P) of 1 - score. With the two classes of one
+    lesion label the scores are therefore `score` and 1 - `score`.
+
+    Args:
+        class_probabilities: calibrated softmax by class name; sums to 1.
+        detection_max: maximum of the detection map, 0..1.
+        settings: rule and constants.
+        lesion_classes: names of the classes that stand for a lesion.
+
+    Raises:
+        ProbabilityError: a probability or the maximum is NaN or outside 0..1, or the probabilities do not sum to 1.
+        RequestError: `lesion_classes` is empty or names a class without probability.
+    """
+    unknown = sorted(set(lesion_classes) - set(class_probabilities))
+    if unknown or not lesion_classes:
+        known = ", ".join(class_probabilities)
+        raise RequestError(f"lesion classes {sorted(lesion_classes)} must be some of the classes: {known or 'none'}")
+    p = {name: _probability(f"probability of class '{name}'", value) for name, value in class_probabilities.items()}
+    d = _probability("maximum of the detection map", detection_max)
+    total = math.fsum(p.values())
+    if abs(total - 1) > 10 * PROBABILITY_TOLERANCE:
+        raise ProbabilityError(
+            f"class probabilities {dict(class_probabilities)} sum to {total:g}, not 1; apply softmax"
+        )
+
+    lesion = {name: value for name, value in p.items() if name in lesion_classes}
+    other = {name: value for name, value in p.items() if name not in lesion_classes}
+    p_lesion = min(math.fsum(lesion.values()), 1.0)
+    score = _apply(settings, p_lesion, d)
+    scores = {name: score * share for name, share in _shares(lesion).items()}
+    if settings.rule == "mean":
+        w = settings.weight
+        scores |= {name: w * value + (1 - w) * (1 - d) for name, value in other.items()}
+    else:
+        scores |= {name: (1 - score) * share for name, share in _shares(other).items()}
+    scores = {name: scores[name] for name in p}
+
+    terms = {"p_lesion": p_lesion, "detection_max": d}
+    if settings.rule == "mean":
+        terms["weight"] = settings.weight
+    elif settings.rule == "logistic" and settings.logistic is not None:
+        terms |= settings.logistic.model_dump()
+    return FusionResult(score, scores, max(scores, key=scores.__getitem__), settings.rule, terms)
+
+
+def _apply(settings: FusionSettings, p: float, d: float) -> float:
+    """Returns the score that the rule makes of p and d."""
+    if settings.rule == "mean":
+        return settings.weight * p + (1 - settings.weight) * d
+    if settings.rule == "max":
+        return max(p, d)
+    if settings.rule == "product":
+        return math.sqrt(p * d)
+    if settings.rule == "noisy-or":
+        return 1 - (1 - p) * (1 - d)
+    constants = settings.logistic
+    if constants is None:
+        raise RequestError("rule 'logistic' needs its constants; fit them on validation cases")
+    logit = constants.intercept + constants.class_weight * p + constants.map_weight * d
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+
+
+def _shares(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Returns each class's part of their sum, equal parts if all are 0."""
+    total = math.fsum(probabilities.values())
+    if total <= 0:
+        return dict.fromkeys(probabilities, 1 / len(probabilities)) if probabilities else {}
+    return {name: value / total for name, value in probabilities.items()}
+
+
+def _probability(name: str, value: float) -> float:
+    """Returns a value clipped to 0..1 within the rounding tolerance."""
+    value = float(value)
+    if not -PROBABILITY_TOLERANCE <= value <= 1 + PROBABILITY_TOLERANCE:
+        raise ProbabilityError(f"{name} is {value:g}, not within 0..1; check the network's output for NaN")
+    return min(max(value, 0.0), 1.0)

@@ -1,0 +1,51 @@
+"""One exception per kind of fault; every message is one line that quotes the offending value and says what to do."""
+
+
+class PipelineError(Exception):
+    """Base of every fault this project reports to its users."""
+
+
+class RequestError(PipelineError):
+    """The request itself is wrong (a missing folder, an unknown option value): nothing was started; exit code 2."""
+
+
+class BundleError(RequestError):
+    """A bundle is incomplete, damaged, or written for another version."""
+
+
+class RecipeError(RequestError):
+    """A recipe holds an unknown key or an impossible value."""
+
+
+class DatasetError(RequestError):
+    """A training or evaluation dataset contradicts itself or lacks something that the work needs."""
+
+
+class CaseError(PipelineError):
+    """One case cannot be used: it ends as `failed` with this reason while the others go on; exit code 1."""
+
+
+class UnreadableImageError(CaseError):
+    """A file is truncated, empty, or not the image its name claims."""
+
+
+class ImageDimensionError(CaseError):
+    """An image is not a single three-dimensional scalar volume."""
+
+
+class GeometryError(CaseError, ValueError):
+    """Spacing, origin, direction or shape is impossible, or two grids that must agree do not."""
+
+
+class IntensityError(CaseError):
+    """Voxel values cannot be a CT's Hounsfield units."""
+
+
+class LabelError(CaseError):
+    """A label map or a case's class is missing or holds a value without a name."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns an error as the one line that a table or a status field can hold."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,239 @@
+"""Finding cases; reading and writing volumes; files that appear complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctcore.errors import ImageDimensionError, IntensityError, RequestError, UnreadableImageError, first_line
+from ctcore.volume import Geometry, Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+"""File names that are taken for images, in lower case."""
+
+COMPRESSION_LEVEL = 1
+"""Outputs are read again within minutes: a higher gzip level costs seconds a case and saves a few per cent."""
+
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """One case found on disk.
+
+    Attributes:
+        case_id: file stem without `_0000` and extension.
+        path: the image.
+    """
+
+    case_id: str
+    path: Path
+
+
+def image_suffix(path: Path) -> str | None:
+    """Returns the image suffix (lower case) that a path ends with, or None if it is not named like an image."""
+    name = path.name.lower()
+    return next((s for s in IMAGE_SUFFIXES if name.endswith(s) and len(name) > len(s)), None)
+
+
+def case_id_of(path: Path) -> str:
+    """Returns the case id that a file name stands for: the stem without `_0000` and extension."""
+    suffix = image_suffix(path)
+    stem = path.name[: -len(suffix)] if suffix else path.stem
+    return stem.removesuffix("_0000")
+
+
+def discover(path: Path) -> list[CaseFile]:
+    """Finds the cases of a folder (not nested), or the single case of a file, sorted by case id.
+
+    What is not named like an image (a clinical JSON, a README, a hidden file) is skipped.
+
+    Raises:
+        RequestError: the path does not exist, holds no image, or holds two images of one case id.
+    """
+    if path.is_file():
+        if image_suffix(path) is None:
+            raise RequestError(f"'{path}' is not an image; give a file ending in {', '.join(IMAGE_SUFFIXES)}")
+        return [CaseFile(case_id_of(path), path)]
+    if not path.is_dir():
+        raise RequestError(f"'{path}' does not exist; give a CT file or a folder of CT files")
+    cases: dict[str, CaseFile] = {}
+    for entry in sorted(path.iterdir()):
+        if entry.name.startswith(".") or image_suffix(entry) is None or entry.is_dir():
+            continue
+        case = CaseFile(case_id_of(entry), entry)
+        if case.case_id in cases:
+            raise RequestError(
+                f"'{entry.name}' and '{cases[case.case_id].path.name}' in '{path}' are both case '{case.case_id}';"
+                " rename or remove one"
+            )
+        cases[case.case_id] = case
+    if not cases:
+        raise RequestError(f"'{path}' holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+    return [cases[case_id] for case_id in sorted(cases)]
+
+
+def from_sitk(image: sitk.Image) -> Volume:
+    """Turns a SimpleITK image into a volume (the array is a copy).
+
+    Raises:
+        ImageDimensionError: the image is not a single 3-D scalar volume.
+        GeometryError: its grid is impossible.
+    """
+    import SimpleITK as sitk
+
+    if image.GetDimension() != 3:
+        raise ImageDimensionError(f"image has {image.GetDimension()} dimensions; give one 3-D volume")
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise ImageDimensionError(
+            f"image has {image.GetNumberOfComponentsPerPixel()} values a voxel; give one scalar (Hounsfield) volume"
+        )
+    array = sitk.GetArrayFromImage(image)
+    geometry = Geometry(array.shape, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    return Volume(array, geometry)
+
+
+def to_sitk(volume: Volume) -> sitk.Image:
+    """Turns a volume into a SimpleITK image."""
+    import SimpleITK as sitk
+
+    array = volume.array
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    image.SetDirection(volume.geometry.direction)
+    return image
+
+
+def read(path: Path) -> Volume:
+    """Reads an image file with its values and dtype as stored.
+
+    Raises:
+        UnreadableImageError: the file is missing, truncated, empty, or not what its name claims.
+        ImageDimensionError: it is not a single 3-D scalar volume.
+        GeometryError: its grid is impossible.
+    """
+    import SimpleITK as sitk
+
+    if image_suffix(path) is None:
+        raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
+    if not path.is_file():
+        raise UnreadableImageError(f"'{path}' is not a readable file; check the path and its permissions")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    warnings_were_on = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr from C++; the exception says enough
+    try:
+        reader.ReadImageInformation()
+        dimension, size = reader.GetDimension(), reader.GetSize()
+        if dimension > 3 and all(n == 1 for n in size[3:]):
+            reader.SetExtractSize([*size[:3], *([0] * (dimension - 3))])
+        elif dimension != 3:
+            raise ImageDimensionError(
+                f"'{path.name}' has {dimension} dimensions of size {tuple(size)}; give one 3-D volume"
+            )
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {_itk_reason(error)}; check or replace it") from error
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(warnings_were_on)
+    return from_sitk(image)
+
+
+def _itk_reason(error: RuntimeError) -> str:
+    """Returns the last telling line of an ITK exception, which starts with the place in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1] if lines else first_line(error)
+    return reason.split("ITK ERROR:")[-1].strip().rstrip(".;")[:200]
+
+
+def read_ct(path: Path) -> Volume:
+    """Reads a CT in Hounsfield units.
+
+    Raises:
+        CaseError: as `read`.
+        IntensityError: values are complex, NaN or infinite, or all the same.
+    """
+    volume = read(path)
+    array = volume.array
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise IntensityError(f"'{path.name}' holds {array.dtype} values; give Hounsfield units")
+    if np.issubdtype(array.dtype, np.floating):
+        bad = int(array.size - np.isfinite(array).sum())
+        if bad:
+            raise IntensityError(f"'{path.name}' holds {bad} NaN or infinite voxels; convert the CT again")
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        raise IntensityError(f"'{path.name}' holds the single value {low:g}; it is not a CT")
+    return volume
+
+
+def write_atomic(path: Path, write_to: Callable[[Path], None]) -> None:
+    """Lets `write_to` fill a temporary file in the same folder, then renames it to `path`.
+
+    The temporary name ends with the file's own suffix, so that writers which look at it are not misled.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = image_suffix(path) or path.suffix
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", suffix=suffix, delete=False) as handle:
+        partial = Path(handle.name)
+    try:
+        write_to(partial)
+        partial.chmod(0o644)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Writes a volume as NIfTI, MetaImage or NRRD by the path's suffix; compressed where the format allows."""
+    import SimpleITK as sitk
+
+    suffix = image_suffix(path)
+    if suffix is None or suffix == ".mhd":
+        raise RequestError(f"cannot write '{path.name}'; use .nii.gz, .nii, .mha or .nrrd")
+    image = to_sitk(volume)
+
+    def write_to(partial: Path) -> None:
+        sitk.WriteImage(image, str(partial), suffix != ".nii", COMPRESSION_LEVEL)
+
+    write_atomic(path, write_to)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file as UTF-8, complete or not at all."""
+
+    def write_to(partial: Path) -> None:
+        partial.write_text(text, encoding="utf-8")
+
+    write_atomic(path, write_to)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON with indentation, complete or not at all; NaN and infinity are refused (ValueError)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        RequestError: it is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"'{path}' cannot be read as JSON: {first_line(error)}; check or replace it") from error

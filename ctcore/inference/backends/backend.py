@@ -1,0 +1,66 @@
+"""What every backend offers, and the names of a network's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+SEGMENTATION = "segmentation"
+"""Name of the segmentation logits (b, k, z, y, x)."""
+CLASSES = "classes"
+"""Name of the class logits (b, n), there only where the network has a classification head."""
+
+ExactPrecision = Literal["fp32", "bf16", "fp16"]
+ExactBackendName = Literal["torch", "openvino"]
+
+
+class Backend(Protocol):
+    """A network ready to compute."""
+
+    @property
+    def name(self) -> ExactBackendName:
+        """The library that computes."""
+
+    @property
+    def precision(self) -> ExactPrecision:
+        """The arithmetic of the convolutions; inputs and outputs are float32 whatever it is."""
+
+    def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Runs the network.
+
+        Args:
+            batch: normalised windows (b, c, z, y, x).
+
+        Returns:
+            The outputs by name (`SEGMENTATION`, `CLASSES`), float32; new arrays that the caller may overwrite.
+        """
+
+
+def named_outputs(answer: Any) -> dict[str, torch.Tensor]:
+    """Returns what a network's `forward` gave as tensors by name, in a fixed order.
+
+    Args:
+        answer: the segmentation logits alone, or a mapping or NamedTuple with the fields `segmentation` and
+            `classes` (None: no head); other fields are left out.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    import torch
+
+    if isinstance(answer, torch.Tensor):
+        return {SEGMENTATION: answer}
+    fields = answer if isinstance(answer, Mapping) else answer._asdict() if hasattr(answer, "_asdict") else {}
+    outputs = {name: fields[name] for name in (SEGMENTATION, CLASSES) if fields.get(name) is not None}
+    if SEGMENTATION not in outputs or not all(isinstance(output, torch.Tensor) for output in outputs.values()):
+        raise TypeError(
+            f"the network's forward returned a {type(answer).__name__}; return the segmentation logits or named "
+            f"tensors '{SEGMENTATION}' and '{CLASSES}', and switch deep supervision off for inference"
+        )
+    return outputs

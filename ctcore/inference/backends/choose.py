@@ -1,0 +1,158 @@
+"""Which device, backend and precision a run uses."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ctcore.errors import RequestError
+from ctcore.inference.backends.backend import Backend, ExactBackendName, ExactPrecision
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+BackendName = Literal["auto", "torch", "openvino"]
+
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+"""Processor flags, as Linux names them, of instructions that multiply bfloat16 numbers."""
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A choice that can be carried out on this machine.
+
+    Attributes:
+        device: `cpu` or `cuda:N`.
+        backend: the library that computes.
+        precision: the arithmetic of the convolutions.
+    """
+
+    device: str
+    backend: ExactBackendName
+    precision: ExactPrecision
+
+
+def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto") -> Execution:
+    """Settles every `auto` by what this machine has, and refuses what it cannot do.
+
+    A GPU, where there is one, computes with PyTorch in fp16; a CPU with OpenVINO (PyTorch where OpenVINO does not
+    import), in bf16 where the processor has it and in fp32 elsewhere.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        backend: `auto`, `torch` or `openvino`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+
+    Raises:
+        RequestError: a value is unknown, or not to be had on this machine or with the other values.
+    """
+    _check_value("backend", backend, get_args(BackendName))
+    _check_value("precision", precision, get_args(Precision))
+    chosen_device = _resolve_device(device, backend)
+    chosen_backend = _resolve_backend(backend, chosen_device)
+    execution = Execution(chosen_device, chosen_backend, _resolve_precision(precision, chosen_device))
+    logger.info("computing on %s with %s in %s", execution.device, execution.backend, execution.precision)
+    return execution
+
+
+def make_backend(module: torch.nn.Module, execution: Execution, *, cache: bool = True) -> Backend:
+    """Makes a network ready to compute; the network is taken over (its weights may move to a GPU).
+
+    Args:
+        module: a network in evaluation mode whose `forward` returns segmentation logits, or named `segmentation` and
+            `classes` logits.
+        execution: what `resolve` chose.
+        cache: whether OpenVINO keeps compiled networks in the user's cache folder.
+    """
+    if execution.backend == "openvino":
+        from ctcore.inference.backends.openvino_backend import OpenVinoBackend, default_cache_dir
+
+        return OpenVinoBackend(module, execution.precision, default_cache_dir() if cache else None)
+    from ctcore.inference.backends.torch_backend import TorchBackend
+
+    return TorchBackend(module, execution.device, execution.precision)
+
+
+def cpu_has_bf16() -> bool:
+    """Tells whether the processor multiplies bfloat16 numbers by itself."""
+    try:
+        text = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux: OpenVINO knows the processor too
+        try:
+            from ctcore.inference.backends.openvino_backend import import_openvino
+
+            return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        except ImportError:
+            return False
+    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return flags is not None and not BF16_FLAGS.isdisjoint(flags.group(1).split())
+
+
+def _check_value(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise RequestError(f"unknown {option} '{value}'; use one of {', '.join(allowed)}")
+
+
+def _resolve_device(device: str, backend: str) -> str:
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", device)
+    if match is None:
+        raise RequestError(f"unknown device '{device}'; use auto, cpu, cuda or cuda:N")
+    if device == "cpu" or (device == "auto" and backend == "openvino"):
+        return "cpu"
+    count = _cuda_devices()
+    if device == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(match.group(1) or 0)
+    if index >= count:
+        present = ", ".join(f"cuda:{i}" for i in range(count)) or "none"
+        raise RequestError(f"device '{device}' is not there (GPUs that PyTorch can use: {present}); use --device cpu")
+    return f"cuda:{index}"
+
+
+def _cuda_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _resolve_backend(backend: str, device: str) -> ExactBackendName:
+    if device != "cpu":
+        if backend == "openvino":
+            raise RequestError(f"backend 'openvino' computes on CPUs, not on '{device}'; use --backend torch")
+        return "torch"
+    if backend == "torch":
+        return "torch"
+    try:
+        from ctcore.inference.backends.openvino_backend import import_openvino
+
+        import_openvino()
+    except ImportError as error:
+        if backend == "openvino":
+            raise RequestError(
+                f"backend 'openvino' does not import ({error}); install openvino or use --backend torch"
+            ) from error
+        logger.warning("OpenVINO does not import (%s); PyTorch computes instead, more slowly", error)
+        return "torch"
+    return "openvino"
+
+
+def _resolve_precision(precision: str, device: str) -> ExactPrecision:
+    if device != "cpu":
+        return "fp32" if precision == "fp32" else "bf16" if precision == "bf16" else "fp16"
+    if precision == "fp16":
+        raise RequestError(f"precision 'fp16' is for GPUs, not for '{device}'; use --precision bf16, fp32 or auto")
+    if precision == "fp32":
+        return "fp32"
+    if cpu_has_bf16():
+        return "bf16"
+    if precision == "bf16":
+        raise RequestError("precision 'bf16' is not among this processor's instructions; use --precision fp32 or auto")
+    return "fp32"

@@ -1,0 +1,141 @@
+"""Networks computed by OpenVINO, on a CPU."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def import_openvino() -> Any:
+    """Imports OpenVINO with its telemetry replaced by its own stub: this project makes no network call.
+
+    Raises:
+        ImportError: OpenVINO is not installed, or does not load here.
+    """
+    if "openvino" not in sys.modules:
+        # Importing a name bound to None fails, and OpenVINO then selects the stub.
+        cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
+    return importlib.import_module("openvino")
+
+
+def default_cache_dir() -> Path | None:
+    """Returns the folder for compiled networks in the user's cache, None (with a warning) where there is no home."""
+    try:
+        return Path.home() / ".cache" / "ctcore" / "openvino"
+    except RuntimeError as error:
+        logger.warning("compiled networks are not cached on disk, every start compiles anew: %s", error)
+        return None
+
+
+class OpenVinoBackend:
+    """A network computed by OpenVINO; converted and compiled once for each input shape, at the first such call.
+
+    Attributes:
+        name: `openvino`.
+        precision: `fp32` or `bf16`.
+    """
+
+    name: ExactBackendName = "openvino"
+
+    def __init__(
+        self, module: torch.nn.Module, precision: ExactPrecision = "fp32", cache_dir: Path | None = None
+    ) -> None:
+        """Takes over a network: its weights move to the CPU, as float32.
+
+        Args:
+            module: the network; see `named_outputs` for what its `forward` may return.
+            precision: `fp32` or `bf16`.
+            cache_dir: folder where compiled networks are kept between runs; None: they are not. A folder that cannot
+                be written is not used, with a warning.
+
+        Raises:
+            ImportError: OpenVINO is not installed, or does not load here.
+            ValueError: the precision is another one.
+        """
+        import torch
+
+        if precision not in _PRECISION_HINTS:
+            raise ValueError(f"OpenVINO on a CPU does not compute in '{precision}'; use fp32 or bf16")
+        self.precision: ExactPrecision = precision
+        self._openvino = import_openvino()
+        self._module = module.to(device="cpu", dtype=torch.float32).eval()
+        self._core = self._openvino.Core()
+        self._properties = {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        # OpenVINO's own key is made of the graph and its weights, not of the precision: a folder for each.
+        if cache_dir is not None and _is_writable(cache_dir / precision):
+            self._properties["CACHE_DIR"] = str(cache_dir / precision)
+        self._requests: dict[tuple[int, ...], tuple[tuple[str, ...], Any]] = {}
+
+    def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Runs the network; see `Backend`."""
+        if batch.shape not in self._requests:
+            self._requests[batch.shape] = self._compile(batch.shape)
+        names, request = self._requests[batch.shape]
+        results = request.infer({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=True, share_outputs=False)
+        return {name: results[index] for index, name in enumerate(names)}
+
+    def _compile(self, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
+        """Returns the output names, in order, and an inference request for one input shape."""
+        names, traced = _trace(self._module, shape)
+        model = self._openvino.convert_model(traced, input=[list(shape)])
+        for output, name in zip(model.outputs, names, strict=True):
+            output.get_tensor().set_names({name})
+        return names, self._core.compile_model(model, "CPU", self._properties).create_infer_request()
+
+
+def _trace(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
+    """Returns the output names, in order, and the network as a graph that gives its outputs as a tuple in that order.
+
+    Traced rather than exported: the exported graph spells instance normalisation out, which OpenVINO then runs about
+    twice as slowly; traced here, because the converter's own call runs the network three times to check itself.
+    """
+    import torch
+
+    jit = cast(Any, torch.jit)
+
+    class Tuple(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+            self.names: tuple[str, ...] = ()
+
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            outputs = named_outputs(self.module(image))
+            self.names = tuple(outputs)
+            return tuple(outputs.values())
+
+    network = Tuple().eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        # Tracing is announced as deprecated, and PyTorch's layers decide by shapes, which are fixed here; a warning that
+        # a network of ours decides by values would be a real one, and stays.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", category=jit.TracerWarning, module=r"torch\.")
+        traced = jit.trace(network, torch.zeros(shape), check_trace=False, strict=False)
+    return network.names, traced
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        logger.warning("compiled networks are not cached in '%s', every start compiles anew: %s", folder, error)
+        return False

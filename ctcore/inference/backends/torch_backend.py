@@ -1,0 +1,64 @@
+"""Networks computed by PyTorch, on a CPU or an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchBackend:
+    """A network computed by PyTorch.
+
+    Attributes:
+        name: `torch`.
+        precision: `fp32`, or the type that autocast uses for the convolutions.
+        device: `cpu` or `cuda:N`.
+    """
+
+    name: ExactBackendName = "torch"
+
+    def __init__(self, module: torch.nn.Module, device: str = "cpu", precision: ExactPrecision = "fp32") -> None:
+        """Takes over a network: its weights move to `device`, as float32.
+
+        Args:
+            module: the network; see `named_outputs` for what its `forward` may return.
+            device: `cpu` or `cuda:N`.
+            precision: `fp32`, `bf16`, or (on a GPU) `fp16`. `fp32` is float32 throughout, without TF32.
+        """
+        import torch
+
+        self.precision: ExactPrecision = precision
+        self.device = device
+        self._device_type = torch.device(device).type
+        self._cuda = self._device_type == "cuda"
+        self._format = torch.channels_last_3d if self._cuda else torch.contiguous_format
+        self._module = module.to(device=device, dtype=torch.float32).eval()
+        if self._cuda:
+            for submodule in self._module.modules():
+                if isinstance(submodule, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
+                    submodule.to(memory_format=torch.channels_last_3d)
+
+    def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Runs the network; see `Backend`."""
+        import torch
+
+        half = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        with torch.inference_mode(), torch.autocast(self._device_type, dtype=half, enabled=self.precision != "fp32"):
+            image = torch.from_numpy(batch).to(self.device, memory_format=self._format)
+            if self._cuda:
+                # Only for this call: the flags are global, and the caller's own work keeps its own.
+                with torch.backends.cudnn.flags(
+                    enabled=True, benchmark=True, deterministic=False, allow_tf32=self.precision != "fp32"
+                ):
+                    outputs = named_outputs(self._module(image))
+            else:
+                outputs = named_outputs(self._module(image))
+            answer = {name: output.float().cpu().contiguous().numpy() for name, output in outputs.items()}
+        return {name: a.copy() if np.may_share_memory(a, batch) else a for name, a in answer.items()}

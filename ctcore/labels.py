@@ -1,0 +1,54 @@
+"""Named labels and classes.
+
+Source of the label map: PANORAMA challenge, public label maps (0 background, 1 PDAC lesion, 2 veins, 3 arteries,
+4 pancreas parenchyma, 5 pancreatic duct, 6 common bile duct).
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+
+class PanoramaLabel(IntEnum):
+    """Voxel values of a PANORAMA label map."""
+
+    BACKGROUND = 0
+    LESION = 1
+    VEINS = 2
+    ARTERIES = 3
+    PANCREAS = 4
+    DUCT = 5
+    BILE_DUCT = 6
+
+
+PANORAMA_NAMES: Mapping[str, int] = MappingProxyType(
+    {
+        "background": 0,
+        "lesion": 1,
+        "veins": 2,
+        "arteries": 3,
+        "pancreas": 4,
+        "pancreatic duct": 5,
+        "common bile duct": 6,
+    }
+)
+"""Label names as this project's datasets and bundles write them, by voxel value."""
+
+PANCREAS_REGION = (PanoramaLabel.LESION, PanoramaLabel.PANCREAS, PanoramaLabel.DUCT)
+"""What the localizer calls pancreas: the gland with its duct and any lesion in it."""
+
+LESION_NAMES = ("lesion", "tumor", "pdac")
+"""Names (lower case) under which datasets in the wild store the lesion label."""
+
+NON_PDAC = "non-PDAC"
+PDAC = "PDAC"
+CLASS_NAMES = (NON_PDAC, PDAC)
+"""The two patient-level classes of PANORAMA, in the order of the classifier's outputs."""
+
+
+def pancreas_mask(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Returns where a PANORAMA label map of shape (z, y, x) holds pancreas, duct or lesion."""
+    return np.isin(labels, PANCREAS_REGION)

@@ -1,0 +1,1 @@
+"""The only room that imports nnunetv2 and touches its environment variables."""

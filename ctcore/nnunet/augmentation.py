@@ -1,0 +1,21 @@
+"""A lighter form of nnU-Net's augmentation for small networks on a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEAVY = ("GaussianBlurTransform", "SimulateLowResolutionTransform")
+"""Transforms that cost more than a training step of a small network."""
+
+
+def light_transforms(transforms: Any) -> Any:
+    """Returns nnU-Net's composed transforms without the heavy ones.
+
+    Args:
+        transforms: what nnU-Net's `get_training_transforms` returns, a composition of transforms some of which are
+            wrapped in a random application.
+    """
+    from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+
+    kept = [t for t in transforms.transforms if type(getattr(t, "transform", t)).__name__ not in HEAVY]
+    return ComposeTransforms(kept)

@@ -1,0 +1,175 @@
+"""A trained stage as inference needs it: `model.json` and one safetensors file per fold; no pickle, no nnU-Net folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ctcore.errors import BundleError, RequestError, first_line
+from ctcore.files import read_json, write_atomic, write_text
+from ctcore.nnunet.recipe import describe_validation
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+SCHEMA_VERSION = 1
+MODEL_FILE = "model.json"
+
+SHARED_WEIGHTS = "decoder.encoder."
+"""nnU-Net's decoder holds a reference to its encoder, so a state lists the encoder's weights twice."""
+
+
+class Normalization(BaseModel):
+    """nnU-Net's CT normalisation: clip to [lower, upper] HU, subtract the mean, divide by the standard deviation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lower: float
+    upper: float
+    mean: float
+    std: float
+
+    def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Normalises Hounsfield units; returns float32 of the same shape."""
+        import numpy as np
+
+        values = np.clip(array.astype(np.float32), self.lower, self.upper)
+        values -= self.mean
+        values /= max(self.std, 1e-8)
+        return values
+
+
+class ExportedModel(BaseModel):
+    """What a stage folder's `model.json` holds.
+
+    Attributes:
+        schema_version: version of this format.
+        stage: `stage1` or `stage2`.
+        architecture: nnU-Net's description of the U-Net.
+        spacing_mm: voxel spacing (z, y, x) that the network sees.
+        patch_size: window (z, y, x) in voxels.
+        normalization: constants from the training fingerprint.
+        labels: output label names by value; `background` is 0.
+        folds: trained folds, each with a file `fold_<k>.safetensors`.
+        mirror_axes: spatial axes (0 z, 1 y, 2 x) that training mirrored and test-time augmentation may mirror.
+        trained_on: the data in words, for instance "parametric phantoms".
+        recipe: the recipe as trained.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    stage: str
+    architecture: dict[str, Any]
+    spacing_mm: tuple[float, float, float]
+    patch_size: tuple[int, int, int]
+    normalization: Normalization
+    labels: dict[str, int]
+    folds: tuple[str, ...]
+    mirror_axes: tuple[int, ...] = ()
+    trained_on: str
+    recipe: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _known_version(self) -> Self:
+        if self.schema_version != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}; export the model again")
+        return self
+
+    @property
+    def output_channels(self) -> int:
+        """Number of segmentation outputs, background included."""
+        return max(self.labels.values()) + 1
+
+
+ModelT = TypeVar("ModelT", bound=ExportedModel)
+
+
+def weights_file(folder: Path, fold: str) -> Path:
+    """Path of a fold's weights."""
+    return folder / f"fold_{fold}.safetensors"
+
+
+def save_model(folder: Path, model: ExportedModel, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Writes a stage folder; weights are stored as float16, which halves it and moves a logit by less than bf16 does.
+
+    Args:
+        folder: where to write.
+        model: its description.
+        states: weights by fold.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for fold, state in states.items():
+        half = {
+            name: tensor.half().contiguous() for name, tensor in state.items() if not name.startswith(SHARED_WEIGHTS)
+        }
+        write_atomic(weights_file(folder, fold), lambda partial, half=half: save_file(half, partial))  # type: ignore[misc]
+    write_text(folder / MODEL_FILE, model.model_dump_json(indent=2) + "\n")
+
+
+def load_model(folder: Path, kind: type[ModelT]) -> ModelT:
+    """Reads a stage folder's description.
+
+    Raises:
+        BundleError: it is missing, not of this kind or version, or a fold's weights are missing.
+    """
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise BundleError(f"'{folder}' holds no exported model ('{MODEL_FILE}' is missing); run `export` first")
+    try:
+        model = kind.model_validate(read_json(path))
+    except ValidationError as error:
+        raise BundleError(f"'{path}': {describe_validation(error)}") from error
+    except RequestError as error:
+        raise BundleError(str(error)) from error
+    for fold in model.folds:
+        if not weights_file(folder, fold).is_file():
+            raise BundleError(f"'{weights_file(folder, fold)}' is missing; export or copy the model again")
+    return model
+
+
+def chosen_folds(model: ExportedModel, folds: Sequence[int | str] | None) -> tuple[str, ...]:
+    """Returns the folds to run: all of the model's, or the ones asked for.
+
+    Raises:
+        RequestError: a fold was not trained.
+    """
+    if not folds:
+        return model.folds
+    wanted = tuple(str(fold) for fold in folds)
+    missing = [fold for fold in wanted if fold not in model.folds]
+    if missing:
+        raise RequestError(f"fold {', '.join(missing)} is not in this model; it has {', '.join(model.folds)}")
+    return wanted
+
+
+def load_weights(module: torch.nn.Module, folder: Path, fold: str) -> None:
+    """Loads a fold's weights into a network of the same architecture, in float32, and puts it in evaluation mode.
+
+    Raises:
+        BundleError: the file is damaged, or the weights are of another architecture or not finite.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = weights_file(folder, fold)
+    try:
+        state = {name: tensor.float() for name, tensor in load_file(path).items()}
+        missing, unexpected = module.load_state_dict(state, strict=False)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise BundleError(f"'{path}' does not fit its model: {first_line(error)}; export or copy it again") from error
+    strange = [name for name in missing if not name.startswith(SHARED_WEIGHTS)] + list(unexpected)
+    if strange:
+        raise BundleError(f"'{path}' does not fit its model: '{strange[0]}' has no counterpart; export or copy it again")
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise BundleError(f"'{path}' holds weights that are not finite ({broken[0]}); export or copy it again")
+    module.eval()

@@ -1,0 +1,40 @@
+"""Building nnU-Net's own networks from the description that a plan or a model folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ctcore.errors import BundleError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build_unet(
+    architecture: Mapping[str, Any], input_channels: int, output_channels: int, *, deep_supervision: bool = False
+) -> torch.nn.Module:
+    """Builds a U-Net with nnU-Net's builder; it has `encoder` and `decoder`.
+
+    Raises:
+        BundleError: the description names an architecture that is not one of dynamic_network_architectures'.
+    """
+    import torch
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    name = str(architecture["network_class_name"])
+    if not name.startswith("dynamic_network_architectures.architectures."):
+        raise BundleError(f"architecture '{name}' is not one of dynamic_network_architectures; it cannot be built safely")
+    try:
+        network: torch.nn.Module = get_network_from_plans(
+            name,
+            dict(architecture["arch_kwargs"]),
+            list(architecture["_kw_requires_import"]),
+            input_channels,
+            output_channels,
+            allow_init=True,
+            deep_supervision=deep_supervision,
+        )
+    except (TypeError, ValueError, KeyError, ImportError) as error:
+        raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
+    return network

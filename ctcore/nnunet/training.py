@@ -1,0 +1,142 @@
+"""Running one fold of a trainer in a workspace, and reading back what it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctcore.errors import DatasetError, RequestError
+from ctcore.files import read_json, write_text
+from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.workspace import CONFIGURATION, Workspace
+
+if TYPE_CHECKING:
+    import torch
+
+    from ctcore.nnunet.exported import Normalization
+    from ctcore.nnunet.trainer import Progress, RecipeTrainer
+
+WEIGHTS_NAME = "weights.safetensors"
+RECIPE_NAME = "recipe.json"
+
+
+def results_folder(workspace: Workspace, recipe_name: str) -> Path:
+    """What nnU-Net calls its results folder, one for each recipe."""
+    return workspace.root / "results" / recipe_name
+
+
+def train_fold(
+    workspace: Workspace,
+    recipe: TrainingRecipe,
+    fold: str,
+    make_trainer: Callable[..., RecipeTrainer],
+    *,
+    device: str = "cpu",
+    resume: bool = True,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Trains one fold and writes the weights that inference should use.
+
+    Args:
+        workspace: a planned workspace.
+        recipe: hyper-parameters.
+        fold: `0`, `1`, ... of `splits_final.json`, or `all`.
+        make_trainer: class of the trainer; called with nnU-Net's constructor arguments.
+        device: `cpu` or `cuda`.
+        resume: whether to go on from the last checkpoint if there is one.
+        workers: background processes that augment; 0 augments between steps.
+        progress: called after every epoch.
+
+    Returns:
+        The fold's folder; it holds `weights.safetensors`, the recipe as trained, and nnU-Net's log and plot.
+
+    Raises:
+        DatasetError: nothing was planned, or the fold is not in the split.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from ctcore.files import write_atomic
+
+    plans = workspace.plans() | {"continue_training": False}
+    check_fold(workspace, fold)
+    results = results_folder(workspace, recipe.name)
+    with nnunet_environment(workspace.root, results=results, augmentation_workers=workers):
+        trainer = make_trainer(
+            plans=plans,
+            configuration=CONFIGURATION,
+            fold=fold if fold == "all" else int(fold),
+            dataset_json=workspace.dataset_json(),
+            device=torch.device(device),
+        )
+        folder = Path(trainer.output_folder)
+        if resume and (folder / WEIGHTS_NAME).is_file():
+            return folder
+        trainer.configure(recipe, progress)
+        latest = folder / "checkpoint_latest.pth"
+        if resume and latest.is_file():
+            trainer.load_checkpoint(str(latest))
+        trainer.run_training()
+    from ctcore.nnunet.exported import SHARED_WEIGHTS
+
+    state = {
+        name: tensor.contiguous()
+        for name, tensor in trainer.exported_state().items()
+        if not name.startswith(SHARED_WEIGHTS)
+    }
+    write_atomic(folder / WEIGHTS_NAME, lambda partial: save_file(state, partial))
+    write_text(folder / RECIPE_NAME, recipe.model_dump_json(indent=2) + "\n")
+    return folder
+
+
+def check_fold(workspace: Workspace, fold: str) -> None:
+    """Checks that a fold can be trained.
+
+    Raises:
+        RequestError: the fold is neither `all` nor a number.
+        DatasetError: the split has no such fold.
+    """
+    if fold == "all":
+        return
+    if not fold.isdigit():
+        raise RequestError(f"fold '{fold}' is neither a number nor 'all'")
+    splits = read_json(workspace.preprocessed / "splits_final.json")
+    if int(fold) >= len(splits):
+        raise DatasetError(f"fold {fold} is not in the split, which has folds 0 to {len(splits) - 1}")
+
+
+def trained_folds(workspace: Workspace, recipe_name: str) -> dict[str, Path]:
+    """Returns the folders of a recipe's folds that are trained to the end, by fold.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    folder = results_folder(workspace, recipe_name)
+    files = sorted(folder.glob(f"{workspace.dataset_name}/*/fold_*/{WEIGHTS_NAME}"))
+    if not files:
+        raise DatasetError(f"recipe '{recipe_name}' has no trained fold in '{folder}'; run `train` first")
+    return {path.parent.name.removeprefix("fold_"): path.parent for path in files}
+
+
+def trained_state(folder: Path) -> dict[str, torch.Tensor]:
+    """Reads the weights that a fold's folder ended with."""
+    from safetensors.torch import load_file
+
+    state: dict[str, torch.Tensor] = load_file(folder / WEIGHTS_NAME)
+    return state
+
+
+def normalization_of(plans: dict[str, Any]) -> Normalization:
+    """Returns the CT normalisation that nnU-Net fitted to the training cases."""
+    from ctcore.nnunet.exported import Normalization
+
+    properties = plans["foreground_intensity_properties_per_channel"]["0"]
+    return Normalization(
+        lower=properties["percentile_00_5"],
+        upper=properties["percentile_99_5"],
+        mean=properties["mean"],
+        std=properties["std"],
+    )

@@ -1,0 +1,97 @@
+"""A training workspace: one nnU-Net dataset with its raw, preprocessed and result folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctcore.errors import DatasetError
+from ctcore.files import read_json, write_json
+
+CONFIGURATION = "3d_fullres"
+PLANS_NAME = "nnUNetPlans"
+FILE_ENDING = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of one stage's training data and results.
+
+    Attributes:
+        root: the folder that a stage's `prepare` makes.
+        dataset_name: nnU-Net's name of the dataset, `DatasetNNN_Name`.
+    """
+
+    root: Path
+    dataset_name: str
+
+    @property
+    def dataset_id(self) -> int:
+        """nnU-Net's number of the dataset."""
+        return int(self.dataset_name[7:10])
+
+    @property
+    def raw(self) -> Path:
+        """nnU-Net raw dataset: `imagesTr`, `labelsTr`, `dataset.json`."""
+        return self.root / "raw" / self.dataset_name
+
+    @property
+    def preprocessed(self) -> Path:
+        """nnU-Net's preprocessed cases, fingerprint, plans and splits."""
+        return self.root / "preprocessed" / self.dataset_name
+
+    @property
+    def plans_file(self) -> Path:
+        """The plan that training follows."""
+        return self.preprocessed / f"{PLANS_NAME}.json"
+
+    @property
+    def case_labels_file(self) -> Path:
+        """Table `case_id,class_name` of the training cases."""
+        return self.raw / "case_labels.csv"
+
+    def image_file(self, case_id: str) -> Path:
+        """Training image of a case."""
+        return self.raw / "imagesTr" / f"{case_id}_0000{FILE_ENDING}"
+
+    def label_file(self, case_id: str) -> Path:
+        """Training label map of a case."""
+        return self.raw / "labelsTr" / f"{case_id}{FILE_ENDING}"
+
+    def write_dataset_json(self, labels: Mapping[str, int], cases: int) -> None:
+        """Writes nnU-Net's description of the dataset."""
+        write_json(
+            self.raw / "dataset.json",
+            {
+                "channel_names": {"0": "CT"},
+                "labels": dict(labels),
+                "numTraining": cases,
+                "file_ending": FILE_ENDING,
+                "overwrite_image_reader_writer": "SimpleITKIO",
+            },
+        )
+
+    def dataset_json(self) -> dict[str, Any]:
+        """Reads nnU-Net's description of the dataset.
+
+        Raises:
+            DatasetError: nothing was prepared here.
+        """
+        path = self.raw / "dataset.json"
+        if not path.is_file():
+            raise DatasetError(f"'{self.root}' holds no prepared dataset ('{path}' is missing); run `prepare` first")
+        value: dict[str, Any] = read_json(path)
+        return value
+
+    def plans(self) -> dict[str, Any]:
+        """Reads the plan.
+
+        Raises:
+            DatasetError: nothing was planned here.
+        """
+        if not self.plans_file.is_file():
+            raise DatasetError(f"'{self.root}' holds no plan ('{self.plans_file}' is missing); run `plan` first")
+        value: dict[str, Any] = read_json(self.plans_file)
+        return value

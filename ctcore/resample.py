@@ -1,0 +1,120 @@
+"""Resampling: the only copy.
+
+Grids are resampled over an unchanged field of view: voxel edges of the first and last voxel stay where they are, so the
+spacing becomes extent / size. One axis at a time, each by a small matrix; going to fewer voxels the triangle filter widens with the ratio
+(no aliasing), going to more it is linear interpolation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcore.errors import GeometryError
+from ctcore.volume import Geometry, Volume
+
+Interpolation = Literal["linear", "nearest"]
+Triple = tuple[int, int, int]
+
+
+def linear_weights(size: int, new_size: int) -> npt.NDArray[np.float32]:
+    """Returns the (new_size, size) matrix that resamples one axis; every row sums to 1.
+
+    The triangle's half-width is the larger of the two voxel sizes. At the borders the edge voxel is repeated.
+    """
+    ratio = size / new_size
+    width = max(ratio, 1.0)
+    centre = (np.arange(new_size) + 0.5) * ratio - 0.5
+    reach = int(np.ceil(width)) + 1
+    offsets = np.arange(-reach, reach + 1)
+    nearest = np.rint(centre).astype(int)
+    taps = nearest[:, None] + offsets[None, :]
+    weight = np.clip(1.0 - np.abs(taps - centre[:, None]) / width, 0.0, None)
+    matrix = np.zeros((new_size, size), dtype=np.float64)
+    np.add.at(matrix, (np.arange(new_size)[:, None], np.clip(taps, 0, size - 1)), weight)
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    return matrix.astype(np.float32)
+
+
+def nearest_index(size: int, new_size: int) -> npt.NDArray[np.intp]:
+    """Returns, for each of `new_size` voxels, the voxel of `size` whose centre is nearest."""
+    centre = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
+    return np.clip(np.floor(centre + 0.5).astype(np.intp), 0, size - 1)
+
+
+def resample_array(
+    array: npt.NDArray[Any],
+    shape: Triple,
+    interpolation: Interpolation = "linear",
+    *,
+    z_range: tuple[int, int] | None = None,
+) -> npt.NDArray[Any]:
+    """Resamples the last three axes of an array to `shape` over the same field of view.
+
+    Args:
+        array: values of shape (..., z, y, x).
+        shape: new sizes (z, y, x).
+        interpolation: `linear` (antialiased, returns float32) or `nearest` (labels; keeps the dtype).
+        z_range: first and last (exclusive) of the new slices to compute; all if not given. A large result can so be
+            made slab by slab.
+
+    Returns:
+        Array of shape (..., *shape), or with only the slices of `z_range`.
+
+    Raises:
+        GeometryError: a size of `shape` is below 1.
+    """
+    if min(shape) < 1:
+        raise GeometryError(f"cannot resample to shape {shape}; every size must be at least 1")
+    old = array.shape[-3:]
+    slab = slice(*z_range) if z_range is not None else slice(None)
+    if interpolation == "nearest":
+        z, y, x = (nearest_index(n, m) for n, m in zip(old, shape, strict=True))
+        z = z[slab]
+        return np.ascontiguousarray(array[..., z[:, None, None], y[None, :, None], x[None, None, :]])
+    values = array.astype(np.float32, copy=False)
+    # Shrinking axes first keeps the intermediate arrays small.
+    for axis in sorted((0, 1, 2), key=lambda a: shape[a] / old[a]):
+        if shape[axis] == old[axis]:
+            if axis == 0:
+                values = values[..., slab, :, :]
+            continue
+        matrix = linear_weights(old[axis], shape[axis])
+        if axis == 2:
+            values = values @ matrix.T
+        elif axis == 1:
+            values = matrix @ values
+        else:
+            flat = values.reshape(*values.shape[:-2], -1)
+            values = (matrix[slab] @ flat).reshape(*values.shape[:-3], -1, *values.shape[-2:])
+    return np.ascontiguousarray(values)
+
+
+def resampled_geometry(geometry: Geometry, shape: Triple) -> Geometry:
+    """Returns the grid of `shape` (z, y, x) that covers the same field of view."""
+    ratio = np.asarray(geometry.shape) / np.asarray(shape)
+    origin = geometry.index_to_physical(ratio * 0.5 - 0.5)
+    sz, sy, sx = (float(s * r) for s, r in zip(geometry.spacing_zyx, ratio, strict=True))
+    return Geometry(shape, (sx, sy, sz), (origin[0], origin[1], origin[2]), geometry.direction)
+
+
+def resample_to_shape(volume: Volume, shape: Triple, interpolation: Interpolation = "linear") -> Volume:
+    """Resamples a volume to `shape` (z, y, x) over the same field of view."""
+    if shape == volume.geometry.shape:
+        return volume
+    return Volume(resample_array(volume.array, shape, interpolation), resampled_geometry(volume.geometry, shape))
+
+
+def shape_for_spacing(geometry: Geometry, spacing_zyx: tuple[float, float, float]) -> Triple:
+    """Returns the sizes (z, y, x) that bring a grid nearest to a spacing (z, y, x) in mm."""
+    z, y, x = (max(1, round(e / s)) for e, s in zip(geometry.extent_mm_zyx, spacing_zyx, strict=True))
+    return z, y, x
+
+
+def resample_to_spacing(
+    volume: Volume, spacing_zyx: tuple[float, float, float], interpolation: Interpolation = "linear"
+) -> Volume:
+    """Resamples a volume to the spacing (z, y, x) in mm nearest to the one asked for that keeps the field of view."""
+    return resample_to_shape(volume, shape_for_spacing(volume.geometry, spacing_zyx), interpolation)

@@ -1,0 +1,286 @@
+"""A bundle: one directory with both stages' weights and all constants that `pipeline run` needs, each file hashed.
+
+    bundle.json      the manifest, with the SHA-256 of every other file
+    stage1/          the localizer: model.json and fold_<k>.safetensors
+    stage2/          the multi-task network, the same
+    MODEL_CARD.md    what the model is, is not, and was trained on
+
+Weights are safetensors and settings are JSON: a bundle from a stranger can be opened without running its code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ctcore.detection.candidates import CandidateSettings
+from ctcore.detection.fusion import FusionSettings
+from ctcore.errors import BundleError, RequestError
+from ctcore.files import read_json, write_json, write_text
+from ctcore.labels import PDAC
+
+BUNDLE_SCHEMA_VERSION: Final = 1
+"""Raised when a manifest of today could no longer be read as it is."""
+
+MANIFEST = "bundle.json"
+MODEL_CARD = "MODEL_CARD.md"
+STAGE_FOLDERS = ("stage1", "stage2")
+STAGE_SUFFIXES = (".json", ".safetensors")
+"""What a stage folder of a bundle may hold; nothing that could run code when it is opened."""
+
+DEMO_NOTICE = "demonstration model trained on synthetic images (phantoms); not for clinical use"
+"""What every output of a demonstration bundle says."""
+
+DEMO_BUNDLE = Path(__file__).parent / "demo_bundle"
+"""The demonstration bundle that comes with the package."""
+
+_HASH_BLOCK = 1 << 20
+
+
+class BundleManifest(BaseModel):
+    """What `bundle.json` holds.
+
+    Attributes:
+        schema_version: version of this table of keys.
+        name: the bundle's name.
+        version: version of the model, chosen by whoever made it.
+        description: one sentence.
+        demo: whether it is a demonstration model: every output then says so.
+        orientation: axis order that the stages expect; `LPS` volumes are brought to it and results taken back.
+        class_names: patient-level classes, in the order of the classifier's outputs.
+        lesion_classes: those of them that stand for a lesion.
+        candidates: how lesion candidates are cut out of the lesion probability.
+        fusion: how the score is made.
+        files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = BUNDLE_SCHEMA_VERSION
+    name: str = Field(min_length=1)
+    version: str = "1"
+    description: str
+    demo: bool
+    orientation: Literal["LPS"] = "LPS"
+    class_names: tuple[str, ...] = Field(min_length=2)
+    lesion_classes: tuple[str, ...] = Field(min_length=1)
+    candidates: CandidateSettings
+    fusion: FusionSettings
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _lesion_classes_are_classes(self) -> BundleManifest:
+        unknown = sorted(set(self.lesion_classes) - set(self.class_names))
+        if unknown:
+            raise ValueError(f"lesion classes {unknown} are not among the classes {list(self.class_names)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every file has been checked against its hash.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what its `bundle.json` says.
+        digest: SHA-256 of `bundle.json`, which holds all other hashes: it names the whole bundle.
+    """
+
+    folder: Path
+    manifest: BundleManifest
+    digest: str
+
+    @property
+    def stage1(self) -> Path:
+        """Folder of the localizer."""
+        return self.folder / STAGE_FOLDERS[0]
+
+    @property
+    def stage2(self) -> Path:
+        """Folder of the multi-task network."""
+        return self.folder / STAGE_FOLDERS[1]
+
+    @property
+    def notice(self) -> str | None:
+        """What every output must say of the model, or None."""
+        return DEMO_NOTICE if self.manifest.demo else None
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Reads a bundle and verifies every file of it.
+
+    Raises:
+        BundleError: the folder or its manifest is missing or cannot be read, the manifest is of another schema version
+            or has an impossible value, a file is missing, differs from its hash, or is not listed.
+    """
+    if not path.is_dir():
+        raise BundleError(f"bundle '{path}' is not a folder; give a folder that holds {MANIFEST}")
+    manifest_path = path / MANIFEST
+    if not manifest_path.is_file():
+        raise BundleError(f"bundle '{path}' has no {MANIFEST}; make one with 'pipeline bundle create'")
+    manifest = _parse(manifest_path)
+    for name, expected in manifest.files.items():
+        _check_file(path, name, expected)
+    for folder in STAGE_FOLDERS:
+        for file in _files_below(path / folder):
+            name = file.relative_to(path).as_posix()
+            if name not in manifest.files:
+                raise BundleError(f"bundle '{path}' holds '{name}', which its {MANIFEST} does not list; remove it")
+        if f"{folder}/model.json" not in manifest.files:
+            raise BundleError(f"bundle '{path}' lists no '{folder}/model.json'; create it again")
+    return Bundle(path, manifest, sha256_of(manifest_path))
+
+
+def create_bundle(
+    stage1: Path,
+    stage2: Path,
+    output: Path,
+    *,
+    name: str,
+    description: str,
+    demo: bool = False,
+    version: str = "1",
+    candidates: CandidateSettings | None = None,
+    fusion: FusionSettings | None = None,
+    lesion_classes: tuple[str, ...] = (PDAC,),
+    overwrite: bool = False,
+) -> Bundle:
+    """Packs two exported stages into a bundle; the folder appears complete or not at all.
+
+    Args:
+        stage1: exported localizer: `model.json` and `fold_<k>.safetensors`.
+        stage2: exported multi-task network, the same; its `model.json` names the classes.
+        output: the folder to make.
+        name: the bundle's name.
+        description: one sentence on what it is.
+        demo: whether every output must say that this is a demonstration model.
+        version: version of the model.
+        candidates: how lesion candidates are extracted; None for the defaults.
+        fusion: how the score is made; None for the defaults.
+        lesion_classes: classes that stand for a lesion.
+        overwrite: whether a bundle that already lies at `output` is replaced.
+
+    Raises:
+        RequestError: a stage folder lacks its model or weights, or `output` exists.
+    """
+    from pipeline.model_card import model_card
+
+    details = [_stage_details(folder) for folder in (stage1, stage2)]
+    class_names = details[1].get("class_names")
+    if not isinstance(class_names, list):
+        raise RequestError(f"'{stage2 / 'model.json'}' names no classes ('class_names'); export the stage again")
+    if output.exists():
+        empty = output.is_dir() and not any(output.iterdir())
+        if not (empty or (overwrite and (output / MANIFEST).is_file())):
+            raise RequestError(
+                f"'{output}' exists; choose another folder, or replace an earlier bundle with --overwrite"
+            )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=output.parent, prefix=".partial-"))
+    new = partial / "new"
+    try:
+        for folder, source in zip(STAGE_FOLDERS, (stage1, stage2), strict=True):
+            (new / folder).mkdir(parents=True)
+            for file in _stage_files(source):
+                shutil.copyfile(file, new / folder / file.name)
+        draft = BundleManifest(
+            name=name,
+            version=version,
+            description=description,
+            demo=demo,
+            class_names=tuple(class_names),
+            lesion_classes=lesion_classes,
+            candidates=candidates or CandidateSettings(),
+            fusion=fusion or FusionSettings(),
+            files={},
+        )
+        write_text(new / MODEL_CARD, model_card(draft, *details))
+        hashes = {file.relative_to(new).as_posix(): sha256_of(file) for file in _files_below(new)}
+        write_json(new / MANIFEST, draft.model_copy(update={"files": hashes}).model_dump(mode="json"))
+        load_bundle(new)
+        if output.exists():
+            output.rename(partial / "replaced")
+        new.rename(output)
+    except ValidationError as error:
+        raise RequestError(f"the bundle's settings are not valid: {_findings(error)}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return load_bundle(output)
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _parse(manifest_path: Path) -> BundleManifest:
+    try:
+        content = read_json(manifest_path)
+    except RequestError as error:
+        raise BundleError(str(error)) from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != BUNDLE_SCHEMA_VERSION:
+        raise BundleError(
+            f"'{manifest_path}' has schema version {version!r}, this program reads {BUNDLE_SCHEMA_VERSION};"
+            " create the bundle again with this version"
+        )
+    try:
+        return BundleManifest.model_validate(content)
+    except ValidationError as error:
+        raise BundleError(f"'{manifest_path}' is not valid: {_findings(error)}; create it again") from error
+
+
+def _check_file(folder: Path, name: str, expected: str) -> None:
+    """Compares one listed file with its hash."""
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or name == MANIFEST:
+        raise BundleError(f"bundle '{folder}' lists '{name}', which is not a file inside it; do not use this bundle")
+    if parts.parts[0] in STAGE_FOLDERS and parts.suffix not in STAGE_SUFFIXES:
+        raise BundleError(f"bundle '{folder}' lists '{name}'; stages hold {' and '.join(STAGE_SUFFIXES)} files only")
+    file = folder / name
+    if not file.is_file():
+        raise BundleError(f"bundle '{folder}' lacks '{name}'; copy or create it again")
+    try:
+        found = sha256_of(file)
+    except OSError as error:
+        raise BundleError(f"bundle '{folder}': '{name}' cannot be read ({error.strerror}); check it") from error
+    if found != expected:
+        raise BundleError(
+            f"bundle '{folder}': '{name}' has SHA-256 {found[:12]}..., its {MANIFEST} says {expected[:12]}...;"
+            " the file is damaged, copy or create the bundle again"
+        )
+
+
+def _stage_details(folder: Path) -> dict[str, Any]:
+    """Returns a stage's `model.json` after checking that weights lie beside it."""
+    if not (folder / "model.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise RequestError(f"'{folder}' is not an exported stage: it needs model.json and fold_<k>.safetensors")
+    details = read_json(folder / "model.json")
+    if not isinstance(details, dict):
+        raise RequestError(f"'{folder / 'model.json'}' is not a JSON object; export the stage again")
+    return details
+
+
+def _stage_files(folder: Path) -> Iterator[Path]:
+    yield from sorted(f for f in folder.iterdir() if f.is_file() and f.suffix in STAGE_SUFFIXES and f.name[0] != ".")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yields every file below a folder that is not hidden, in a fixed order."""
+    yield from sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
+
+
+def _findings(error: ValidationError) -> str:
+    """Returns pydantic's findings as one line."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'values'}: {e['msg']}" for e in error.errors())[:400]

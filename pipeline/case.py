@@ -1,0 +1,172 @@
+"""The way of one case: from a CT in memory to its score, candidates, detection map and segmentation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcore.geometry import Box, Reorientation, crop, paste, to_lps
+from ctcore.volume import Volume
+from pipeline.records import DEMO_FLAG, FusionRecord, RoiRecord
+
+if TYPE_CHECKING:
+    from ctcore.detection.detection_map import Candidate
+    from ctcore.detection.fusion import FusionResult
+    from pipeline.bundle import Bundle
+    from pipeline.stages import PancreasLocation, Stages
+
+PHASES = ("read", "locate", "predict", "detect", "write", "report")
+"""The phases of a case, in order, as timings name them."""
+
+
+@dataclass
+class Clock:
+    """Time by phase of one case.
+
+    Attributes:
+        seconds: elapsed time of every phase entered so far.
+        on_phase: called with each phase's name as it begins.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    on_phase: Callable[[str], None] | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measures what is done inside."""
+        if self.on_phase is not None:
+            self.on_phase(name)
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+@dataclass(frozen=True, eq=False)
+class CaseResult:
+    """What the two stages and the fusion say of one case.
+
+    Arrays stay on the ROI, in LPS order, until they are written.
+
+    Attributes:
+        ct: the CT in LPS order.
+        reorientation: the way back to the input's grid.
+        box: the ROI, an index box of `ct`.
+        detection: (z, y, x) float32 detection map on the ROI.
+        labels: (z, y, x) uint8 segmentation on the ROI.
+        segmentation_labels: values of the segmentation by name.
+        location: what the localizer said.
+        classes: calibrated probability of every class.
+        fused: the scores.
+        candidates: lesion candidates; their boxes are of the input grid.
+        flags: what a reader must know.
+    """
+
+    ct: Volume
+    reorientation: Reorientation
+    box: Box
+    detection: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.uint8]
+    segmentation_labels: dict[str, int]
+    location: PancreasLocation
+    classes: dict[str, float]
+    fused: FusionResult
+    candidates: tuple[dict[str, Any], ...]
+    flags: tuple[str, ...]
+
+    @property
+    def detection_max(self) -> float:
+        """Maximum of the detection map, 0 without candidates."""
+        return float(self.detection.max(initial=0.0))
+
+    def detection_volume(self) -> Volume:
+        """Returns the detection map on the input's exact grid."""
+        return self._on_input_grid(self.detection)
+
+    def segmentation_volume(self) -> Volume:
+        """Returns the segmentation on the input's exact grid."""
+        return self._on_input_grid(self.labels)
+
+    def record_fields(self) -> dict[str, Any]:
+        """Returns the part of the case's record that the computation decides."""
+        box = self.reorientation.restore_box(self.box)
+        return {
+            "score": self.fused.score,
+            "scores": self.fused.scores,
+            "label": self.fused.label,
+            "classes": self.classes,
+            "detection_max": self.detection_max,
+            "fusion": FusionRecord(rule=self.fused.rule, terms=self.fused.terms),
+            "candidates": self.candidates,
+            "roi": RoiRecord(start=box.start, stop=box.stop, source=self.location.source),
+            "pancreas_ml": float(self.location.pancreas_ml),
+            "segmentation_labels": self.segmentation_labels,
+            "flags": self.flags,
+        }
+
+    def _on_input_grid(self, array: npt.NDArray[Any]) -> Volume:
+        """Pastes an array of the ROI, turned back to the stored order, into the input's grid."""
+        stored = self.reorientation.stored
+        box = self.reorientation.restore_box(self.box)
+        return Volume(paste(self.reorientation.restore(array), box, stored.shape), stored)
+
+
+def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> CaseResult:
+    """Computes one case.
+
+    Args:
+        ct: the CT as stored, in Hounsfield units.
+        stages: both stages, loaded.
+        bundle: gives candidate extraction, fusion and lesion classes.
+        clock: receives the time of every phase.
+
+    Raises:
+        CaseError: the case cannot be used.
+    """
+    from ctcore.detection.candidates import extract_candidates
+    from ctcore.detection.detection_map import describe, detection_map
+    from ctcore.detection.fusion import fuse
+
+    manifest = bundle.manifest
+    with clock.phase("locate"):
+        lps, reorientation = to_lps(ct)
+        location = stages.localizer.locate(lps)
+        roi = crop(lps, location.box)
+    with clock.phase("predict"):
+        prediction = stages.predictor.predict(roi)
+        classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
+    with clock.phase("detect"):
+        found = extract_candidates(prediction.lesion_probability, manifest.candidates)
+        detection = detection_map(found)
+        candidates = describe(found, roi.geometry, roi.array)
+        fused = fuse(classes, float(detection.max(initial=0.0)), manifest.fusion, manifest.lesion_classes)
+    flags = (*location.flags, *((DEMO_FLAG,) if manifest.demo else ()))
+    return CaseResult(
+        ct=lps,
+        reorientation=reorientation,
+        box=location.box,
+        detection=detection,
+        labels=np.asarray(prediction.segmentation, dtype=np.uint8),
+        segmentation_labels={name: int(value) for name, value in stages.predictor.labels.items()},
+        location=location,
+        classes=classes,
+        fused=fused,
+        candidates=tuple(_on_input(candidate, location.box, reorientation) for candidate in candidates),
+        flags=tuple(dict.fromkeys(flags)),
+    )
+
+
+def _on_input(candidate: Candidate, roi: Box, reorientation: Reorientation) -> dict[str, Any]:
+    """Returns a candidate of the ROI as JSON types, with its box on the input's grid."""
+    z, y, x = roi.start
+    a, b = candidate.box.start, candidate.box.stop
+    shifted = Box((a[0] + z, a[1] + y, a[2] + x), (b[0] + z, b[1] + y, b[2] + x))
+    box = reorientation.restore_box(shifted)
+    return candidate.as_dict() | {"box": {"start": list(box.start), "stop": list(box.stop)}}

@@ -1,0 +1,122 @@
+"""The commands `pipeline bundle ...`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.console import console
+
+app = typer.Typer(help="Make, show and check model bundles.", pretty_exceptions_enable=False)
+
+Folder = Annotated[
+    Path | None,
+    typer.Argument(help="A bundle. Default: the demonstration model that comes with the package.", metavar="[BUNDLE]"),
+]
+
+
+class ModeChoice(StrEnum):
+    """How lesion candidates are cut out."""
+
+    DYNAMIC_V2 = "dynamic-v2"
+    DYNAMIC = "dynamic"
+    DYNAMIC_FAST = "dynamic-fast"
+
+
+class RuleChoice(StrEnum):
+    """Fusion rules that need no fitted constants."""
+
+    MEAN = "mean"
+    MAX = "max"
+    PRODUCT = "product"
+    NOISY_OR = "noisy-or"
+
+
+@app.command()
+def create(
+    stage1: Annotated[Path, typer.Option(help="Exported localizer.", show_default=False)],
+    stage2: Annotated[Path, typer.Option(help="Exported multi-task network.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    name: Annotated[str, typer.Option(help="The bundle's name.", show_default=False)],
+    description: Annotated[str, typer.Option(help="One sentence on what it is.")] = "",
+    version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Every output says: a demonstration, not for clinical use.")
+    ] = False,
+    lesion_class: Annotated[
+        list[str] | None, typer.Option(help="Class that stands for a lesion; may be repeated. Default: PDAC.")
+    ] = None,
+    candidates: Annotated[ModeChoice, typer.Option(help="Candidate extraction.")] = ModeChoice.DYNAMIC_V2,
+    min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weaker candidates are dropped.")] = 0.05,
+    fusion: Annotated[RuleChoice, typer.Option(help="How the score is made.")] = RuleChoice.MEAN,
+    weight: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the class probability in 'mean'.")] = 0.5,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+) -> None:
+    """Packs two exported stages into a bundle."""
+    from ctcore.detection.candidates import CandidateSettings
+    from ctcore.detection.fusion import FusionSettings
+    from ctcore.labels import PDAC
+    from pipeline.bundle import create_bundle
+
+    bundle = create_bundle(
+        stage1,
+        stage2,
+        output,
+        name=name,
+        description=description,
+        demo=demo,
+        version=version,
+        candidates=CandidateSettings(mode=candidates.value, min_confidence=min_confidence),
+        fusion=FusionSettings(rule=fusion.value, weight=weight),
+        lesion_classes=tuple(lesion_class or (PDAC,)),
+        overwrite=overwrite,
+    )
+    console().print(f"{bundle.folder}: {len(bundle.manifest.files)} files, {bundle.digest[:12]}", markup=False)
+
+
+@app.command()
+def inspect(bundle: Folder = None) -> None:
+    """Shows what a bundle is, after checking it."""
+    from rich.table import Table
+
+    from pipeline.bundle import DEMO_BUNDLE, load_bundle
+
+    loaded = load_bundle(bundle or DEMO_BUNDLE)
+    manifest = loaded.manifest
+    size = sum((loaded.folder / name).stat().st_size for name in manifest.files)
+    table = Table(show_header=False, box=None)
+    rows = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "demonstration": f"yes: {loaded.notice}" if loaded.notice else "no",
+        "classes": ", ".join(manifest.class_names),
+        "lesion classes": ", ".join(manifest.lesion_classes),
+        "orientation": manifest.orientation,
+        "candidates": _settings(manifest.candidates.model_dump()),
+        "fusion": _settings(manifest.fusion.model_dump()),
+        "files": f"{len(manifest.files)}, {size / 2**20:.1f} MiB",
+        "sha256": loaded.digest,
+        "folder": str(loaded.folder),
+    }
+    from rich.text import Text
+
+    for key, value in rows.items():
+        table.add_row(key, Text(value, overflow="fold"))
+    console().print(table)
+
+
+@app.command()
+def verify(bundle: Folder = None) -> None:
+    """Compares every file of a bundle with its hash."""
+    from pipeline.bundle import DEMO_BUNDLE, load_bundle
+
+    loaded = load_bundle(bundle or DEMO_BUNDLE)
+    console().print(f"{loaded.folder}: all {len(loaded.manifest.files)} files are as its manifest says", markup=False)
+
+
+def _settings(values: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)

@@ -1,0 +1,152 @@
+"""The command `pipeline run`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctcore.console import EXIT_SOME_FAILED
+from pipeline.console import EXIT_INTERRUPTED, console, print_summary, run_progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.bundle import Bundle
+    from pipeline.outputs import OutputFolder
+    from pipeline.records import RunOptions
+
+
+class BackendChoice(StrEnum):
+    """Library that computes."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
+class PrecisionChoice(StrEnum):
+    """Arithmetic of the networks."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class ExecutorChoice(StrEnum):
+    """Where cases are computed."""
+
+    LOCAL = "local"
+
+
+class FormatChoice(StrEnum):
+    """File format of the maps."""
+
+    NIFTI = "nii.gz"
+    METAIMAGE = "mha"
+
+
+def run(
+    input_path: Annotated[Path, typer.Option("--input", help="A folder of CTs, or one CT.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", help="Folder for all results.", show_default=False)],
+    bundle: Annotated[
+        Path | None, typer.Option(help="Model bundle. Default: the demonstration model that comes with the package.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[BackendChoice, typer.Option(help="Library that computes.")] = BackendChoice.AUTO,
+    precision: Annotated[PrecisionChoice, typer.Option(help="Arithmetic of the networks.")] = PrecisionChoice.AUTO,
+    folds: Annotated[
+        str | None, typer.Option(help="Models to average, for instance 0,2. Default: all in the bundle.")
+    ] = None,
+    tta: Annotated[bool, typer.Option("--tta/--no-tta", help="Average over mirrored images: slower.")] = False,
+    executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
+    image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Make report/index.html.")] = True,
+) -> None:
+    """Scores every CT of a folder and maps its lesions.
+
+    Leaves results.csv, run.json, cases/, detection_maps/, segmentations/ and report/index.html. Finished cases are kept
+    when the command is run again. Exit code: 0 all done, 1 some cases failed, 2 the request was wrong.
+    """
+    from ctcore.files import discover
+    from ctcore.inference.backends.choose import resolve
+    from pipeline.log import log_to
+    from pipeline.outputs import OutputFolder
+    from pipeline.records import RunOptions
+    from pipeline.run import run_cohort
+    from pipeline.stages import load_stages
+
+    del executor  # one choice so far
+    options = RunOptions(folds=_folds(folds), tta=tta, format=image_format.value, overwrite=overwrite, report=report)
+    cases = discover(input_path)  # whatever is wrong with the request is said before anything is made
+    chosen = _bundle(bundle)
+    execution = resolve(device, backend.value, precision.value)
+    folder = OutputFolder(output, options.format)
+    out = console()
+    _say_what(out, len(cases), chosen, f"{execution.device} with {execution.backend} in {execution.precision}")
+    try:
+        with log_to(folder.log_path), run_progress(out) as observer:
+            summary = run_cohort(
+                input_path,
+                folder,
+                chosen,
+                execution,
+                options,
+                load=lambda: load_stages(chosen, execution, folds=options.folds, tta=options.tta),
+                observer=observer,
+            )
+    except KeyboardInterrupt as error:
+        out.print("Stopped. What is written is whole; the same command goes on with the rest.")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    print_summary(out, summary)
+    _say_where(out, folder, options, failed=bool(summary.failed))
+    _warn(out, chosen)
+    if summary.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _folds(text: str | None) -> tuple[str, ...] | None:
+    from ctcore.errors import RequestError
+
+    if text is None:
+        return None
+    folds = tuple(part.strip() for part in text.split(","))
+    if not all(part.isalnum() for part in folds):
+        raise RequestError(f"folds '{text}' is not a list of folds; write for instance --folds 0,2")
+    return folds
+
+
+def _bundle(path: Path | None) -> Bundle:
+    from pipeline.bundle import DEMO_BUNDLE, load_bundle
+
+    return load_bundle(path if path is not None else DEMO_BUNDLE)
+
+
+def _say_what(out: Console, cases: int, bundle: Bundle, execution: str) -> None:
+    """Tells what is about to run."""
+    counted = "1 case" if cases == 1 else f"{cases} cases"
+    out.print(
+        f"{counted}, bundle {bundle.manifest.name} {bundle.manifest.version}, {execution}", markup=False, soft_wrap=True
+    )
+    _warn(out, bundle)
+
+
+def _warn(out: Console, bundle: Bundle) -> None:
+    """Says what the model is not."""
+    if bundle.notice:
+        out.print(f"Warning: {bundle.notice}.", style="bold yellow", markup=False, soft_wrap=True)
+
+
+def _say_where(out: Console, folder: OutputFolder, options: RunOptions, *, failed: bool) -> None:
+    """Tells where to look."""
+    places = [("Results", folder.folder / "results.csv"), ("Detection maps", folder.maps_folders[0])]
+    if options.report:
+        places.append(("Report", folder.report_folder / "index.html"))
+    if failed:
+        places.append(("Log of the failures", folder.log_path))
+    for what, path in places:
+        out.print(f"{what}: {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,207 @@
+"""What the user sees: one-line errors, the progress of a run and the tables at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperGroup
+
+from ctcore.console import EXIT_BAD_REQUEST, EXIT_SOME_FAILED
+from ctcore.errors import PipelineError, RequestError, first_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from ctcore.evaluation.metrics import Estimate, Metrics
+    from pipeline.records import CaseRecord
+    from pipeline.run import RunSummary
+
+EXIT_INTERRUPTED = 130
+"""What shells report for a command that Ctrl-C has stopped."""
+
+_PHASE_WORDS = {
+    "read": "reading",
+    "locate": "finding the pancreas",
+    "predict": "segmenting and classifying",
+    "detect": "lesion candidates",
+}
+
+
+class OneLineGroup(TyperGroup):
+    """A command group whose every fault is one line on stderr: `error: what, what to do`; never a traceback.
+
+    Exit codes: 2 for a wrong request (also unknown options and option values), 1 for whatever else stopped the work.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs the command line and leaves with its exit code."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except RequestError as error:
+            code = _say(first_line(error), EXIT_BAD_REQUEST)
+        except PipelineError as error:
+            code = _say(first_line(error), EXIT_SOME_FAILED)
+        except Exception as error:  # the console never shows a traceback
+            format_message = getattr(error, "format_message", None)  # the command line's own usage errors
+            if format_message is not None:
+                code = _say(" ".join(str(format_message()).split()), EXIT_BAD_REQUEST)
+            else:
+                code = _say(f"unexpected {type(error).__name__}: {first_line(error)}", EXIT_SOME_FAILED)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return code
+
+
+def console() -> Console:
+    """Returns a console on today's stdout, which it keeps even where stdout is redirected afterwards."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+
+
+class ProgressObserver:
+    """Shows a run as a bar of cases with the time left and what is being done.
+
+    Args:
+        bar: a running progress display with the field `note`.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID = bar.add_task("cases", total=None, note="loading models")
+
+    def started(self, pending: int, reused: int) -> None:
+        """Sets the number of cases to compute."""
+        if reused:
+            self._bar.console.print(f"{reused} finished earlier and kept (--overwrite computes them again)")
+        self._bar.update(self._task, total=pending, note="loading models" if pending else "")
+
+    def phase(self, case_id: str, phase: str) -> None:
+        """Shows which case is in which phase."""
+        self._bar.update(self._task, note=f"{_escaped(case_id)}: {_PHASE_WORDS.get(phase, phase)}")
+
+    def finished(self, record: CaseRecord) -> None:
+        """Advances the bar and names a failed case at once."""
+        if record.status == "failed":
+            self._bar.console.print(
+                f"[red]failed[/red] {_escaped(record.case_id)}: {_escaped(str(record.error))}", soft_wrap=True
+            )
+        self._bar.update(self._task, advance=1, note="")
+
+
+@contextlib.contextmanager
+def run_progress(out: Console) -> Iterator[ProgressObserver]:
+    """Shows a run on a console for as long as the block lasts."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=out,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bar:
+        yield ProgressObserver(bar)
+
+
+def print_summary(out: Console, summary: RunSummary, longest: int = 40) -> None:
+    """Prints the table at the end of a run; why a case failed was printed when it did.
+
+    Args:
+        out: where to.
+        summary: the run.
+        longest: cases shown at most; the rest is in `results.csv`.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for title in ("case", "status", "score", "class", "map max", "candidates", "flags", "seconds"):
+        table.add_column(title, overflow="fold", no_wrap=title != "case" and title != "flags")
+    for record in summary.records[:longest]:
+        table.add_row(*_row(record, record.case_id in summary.reused))
+    out.print(table)
+    if len(summary.records) > longest:
+        out.print(f"... and {len(summary.records) - longest} more in results.csv")
+    done = len(summary.records) - len(summary.failed)
+    out.print(f"{done} done, {len(summary.failed)} failed")
+
+
+def _row(record: CaseRecord, reused: bool) -> Sequence[str]:
+    from pipeline.records import DEMO_FLAG
+
+    case_id, seconds = _escaped(record.case_id), f"{record.total_seconds:.1f}"
+    flags = ", ".join(flag for flag in record.flags if flag != DEMO_FLAG)  # the run's warning says it once for all
+    if record.status == "failed":
+        return case_id, "[red]failed[/red]", "", "", "", "", _escaped(flags), seconds
+    return (
+        case_id,
+        "kept" if reused else "done",
+        f"{record.score or 0.0:.3f}",
+        _escaped(record.label or ""),
+        f"{record.detection_max or 0.0:.3f}",
+        str(len(record.candidates)),
+        _escaped(flags),
+        seconds,
+    )
+
+
+def _escaped(text: str) -> str:
+    """Returns text in which square brackets are not taken for markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def print_metrics(out: Console, metrics: Metrics) -> None:
+    """Prints what an evaluation has found: AUROC and AP with their intervals, the counts, and its warnings."""
+    from rich.table import Table
+
+    table = Table("measure", "value", "95 % interval", "of")
+    counts = metrics.counts
+    table.add_row("AUROC", *_estimate(metrics.auroc), f"{counts.positive} positive, {counts.negative} negative cases")
+    table.add_row("AP", *_estimate(metrics.ap), f"{counts.lesions} lesions, {counts.candidates} candidates")
+    out.print(table)
+    out.print(
+        f"{counts.hits} lesions hit, {counts.missed} missed, {counts.false_positives} false positives,"
+        f" {counts.ignored} further candidates on a lesion; {counts.failed} cases failed"
+    )
+    for warning in metrics.warnings:
+        out.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _estimate(estimate: Estimate) -> tuple[str, str]:
+    value = "undefined" if estimate.value is None else f"{estimate.value:.3f}"
+    return value, "none" if estimate.ci95 is None else f"{estimate.ci95[0]:.3f} to {estimate.ci95[1]:.3f}"

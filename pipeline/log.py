@@ -1,0 +1,62 @@
+"""The log of a run: warnings, tracebacks and whatever libraries print go to a file, not to the console."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+OWN_PACKAGES = ("ctcore", "stage1_localizer", "stage2_multitask", "pipeline")
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _LineLogger(io.TextIOBase):
+    """A text stream whose complete lines become log entries."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._logger.info("%s", line.rstrip())
+        return len(text)
+
+
+@contextlib.contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Sends log entries, warnings and prints to the end of a file for as long as the block lasts.
+
+    Inside the block only a stream that was taken before it (a console) still reaches the terminal.
+
+    Args:
+        path: the log file; its folder exists.
+    """
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    own = [logging.getLogger(name) for name in OWN_PACKAGES]
+    printed = logging.getLogger("pipeline.printed")
+    levels = [logger.level for logger in own]
+    others = root.handlers[:]
+    root.handlers[:] = [handler]
+    for logger in own:
+        logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        with contextlib.redirect_stdout(_LineLogger(printed)), contextlib.redirect_stderr(_LineLogger(printed)):
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = others
+        for logger, level in zip(own, levels, strict=True):
+            logger.setLevel(level)
+        handler.close()

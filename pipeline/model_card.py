@@ -1,0 +1,87 @@
+"""The model card of a bundle: what it is, what it is not, and what it was trained on, written from its own records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.bundle import BundleManifest
+
+_UNKNOWN = "not recorded"
+
+
+def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapping[str, Any]) -> str:
+    """Returns the model card as Markdown.
+
+    Args:
+        manifest: the bundle's manifest (its file hashes are not used).
+        stage1: `model.json` of the localizer.
+        stage2: `model.json` of the multi-task network.
+    """
+    classes = ", ".join(
+        f"{name} (lesion)" if name in manifest.lesion_classes else name for name in manifest.class_names
+    )
+    candidates, fusion = manifest.candidates, manifest.fusion
+    lines = [f"# {manifest.name} (version {manifest.version})", "", manifest.description, ""]
+    if manifest.demo:
+        from pipeline.bundle import DEMO_NOTICE
+
+        lines += [f"> **{DEMO_NOTICE[0].upper()}{DEMO_NOTICE[1:]}.**", ""]
+    lines += [
+        "## What it does",
+        "",
+        "A low-resolution network finds the pancreas in a contrast-enhanced abdominal CT; a multi-task network segments"
+        " the region around it and classifies the patient. Lesion candidates become a detection map, whose maximum is"
+        " fused with the class probability.",
+        "",
+        f"- Patient-level classes: {classes}",
+        f"- Lesion candidates: `{candidates.mode}`, minimum confidence {candidates.min_confidence:g}",
+        f"- Fusion: `{fusion.rule}`" + (f", weight {fusion.weight:g}" if fusion.rule == "mean" else ""),
+        f"- Input: one CT in Hounsfield units, brought to {manifest.orientation} order; any spacing",
+        "",
+        "## What it is not",
+        "",
+        "It is research software, not a medical device. Its scores have not been validated for any clinical decision.",
+    ]
+    if manifest.demo:
+        lines.append("It has seen synthetic images alone: on patients its scores and maps have no established meaning.")
+    for title, details in (("Stage 1: localizer", stage1), ("Stage 2: multi-task network", stage2)):
+        lines += ["", f"## {title}", "", *_training(details)]
+    lines += [
+        "",
+        "## Files",
+        "",
+        "Weights are safetensors and settings are JSON; `bundle.json` holds every SHA-256.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _training(details: Mapping[str, Any]) -> list[str]:
+    """Returns a stage's provenance as list items: what its `model.json` says of data, recipe and training."""
+    recipe = details.get("recipe")
+    told = {
+        "trained on": details.get("trained_on"),
+        "recipe": recipe.get("name") if isinstance(recipe, Mapping) else recipe,
+        "folds": details.get("folds"),
+        "voxel spacing (z, y, x) in mm": details.get("spacing_mm"),
+        "patch (z, y, x) in voxels": details.get("patch_size"),
+        "labels": details.get("labels"),
+    }
+    training = details.get("training")
+    if isinstance(training, Mapping):
+        told |= {str(key).replace("_", " "): value for key, value in training.items() if value is not None}
+    return [f"- {key}: {text}" for key, value in told.items() if (text := _plain(value)) is not None]
+
+
+def _plain(value: Any) -> str | None:
+    """Returns a value as one line of text, or None if it is too deep to be read in a list."""
+    if isinstance(value, Mapping):
+        parts = [f"{key} {text}" for key, item in value.items() if (text := _plain(item)) is not None]
+        return "; ".join(parts) if parts and len(parts) <= 12 else None
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) if len(value) <= 12 else f"{len(value)} entries"
+    if value is None:
+        return _UNKNOWN
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())

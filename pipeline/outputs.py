@@ -1,0 +1,167 @@
+"""The output folder of `pipeline run`: what lies where, which cases are finished, and writing without half files.
+
+A case's `cases/CASE.json` is removed before anything else of the case is written and appears after everything else:
+whenever it is there, the files it speaks of are there and complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ctcore.errors import RequestError
+from ctcore.files import CaseFile, read_json, write, write_json, write_text
+from pipeline.case import CaseResult
+from pipeline.records import CaseRecord, ImageFormat, MadeWith, RunRecord
+
+FORMATS: tuple[ImageFormat, ...] = ("nii.gz", "mha")
+
+CSV_FIXED_BEFORE = ("case_id", "status", "score")
+CSV_FIXED_AFTER = ("detection_max", "n_candidates", "flags", "seconds")
+FLAG_SEPARATOR = ";"
+
+logger = logging.getLogger(__name__)
+
+
+class OutputFolder:
+    """Paths and writers of one output folder.
+
+    Args:
+        folder: made if it is not there.
+        image_format: file format of the maps.
+
+    Raises:
+        RequestError: the path is a file, or the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, image_format: ImageFormat = "nii.gz") -> None:
+        if folder.exists() and not folder.is_dir():
+            raise RequestError(f"output '{folder}' is a file; give a folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"output '{folder}' cannot be made ({error.strerror}); give another folder") from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise RequestError(f"output '{folder}' cannot be written; give another folder or change its permissions")
+        self.folder = folder
+        self._format = image_format
+
+    @property
+    def maps_folders(self) -> tuple[Path, Path]:
+        """Folders of the detection maps and of the segmentations."""
+        return self.folder / "detection_maps", self.folder / "segmentations"
+
+    @property
+    def report_folder(self) -> Path:
+        """Folder of the report."""
+        return self.folder / "report"
+
+    @property
+    def log_path(self) -> Path:
+        """The run's log, with the traceback of every failed case."""
+        return self.folder / "run.log"
+
+    def record_path(self, case_id: str) -> Path:
+        """Where everything of one case is told."""
+        return self.folder / "cases" / f"{case_id}.json"
+
+    def detection_path(self, case_id: str) -> Path:
+        """Where a case's detection map lies."""
+        return self.maps_folders[0] / f"{case_id}.{self._format}"
+
+    def segmentation_path(self, case_id: str) -> Path:
+        """Where a case's segmentation lies."""
+        return self.maps_folders[1] / f"{case_id}.{self._format}"
+
+    def picture_path(self, case_id: str) -> Path:
+        """Where a case's picture for the report lies."""
+        return self.report_folder / "cases" / f"{case_id}.png"
+
+    def finished(self, case: CaseFile, made_with: MadeWith) -> CaseRecord | None:
+        """Returns the record of a case that need not be computed again, or None.
+
+        A case is finished when its record says `done`, was made with the same bundle, options and CT file, and both
+        maps are there.
+        """
+        record = self._whole_record(self.record_path(case.case_id))
+        same = record is not None and record.made_with == made_with and record.image == case.path.name
+        return record if same else None
+
+    def finished_elsewhere(self, known: Collection[str], made_with: MadeWith) -> list[CaseRecord]:
+        """Returns finished cases of earlier runs whose CTs are not in this run's input.
+
+        Args:
+            known: ids of this run's cases, which are left out.
+            made_with: bundle and options; cases made otherwise are left out, results of different models never mix.
+        """
+        found = []
+        for path in sorted(self.record_path("any").parent.glob("*.json")):
+            record = None if path.stem in known else self._whole_record(path)
+            if record is not None and record.made_with is not None:
+                if record.made_with.without_input() == made_with.without_input():
+                    found.append(record)
+                else:
+                    logger.warning("case '%s' was made with another bundle or options: not in the tables", path.stem)
+        return found
+
+    def _whole_record(self, path: Path) -> CaseRecord | None:
+        """Returns a case's record if it is done and its maps are there."""
+        try:
+            record = CaseRecord.model_validate(read_json(path))
+        except (RequestError, ValidationError):
+            return None
+        maps = (self.detection_path(record.case_id), self.segmentation_path(record.case_id))
+        return record if record.status == "done" and all(path.is_file() for path in maps) else None
+
+    def clear_case(self, case_id: str) -> None:
+        """Removes what an earlier run left of a case, its record first."""
+        self.record_path(case_id).unlink(missing_ok=True)
+        for folder in self.maps_folders:
+            for image_format in FORMATS:
+                (folder / f"{case_id}.{image_format}").unlink(missing_ok=True)
+        self.picture_path(case_id).unlink(missing_ok=True)
+
+    def write_maps(self, case_id: str, result: CaseResult) -> None:
+        """Writes the detection map and the segmentation on the input's grid."""
+        write(result.detection_volume(), self.detection_path(case_id))
+        write(result.segmentation_volume(), self.segmentation_path(case_id))
+
+    def write_record(self, record: CaseRecord) -> None:
+        """Writes `cases/CASE.json`."""
+        write_json(self.record_path(record.case_id), record.model_dump(mode="json"))
+
+    def write_run(self, record: RunRecord) -> None:
+        """Writes `run.json`."""
+        write_json(self.folder / "run.json", record.model_dump(mode="json"))
+
+    def write_results(self, records: Sequence[CaseRecord], class_names: Sequence[str]) -> None:
+        """Writes `results.csv`, one row a case."""
+        write_text(self.folder / "results.csv", results_csv(records, class_names))
+
+
+def results_csv(records: Sequence[CaseRecord], class_names: Sequence[str]) -> str:
+    """Returns the table of results; numbers are written in full, so that ranking by them loses nothing."""
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow((*CSV_FIXED_BEFORE, *(f"p_{name}" for name in class_names), *CSV_FIXED_AFTER))
+    for record in records:
+        done = record.status == "done"
+        table.writerow(
+            (
+                record.case_id,
+                record.status,
+                "" if record.score is None else repr(record.score),
+                *(repr(record.classes[name]) if name in record.classes else "" for name in class_names),
+                "" if record.detection_max is None else repr(record.detection_max),
+                len(record.candidates) if done else "",
+                FLAG_SEPARATOR.join(record.flags),
+                f"{record.total_seconds:.2f}",
+            )
+        )
+    return buffer.getvalue()

@@ -1,0 +1,209 @@
+"""What is kept of a case and of a run: the content of `cases/CASE.json` and `run.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+OUTPUT_SCHEMA_VERSION: Final = 1
+"""Version of the keys of `run.json` and `cases/CASE.json`."""
+
+DEMO_FLAG = "demo_model"
+"""Flag of every case that a demonstration bundle has scored."""
+
+Status = Literal["done", "failed"]
+ImageFormat = Literal["nii.gz", "mha"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunOptions(_Record):
+    """Choices of a run that do not belong to the bundle.
+
+    Attributes:
+        folds: models of each stage that are averaged; None for all.
+        tta: whether predictions are averaged over mirrored inputs.
+        format: file format of the maps.
+        overwrite: whether finished cases are computed again.
+        report: whether pictures and `report/index.html` are made.
+    """
+
+    folds: tuple[str, ...] | None = None
+    tta: bool = False
+    format: ImageFormat = "nii.gz"
+    overwrite: bool = False
+    report: bool = True
+
+
+class MadeWith(_Record):
+    """What decides a case's results; a case whose record says otherwise is computed again.
+
+    Attributes:
+        bundle: SHA-256 of the bundle's manifest.
+        device: where the networks ran.
+        backend: the library that computed.
+        precision: its arithmetic.
+        folds: models that were averaged; None for all.
+        tta: whether inputs were mirrored.
+        format: file format of the maps.
+        input_bytes: size of the CT file.
+        input_modified_ns: when the CT file was last changed, in nanoseconds since 1970.
+    """
+
+    bundle: str
+    device: str
+    backend: str
+    precision: str
+    folds: tuple[str, ...] | None
+    tta: bool
+    format: ImageFormat
+    input_bytes: int = 0
+    input_modified_ns: int = 0
+
+    def of_input(self, path: Path) -> MadeWith:
+        """Returns the same for one CT file."""
+        stat = path.stat()
+        return self.model_copy(update={"input_bytes": stat.st_size, "input_modified_ns": stat.st_mtime_ns})
+
+    def without_input(self) -> MadeWith:
+        """Returns the same for no CT file in particular."""
+        return self.model_copy(update={"input_bytes": 0, "input_modified_ns": 0})
+
+
+class BoxRecord(_Record):
+    """An index box of the input grid.
+
+    Attributes:
+        start: first index (z, y, x) inside.
+        stop: first index (z, y, x) outside.
+    """
+
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+
+class RoiRecord(BoxRecord):
+    """The ROI of a case.
+
+    Attributes:
+        source: `localizer`, or `fallback` where no pancreas was found.
+    """
+
+    source: str
+
+
+class FusionRecord(_Record):
+    """How the score was made.
+
+    Attributes:
+        rule: name of the rule.
+        terms: what went into it.
+    """
+
+    rule: str
+    terms: dict[str, float]
+
+
+class CaseRecord(_Record):
+    """Everything of one case.
+
+    Attributes:
+        schema_version: version of these keys.
+        case_id: the case.
+        image: file name of the CT.
+        status: `done` or `failed`.
+        error: why it failed, one line.
+        score: the fused score of a lesion, 0..1.
+        scores: the fused score of every class.
+        label: the class with the highest score.
+        classes: calibrated probability of every class.
+        detection_max: maximum of the detection map.
+        fusion: how the score was made.
+        candidates: lesion candidates from the most confident to the least; their boxes are of the input grid.
+        roi: the region that the multi-task network saw.
+        pancreas_ml: volume of the pancreas that the localizer found.
+        segmentation_labels: values of the segmentation by name.
+        flags: what a reader must know.
+        seconds: time by phase.
+        notice: what the model is not.
+        made_with: what decided these results.
+    """
+
+    schema_version: Literal[1] = OUTPUT_SCHEMA_VERSION
+    case_id: str
+    image: str
+    status: Status
+    error: str | None = None
+    score: float | None = None
+    scores: dict[str, float] = Field(default_factory=dict)
+    label: str | None = None
+    classes: dict[str, float] = Field(default_factory=dict)
+    detection_max: float | None = None
+    fusion: FusionRecord | None = None
+    candidates: tuple[dict[str, Any], ...] = ()
+    roi: RoiRecord | None = None
+    pancreas_ml: float | None = None
+    segmentation_labels: dict[str, int] = Field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    seconds: dict[str, float] = Field(default_factory=dict)
+    notice: str | None = None
+    made_with: MadeWith | None = None
+
+    @property
+    def total_seconds(self) -> float:
+        """Time of all phases; phases of different cases overlap, so cases add up to more than a run takes."""
+        return sum(self.seconds.values())
+
+
+class CaseStatus(_Record):
+    """One case in `run.json`.
+
+    Attributes:
+        case_id: the case.
+        status: `done` or `failed`.
+        error: why it failed.
+        reused: whether the result of an earlier run was kept.
+        seconds: time of all phases.
+    """
+
+    case_id: str
+    status: Status
+    error: str | None
+    reused: bool
+    seconds: float
+
+
+class RunRecord(_Record):
+    """What `run.json` holds.
+
+    Attributes:
+        schema_version: version of these keys.
+        notice: what the model is not.
+        complete: whether every case was reached; false after an interruption.
+        started: when the run began, ISO 8601 with time zone.
+        wall_seconds: how long it took.
+        versions: Python and packages.
+        bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
+        input: the folder or file that was asked for.
+        options: choices of the run.
+        execution: device, backend and precision.
+        phase_seconds: time by phase, summed over the cases computed in this run.
+        cases: status of every case in the tables.
+    """
+
+    schema_version: Literal[1] = OUTPUT_SCHEMA_VERSION
+    notice: str | None
+    complete: bool
+    started: str
+    wall_seconds: float
+    versions: dict[str, str]
+    bundle: dict[str, str | bool]
+    input: str
+    options: RunOptions
+    execution: dict[str, str]
+    phase_seconds: dict[str, float]
+    cases: tuple[CaseStatus, ...]

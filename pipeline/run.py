@@ -1,0 +1,314 @@
+"""A cohort: every case of a folder through models that are loaded once; reading, compute and writing overlap."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctcore.errors import CaseError, RequestError, first_line
+from ctcore.files import CaseFile, discover, read_ct
+from pipeline.case import PHASES, CaseResult, Clock, process_case
+from pipeline.observer import RunObserver, SilentObserver
+from pipeline.outputs import OutputFolder
+from pipeline.records import DEMO_FLAG, CaseRecord, CaseStatus, MadeWith, RunOptions, RunRecord
+from pipeline.versions import versions
+
+if TYPE_CHECKING:
+    from ctcore.inference.backends.choose import Execution
+    from ctcore.volume import Volume
+    from pipeline.bundle import Bundle
+    from pipeline.stages import Stages
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run has come to.
+
+    Attributes:
+        records: every case of the input that was reached, by case id.
+        reused: ids of cases whose earlier result was kept.
+        complete: whether every case was reached.
+    """
+
+    records: tuple[CaseRecord, ...]
+    reused: frozenset[str]
+    complete: bool
+
+    @property
+    def failed(self) -> tuple[CaseRecord, ...]:
+        """The cases that could not be used."""
+        return tuple(record for record in self.records if record.status == "failed")
+
+
+def run_cohort(
+    input_path: Path,
+    output: OutputFolder,
+    bundle: Bundle,
+    execution: Execution,
+    options: RunOptions,
+    *,
+    load: Callable[[], Stages],
+    observer: RunObserver | None = None,
+) -> RunSummary:
+    """Runs every case of a folder, or the case of a file, and writes all outputs.
+
+    A case that cannot be used ends as `failed`; the others go on. Finished cases are kept unless `options.overwrite`.
+    The tables (`run.json`, `results.csv`) and the report speak of the cases of this input and of those that earlier
+    runs with the same bundle and options have finished in this output, so that a cohort can grow. On an interruption
+    (KeyboardInterrupt) they are written for the cases that have ended before it goes on its way.
+
+    Args:
+        input_path: folder of CTs, or one CT.
+        output: where results go.
+        bundle: the verified bundle.
+        execution: device, backend and precision.
+        options: choices of the run.
+        load: loads both stages; called once, and not at all if every case is finished.
+        observer: told how the run goes.
+
+    Raises:
+        RequestError: the input does not exist or holds no image, or is one of the output's own folders of maps.
+        Exception: whatever `load` raises.
+    """
+    return _Run(input_path, output, bundle, execution, options, observer or SilentObserver()).run(load)
+
+
+@dataclass
+class _Progressing:
+    """A case on its way.
+
+    Attributes:
+        case: the case.
+        made_with: what decides its results.
+        clock: time by phase.
+    """
+
+    case: CaseFile
+    made_with: MadeWith
+    clock: Clock = field(default_factory=Clock)
+
+
+class _Run:
+    """State of one cohort run: see `run_cohort`."""
+
+    def __init__(
+        self,
+        input_path: Path,
+        output: OutputFolder,
+        bundle: Bundle,
+        execution: Execution,
+        options: RunOptions,
+        observer: RunObserver,
+    ) -> None:
+        self._input, self._output, self._bundle = input_path, output, bundle
+        self._execution, self._options, self._observer = execution, options, observer
+        self._made_with = MadeWith(
+            bundle=bundle.digest,
+            device=execution.device,
+            backend=execution.backend,
+            precision=execution.precision,
+            folds=options.folds,
+            tta=options.tta,
+            format=options.format,
+        )
+        self._records: dict[str, CaseRecord] = {}
+        self._reused: set[str] = set()
+        self._elsewhere: list[CaseRecord] = []
+
+    def run(self, load: Callable[[], Stages]) -> RunSummary:
+        """Runs the cohort."""
+        started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
+        cases = discover(self._input)
+        folder = (self._input if self._input.is_dir() else self._input.parent).resolve()
+        if folder in (maps.resolve() for maps in self._output.maps_folders):
+            raise RequestError(f"input '{self._input}' lies where this run would write its maps; give another --output")
+        pending = [case for case in cases if not self._reuse(case)]
+        self._elsewhere = self._output.finished_elsewhere({case.case_id for case in cases}, self._made_with)
+        self._observer.started(len(pending), len(self._reused))
+        try:
+            loading = self._compute(pending, load) if pending else 0.0
+        except KeyboardInterrupt:
+            if self._records:
+                self._write_tables(len(cases), started, time.perf_counter() - begin, 0.0)
+            raise
+        self._write_tables(len(cases), started, time.perf_counter() - begin, loading)
+        return RunSummary(self._ordered(), frozenset(self._reused), len(self._records) == len(cases))
+
+    def _reuse(self, case: CaseFile) -> bool:
+        """Keeps the result of an earlier run if it is finished; tells whether it is."""
+        if self._options.overwrite:
+            return False
+        record = self._output.finished(case, self._made_with.of_input(case.path))
+        if record is None:
+            return False
+        self._records[case.case_id] = record
+        self._reused.add(case.case_id)
+        return True
+
+    def _compute(self, cases: list[CaseFile], load: Callable[[], Stages]) -> float:
+        """Runs the cases; one is read and one is written while one is computed. Returns the time of loading."""
+        with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+            writing: Future[CaseRecord] | None = None
+            try:
+                reading = reader.submit(self._read, cases[0])
+                begin = time.perf_counter()
+                stages = load()
+                loading = time.perf_counter() - begin
+                for index, case in enumerate(cases):
+                    self._observer.phase(case.case_id, "read")
+                    item, ct = reading.result()
+                    if index + 1 < len(cases):
+                        reading = reader.submit(self._read, cases[index + 1])
+                    result = self._process(item, ct, stages)
+                    del ct
+                    self._settle(writing)
+                    writing = writer.submit(self._write, item, result)
+                    del result
+            finally:
+                reader.shutdown(wait=False, cancel_futures=True)
+                self._settle(writing)
+        return loading
+
+    def _read(self, case: CaseFile) -> tuple[_Progressing, Volume | Exception]:
+        """Reads a CT (in the reading thread)."""
+        item = _Progressing(case, self._made_with)
+        try:
+            item.made_with = self._made_with.of_input(case.path)
+            with item.clock.phase("read"):
+                return item, read_ct(case.path)
+        except Exception as error:  # whatever it is, it is this case's alone
+            return item, error
+
+    def _process(self, item: _Progressing, ct: Volume | Exception, stages: Stages) -> CaseResult | Exception:
+        """Computes a case, or passes on why it could not be read."""
+        if isinstance(ct, Exception):
+            return ct
+        item.clock.on_phase = lambda phase: self._observer.phase(item.case.case_id, phase)
+        try:
+            return process_case(ct, stages, self._bundle, item.clock)
+        except Exception as error:  # whatever it is, it is this case's alone
+            return error
+        finally:
+            item.clock.on_phase = None  # what follows happens in the writing thread
+
+    def _write(self, item: _Progressing, result: CaseResult | Exception) -> CaseRecord:
+        """Writes everything of a case (in the writing thread) and returns its record."""
+        case_id = item.case.case_id
+        if not isinstance(result, Exception):
+            try:
+                with item.clock.phase("write"):
+                    self._output.clear_case(case_id)
+                    self._output.write_maps(case_id, result)
+                if self._options.report:
+                    with item.clock.phase("report"):
+                        self._picture(case_id, result)
+                record = self._record(item, result)
+                self._output.write_record(record)
+                return record
+            except Exception as error:  # a full disk or an impossible value: this case's alone
+                result = error
+        logger.error("case '%s' failed: %s", case_id, first_line(result), exc_info=result)
+        record = self._record(item, result)
+        try:
+            self._output.clear_case(case_id)
+            self._output.write_record(record)
+        except OSError:
+            logger.exception("the record of case '%s' cannot be written", case_id)
+        return record
+
+    def _picture(self, case_id: str, result: CaseResult) -> None:
+        """Draws the case for the report; a picture that cannot be drawn does not fail the case."""
+        from pipeline.report.figure import draw_case
+
+        try:
+            draw_case(result, self._output.picture_path(case_id))
+        except Exception:
+            logger.exception("case '%s' has no picture in the report", case_id)
+
+    def _record(self, item: _Progressing, result: CaseResult | Exception) -> CaseRecord:
+        """Returns the record of a case that has ended."""
+        common: dict[str, Any] = {
+            "case_id": item.case.case_id,
+            "image": item.case.path.name,
+            "seconds": {name: item.clock.seconds[name] for name in PHASES if name in item.clock.seconds},
+            "notice": self._bundle.notice,
+            "made_with": item.made_with,
+        }
+        if isinstance(result, Exception):
+            flags = (DEMO_FLAG,) if self._bundle.manifest.demo else ()
+            return CaseRecord(**common, status="failed", error=reason(result), flags=flags)
+        return CaseRecord(**common, status="done", **result.record_fields())
+
+    def _settle(self, writing: Future[CaseRecord] | None) -> None:
+        """Waits for the case that is being written."""
+        if writing is None:
+            return
+        record = writing.result()
+        if record.case_id not in self._records:
+            self._records[record.case_id] = record
+            self._observer.finished(record)
+
+    def _ordered(self) -> tuple[CaseRecord, ...]:
+        return tuple(self._records[case_id] for case_id in sorted(self._records))
+
+    def _write_tables(self, cases: int, started: datetime.datetime, wall: float, loading: float) -> None:
+        """Writes what speaks of the whole run."""
+        records = sorted((*self._records.values(), *self._elsewhere), key=lambda record: record.case_id)
+        manifest = self._bundle.manifest
+        fresh = [record for case_id, record in self._records.items() if case_id not in self._reused]
+        computed = {record.case_id for record in fresh}
+        seconds = {phase: sum(record.seconds.get(phase, 0.0) for record in fresh) for phase in PHASES}
+        run = RunRecord(
+            notice=self._bundle.notice,
+            complete=len(self._records) == cases,
+            started=started.isoformat(timespec="seconds"),
+            wall_seconds=wall,
+            versions=versions(),
+            bundle={
+                "name": manifest.name,
+                "version": manifest.version,
+                "sha256": self._bundle.digest,
+                "demo": manifest.demo,
+                "folder": str(self._bundle.folder),
+            },
+            input=str(self._input),
+            options=self._options,
+            execution={
+                "device": self._execution.device,
+                "backend": self._execution.backend,
+                "precision": self._execution.precision,
+            },
+            phase_seconds={"load_models": loading, **seconds},
+            cases=tuple(
+                CaseStatus(
+                    case_id=record.case_id,
+                    status=record.status,
+                    error=record.error,
+                    reused=record.case_id not in computed,
+                    seconds=record.total_seconds,
+                )
+                for record in records
+            ),
+        )
+        self._output.write_results(records, manifest.class_names)
+        self._output.write_run(run)
+        if self._options.report:
+            from pipeline.report.page import write_report
+
+            write_report(self._output, run, records)
+
+
+def reason(error: Exception) -> str:
+    """Returns why a case failed, in one line: our own faults speak for themselves, others also name their kind."""
+    line = first_line(error)
+    if isinstance(error, CaseError) or line == type(error).__name__:
+        return line
+    return f"{type(error).__name__}: {line}"

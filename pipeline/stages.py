@@ -1,0 +1,110 @@
+"""The two stages as a run sees them: what it asks of each, and how both are loaded from a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy.typing as npt
+
+from ctcore.geometry import Box
+from ctcore.volume import Volume
+
+if TYPE_CHECKING:
+    from ctcore.inference.backends.choose import Execution
+    from pipeline.bundle import Bundle
+
+
+class PancreasLocation(Protocol):
+    """Where the pancreas of one case lies."""
+
+    @property
+    def box(self) -> Box:
+        """The ROI: an index box (z, y, x) of the CT that was searched, in LPS order."""
+
+    @property
+    def source(self) -> str:
+        """`localizer`, or `fallback` where no pancreas was found."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know of the search."""
+
+    @property
+    def pancreas_ml(self) -> float:
+        """Volume of the pancreas found, in millilitres."""
+
+
+class Prediction(Protocol):
+    """What the multi-task network says of one ROI."""
+
+    @property
+    def lesion_probability(self) -> npt.NDArray[Any]:
+        """(z, y, x) float on the ROI's grid, 0..1."""
+
+    @property
+    def segmentation(self) -> npt.NDArray[Any]:
+        """(z, y, x) uint8 labels on the ROI's grid."""
+
+    @property
+    def class_probabilities(self) -> Mapping[str, float]:
+        """Calibrated softmax by class name."""
+
+
+class LocatorStage(Protocol):
+    """Stage 1, loaded."""
+
+    def locate(self, ct: Volume, /) -> PancreasLocation:
+        """Finds the pancreas in a CT in LPS order."""
+
+
+class PredictorStage(Protocol):
+    """Stage 2, loaded."""
+
+    @property
+    def labels(self) -> Mapping[str, int]:
+        """Values of the segmentation by name."""
+
+    @property
+    def lesion_label(self) -> int:
+        """Value of the lesion in the segmentation."""
+
+    def predict(self, roi: Volume, /) -> Prediction:
+        """Segments and classifies an ROI in LPS order at full resolution."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Both stages, loaded once for a whole cohort.
+
+    Attributes:
+        localizer: finds the ROI.
+        predictor: segments and classifies it.
+    """
+
+    localizer: LocatorStage
+    predictor: PredictorStage
+
+
+def load_stages(
+    bundle: Bundle, execution: Execution, *, folds: Sequence[str] | None = None, tta: bool = False
+) -> Stages:
+    """Loads both stages of a bundle.
+
+    Args:
+        bundle: a verified bundle.
+        execution: device, backend and precision.
+        folds: models of each stage to average; None for all that the bundle holds.
+        tta: whether predictions are averaged over mirrored inputs.
+
+    Raises:
+        RequestError: a fold is not in the bundle, or a stage folder cannot be used.
+    """
+    from stage1_localizer.localizer import Localizer
+    from stage2_multitask.predictor import MultiTaskPredictor
+
+    return Stages(
+        Localizer(bundle.stage1, execution, folds=folds, tta=tta),
+        MultiTaskPredictor(bundle.stage2, execution, folds=folds, tta=tta),
+    )

@@ -1,0 +1,81 @@
+"""From a pancreas mask to a region of interest, and what to do when there is no mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ctcore.geometry import Box
+from ctcore.volume import Geometry
+
+CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
+
+BODY_THRESHOLD_HU = -300.0
+"""Between fat (about -100 HU) and air or lung: what lies above it, outside the table, is body."""
+
+FALLBACK_Z = (0.25, 0.85)
+FALLBACK_Y = (0.15, 0.75)
+FALLBACK_X = (0.15, 0.85)
+"""Prior of the pancreas inside the body's box, as fractions from feet to head, front to back, right to left: generous,
+because it is used only when the network found nothing."""
+
+
+def largest_component(mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Returns the largest 26-connected component of a (z, y, x) mask; an empty mask stays empty."""
+    components, count = ndimage.label(mask, structure=CONNECTIVITY_26)
+    if count == 0:
+        return np.zeros(mask.shape, dtype=bool)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    return np.asarray(components == sizes.argmax())
+
+
+def scale_box(box: Box, source: tuple[int, int, int], target: tuple[int, int, int]) -> Box:
+    """Takes a box of a `source` grid (z, y, x) to the `target` grid over the same field of view, never shrinking it."""
+    start = [int(np.floor(a * n / m)) for a, n, m in zip(box.start, target, source, strict=True)]
+    stop = [int(np.ceil(b * n / m)) for b, n, m in zip(box.stop, target, source, strict=True)]
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])).clip(target)
+
+
+def roi_box(mask: npt.NDArray[Any], geometry: Geometry, margin_mm: tuple[float, float, float]) -> Box | None:
+    """Returns the ROI on the grid of the CT.
+
+    Args:
+        mask: pancreas (z, y, x) on any grid over the CT's field of view.
+        geometry: the CT's grid.
+        margin_mm: margin (z, y, x) in mm.
+
+    Returns:
+        The mask's box plus the margin, clipped to the CT; None if the mask is empty.
+    """
+    tight = Box.of_mask(mask)
+    if tight is None:
+        return None
+    shape = (mask.shape[0], mask.shape[1], mask.shape[2])
+    box = scale_box(tight, shape, geometry.shape)
+    return box.expand_mm(margin_mm, geometry.spacing_zyx).clip(geometry.shape)
+
+
+def touches_border(mask: npt.NDArray[Any]) -> bool:
+    """Tells whether a (z, y, x) mask reaches the first or last slice, so that the field of view may cut it."""
+    return bool(mask[0].any() or mask[-1].any())
+
+
+def fallback_box(hounsfield: npt.NDArray[Any]) -> Box:
+    """Returns where a pancreas must lie in a CT in LPS order, from the body's outline alone.
+
+    Args:
+        hounsfield: CT (z, y, x) in LPS order.
+    """
+    body = largest_component(ndimage.binary_opening(hounsfield > BODY_THRESHOLD_HU, structure=CONNECTIVITY_26))
+    outline = Box.of_mask(body) or Box.whole((hounsfield.shape[0], hounsfield.shape[1], hounsfield.shape[2]))
+    start, stop = [], []
+    for axis, (low, high) in enumerate((FALLBACK_Z, FALLBACK_Y, FALLBACK_X)):
+        size = outline.shape[axis]
+        first = outline.start[axis] + int(np.floor(low * size))
+        start.append(first)
+        stop.append(max(first + 1, outline.start[axis] + int(np.ceil(high * size))))
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))

@@ -1,0 +1,1 @@
+"""Classification heads: encoder features -> class logits."""

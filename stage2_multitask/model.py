@@ -1,0 +1,27 @@
+"""What an exported multi-task network holds."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ctcore.nnunet.exported import ExportedModel
+from stage2_multitask.recipe import HeadSettings
+
+
+class MultiTaskModel(ExportedModel):
+    """`model.json` of a stage-2 folder.
+
+    Attributes:
+        lesion_label: name of the label that becomes the detection map.
+        class_names: patient-level classes, in the order of the logits.
+        head: the classification head.
+        aggregation: how class logits of several windows become one.
+        temperature: divides the aggregated class logits before the softmax.
+    """
+
+    stage: Literal["stage2"] = "stage2"
+    lesion_label: str
+    class_names: tuple[str, ...]
+    head: HeadSettings
+    aggregation: Literal["foreground-weighted mean", "mean", "max"]
+    temperature: Annotated[float, Field(gt=0)] = 1.0

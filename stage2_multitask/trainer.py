@@ -1,0 +1,94 @@
+"""Training the multi-task network in three phases, and exporting it for inference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctcore.errors import LabelError
+from ctcore.nnunet.dataset import read_case_labels
+from ctcore.nnunet.exported import save_model
+from ctcore.nnunet.training import normalization_of, train_fold, trained_folds, trained_state
+from ctcore.nnunet.workspace import CONFIGURATION
+from stage2_multitask.dataset import workspace_at
+from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.recipe import MultiTaskRecipe
+
+if TYPE_CHECKING:
+    from ctcore.nnunet.trainer import Progress
+
+
+def train(
+    root: Path,
+    recipe: MultiTaskRecipe,
+    fold: str,
+    *,
+    device: str = "cpu",
+    resume: bool = True,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Trains one fold of the multi-task network; returns its folder.
+
+    Raises:
+        LabelError: a case of the workspace has no class, or one that the recipe does not know; the case is named.
+    """
+    from stage2_multitask.multitask_trainer import MultiTaskTrainer
+
+    workspace = workspace_at(root)
+    classes = class_indices(read_case_labels(workspace.case_labels_file), recipe.class_names)
+
+    def make_trainer(**arguments: Any) -> MultiTaskTrainer:
+        trainer = MultiTaskTrainer(**arguments)
+        trainer.case_classes = classes
+        return trainer
+
+    return train_fold(
+        workspace, recipe, fold, make_trainer, device=device, resume=resume, workers=workers, progress=progress
+    )
+
+
+def class_indices(case_labels: dict[str, str], class_names: tuple[str, ...]) -> dict[str, int]:
+    """Returns every case's class as an index of the logits.
+
+    Raises:
+        LabelError: a case has a class that is not in `class_names`.
+    """
+    for case_id, name in case_labels.items():
+        if name not in class_names:
+            raise LabelError(f"case '{case_id}' has class '{name}'; this recipe knows {', '.join(class_names)}")
+    return {case_id: class_names.index(name) for case_id, name in case_labels.items()}
+
+
+def export(root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str) -> MultiTaskModel:
+    """Writes the trained folds as a stage folder.
+
+    Args:
+        root: the workspace.
+        recipe: the recipe that was trained.
+        output: the stage folder to write.
+        trained_on: the training data in words; shown wherever results are.
+
+    Raises:
+        DatasetError: no fold of the recipe is trained.
+    """
+    workspace = workspace_at(root)
+    plans = workspace.plans()
+    folders = trained_folds(workspace, recipe.name)
+    model = MultiTaskModel(
+        architecture=plans["configurations"][CONFIGURATION]["architecture"],
+        spacing_mm=recipe.spacing_mm,
+        patch_size=recipe.patch_size,
+        normalization=normalization_of(plans),
+        labels=recipe.labels,
+        folds=tuple(folders),
+        mirror_axes=(0, 1, 2) if recipe.mirror else (),
+        trained_on=trained_on,
+        recipe=recipe.model_dump(mode="json"),
+        lesion_label=recipe.lesion_label,
+        class_names=recipe.class_names,
+        head=recipe.head,
+        aggregation=recipe.aggregation,
+    )
+    save_model(output, model, {fold: trained_state(folder) for fold, folder in folders.items()})
+    return model

@@ -1,0 +1,149 @@
+"""Cohorts: the same bytes for the same seed, the promised files, honest labels and images."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from ctcore import files
+from ctcore.errors import RequestError
+from ctcore.geometry import to_lps
+from ctcore.labels import PANORAMA_NAMES
+from ctcore.phantom.cohort import write_cohort
+from ctcore.phantom.phantom import make_phantom
+from ctcore.volume import Volume
+
+Maker = Callable[..., Volume]
+
+CASES, SEED = 4, 11
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort") / "new"
+    seen: list[tuple[int, int]] = []
+    write_cohort(folder, CASES, SEED, positive_fraction=0.5, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(n, CASES) for n in range(1, CASES + 1)]
+    return folder
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "case_labels.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_workers_do_not_change_a_byte(cohort: Path, tmp_path: Path) -> None:
+    write_cohort(tmp_path / "again", CASES, SEED, positive_fraction=0.5, workers=2)
+    first = {path.relative_to(cohort): path.read_bytes() for path in cohort.rglob("*") if path.is_file()}
+    again = tmp_path / "again"
+    assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()} == first
+    assert len(first) == 3 * CASES + 2
+
+
+def test_files_are_a_complete_data_set(cohort: Path) -> None:
+    names = [f"phantom_{SEED}_{index:04d}" for index in range(CASES)]
+    assert [row["case_id"] for row in rows(cohort)] == names
+    assert [row["class_name"] for row in rows(cohort)].count("PDAC") == 2
+    dataset = json.loads((cohort / "dataset.json").read_text())
+    assert dataset["labels"] == dict(PANORAMA_NAMES)
+    assert dataset["numTraining"] == CASES
+    assert dataset["channel_names"] == {"0": "CT"}
+    for name in names:
+        image = files.read(cohort / "imagesTr" / f"{name}_0000.nii.gz")
+        labels = files.read(cohort / "labelsTr" / f"{name}.nii.gz")
+        assert image.array.dtype == np.int16
+        assert labels.array.dtype == np.uint8
+        assert image.geometry == labels.geometry
+        assert (cohort / "phantoms" / f"{name}.json").is_file()
+
+
+def test_only_pdac_cases_hold_a_lesion(cohort: Path) -> None:
+    for row in rows(cohort):
+        labels = files.read(cohort / "labelsTr" / f"{row['case_id']}.nii.gz")
+        values = set(np.unique(labels.array))
+        assert values <= set(range(7))
+        assert {0, 2, 3, 4} <= values
+        assert (1 in values) == (row["class_name"] == "PDAC")
+
+
+def test_the_image_shows_the_recorded_attenuation(cohort: Path) -> None:
+    for row in rows(cohort):
+        record = json.loads((cohort / "phantoms" / f"{row['case_id']}.json").read_text())["draws"]
+        image, _ = to_lps(files.read(cohort / "imagesTr" / f"{row['case_id']}_0000.nii.gz"))
+        labels, _ = to_lps(files.read(cohort / "labelsTr" / f"{row['case_id']}.nii.gz"))
+        # Away from the borders, where voxels hold two tissues.
+        core = ndimage.binary_erosion(labels.array == 3, iterations=2)
+        assert np.median(image.array[core]) == pytest.approx(record["hu.mean"]["arteries"], abs=8.0)
+        gland = ndimage.binary_erosion(labels.array == 4)
+        assert np.percentile(image.array[gland], 60) == pytest.approx(record["hu.mean"]["pancreas"], abs=25.0)
+        lesion = ndimage.binary_erosion(labels.array == 1)
+        if lesion.sum() > 60 and "lesion.necrosis_hu" not in record:
+            assert np.median(image.array[lesion]) == pytest.approx(record["lesion.mean_hu"], abs=15.0)
+
+
+def test_the_record_makes_the_phantom_again(cohort: Path) -> None:
+    name = rows(cohort)[1]["case_id"]
+    record = json.loads((cohort / "phantoms" / f"{name}.json").read_text())
+    seed = np.random.SeedSequence(record["seed"]["entropy"], spawn_key=tuple(record["seed"]["spawn_key"]))
+    phantom = make_phantom(seed, positive=record["class_name"] == "PDAC", size=record["size"], domain=record["domain"])
+    image = files.read(cohort / "imagesTr" / f"{name}_0000.nii.gz")
+    np.testing.assert_array_equal(phantom.image.array, image.array)
+    assert phantom.image.geometry.allclose(image.geometry)
+    assert json.loads(json.dumps(phantom.record["draws"])) == record["draws"]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_anatomy_is_chosen_by_class_and_cycled(hand_made_map: Maker, tmp_path: Path, fraction: float) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    files.write(hand_made_map(lesion=True), maps / "sick.nii.gz")
+    files.write(hand_made_map(lesion=False), maps / "well.nii.gz")
+    empty = hand_made_map(lesion=False)
+    files.write(empty.with_array(np.zeros_like(empty.array)), maps / "empty.nii.gz")
+    (maps / "README.txt").write_text("not an image")
+    write_cohort(tmp_path / "out", 2, 3, anatomy=maps, positive_fraction=fraction, domain="wide")
+    records = [json.loads(path.read_text()) for path in sorted((tmp_path / "out" / "phantoms").iterdir())]
+    assert [record["anatomy"] for record in records] == ["sick.nii.gz" if fraction else "well.nii.gz"] * 2
+    assert len({record["draws"]["liver.size"] for record in records}) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"cases": 0}, "number of phantom cases 0 is below 1"),
+        ({"positive_fraction": 1.2}, "positive fraction 1.2 is outside 0 to 1"),
+        ({"positive_fraction": float("nan")}, "positive fraction nan"),
+        ({"workers": 0}, "number of workers 0 is below 1"),
+        ({"size": "huge"}, "phantom size 'huge' is unknown"),
+        ({"domain": "mars"}, "phantom domain 'mars' is unknown"),
+        ({"seed": -1}, "seed -1 is negative"),
+        ({"anatomy": Path("nowhere")}, "anatomy folder 'nowhere' does not exist"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_is_written(
+    tmp_path: Path, options: dict[str, object], reason: str
+) -> None:
+    request: dict[str, object] = {"cases": 2, "seed": 1} | options
+    with pytest.raises(RequestError, match=reason):
+        write_cohort(tmp_path / "out", **request)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_must_be_new(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RequestError, match="is a file"):
+        write_cohort(tmp_path / "file", 1, 1)
+    with pytest.raises(RequestError, match="is not empty"):
+        write_cohort(tmp_path, 1, 1)
+
+
+def test_positives_need_a_map_with_a_lesion(hand_made_map: Maker, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    files.write(hand_made_map(lesion=False), maps / "well.nii.gz")
+    with pytest.raises(RequestError, match="no usable label map with a lesion"):
+        write_cohort(tmp_path / "out", 2, 3, anatomy=maps)

@@ -1,0 +1,71 @@
+"""The picture of a case: which slice is shown, and that it shows what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctcore.files import read_ct
+from pipeline.bundle import Bundle
+from pipeline.case import CaseResult, Clock, process_case
+from pipeline.report.figure import draw_case, shown_slice
+from pipeline.stages import Stages
+
+
+@pytest.fixture
+def make_result(
+    tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages
+) -> Callable[..., CaseResult]:
+    """Returns a function that computes a case."""
+
+    def make(**settings: object) -> CaseResult:
+        return process_case(read_ct(make_ct(tmp_path / "case.nii.gz", **settings)), stages, bundle, Clock())
+
+    return make
+
+
+def colours(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Returns a PNG as (rows, columns, RGB), 0..1."""
+    from matplotlib.image import imread
+
+    return np.asarray(imread(path))[..., :3]
+
+
+def test_slice_runs_through_the_candidate_or_the_pancreas(make_result: Callable[..., CaseResult]) -> None:
+    assert shown_slice(make_result()) in range(4, 7)
+    assert shown_slice(make_result(lesion=False)) in range(3, 9)
+    empty = np.full((12, 20, 24), -1000, dtype=np.int16)
+    empty[0] = 0
+    assert shown_slice(make_result(array=empty)) == 6
+
+
+def test_picture_shows_the_lesion_in_colour(make_result: Callable[..., CaseResult], tmp_path: Path) -> None:
+    draw_case(make_result(), tmp_path / "ill.png")
+    draw_case(make_result(lesion=False), tmp_path / "well.png")
+
+    def reddish(path: Path) -> int:
+        rgb = colours(path)
+        return int(((rgb[..., 0] > 0.6) & (rgb[..., 2] < 0.5)).sum())
+
+    assert reddish(tmp_path / "ill.png") > 1000
+    assert reddish(tmp_path / "well.png") == 0
+
+
+def test_failing_picture_leaves_nothing(
+    make_result: Callable[..., CaseResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    result = make_result()
+
+    def fail(self: Figure, path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"half a picture")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        draw_case(result, tmp_path / "pictures" / "case.png")
+    assert list((tmp_path / "pictures").iterdir()) == []

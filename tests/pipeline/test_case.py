@@ -1,0 +1,73 @@
+"""The way of one case: everything comes back on the input's own grid, in whatever orientation it was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctcore.files import read_ct
+from pipeline.bundle import Bundle
+from pipeline.case import Clock, process_case
+from pipeline.stages import Stages
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "LAI", "PIR", "SAL"])
+def test_maps_lie_where_the_ct_has_the_lesion(
+    tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages, orientation: str
+) -> None:
+    ct = read_ct(make_ct(tmp_path / "case.nii.gz", orientation=orientation))
+    result = process_case(ct, stages, bundle, Clock())
+
+    detection, segmentation = result.detection_volume(), result.segmentation_volume()
+    assert detection.geometry == ct.geometry
+    assert segmentation.geometry == ct.geometry
+    assert (detection.array.dtype.name, segmentation.array.dtype.name) == ("float32", "uint8")
+    np.testing.assert_array_equal(detection.array, np.where(ct.array == 200, np.float32(0.75), 0))
+    np.testing.assert_array_equal(segmentation.array, np.select([ct.array == 200, ct.array == 100], [1, 4], 0))
+
+    roi = result.record_fields()["roi"]
+    bright = np.argwhere(ct.array >= 100)
+    assert roi.start == tuple(bright.min(axis=0) - 1)
+    assert roi.stop == tuple(bright.max(axis=0) + 2)
+    (candidate,) = result.candidates
+    lesion = np.argwhere(ct.array == 200)
+    assert candidate["box"] == {"start": lesion.min(axis=0).tolist(), "stop": (lesion.max(axis=0) + 1).tolist()}
+    np.testing.assert_allclose(
+        candidate["centroid_lps_mm"], ct.geometry.index_to_physical(lesion.mean(axis=0)), atol=1e-3
+    )
+    assert candidate["mean_hu"] == 200
+    assert candidate["voxels"] == 3 * 4 * 4
+
+
+def test_stages_see_lps(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages) -> None:
+    process_case(read_ct(make_ct(tmp_path / "case.nii.gz", orientation="RAS")), stages, bundle, Clock())
+    (seen,) = stages.localizer.seen  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(seen.matrix, np.eye(3))
+
+
+def test_score_by_hand(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages) -> None:
+    clock = Clock()
+    result = process_case(read_ct(make_ct(tmp_path / "case.nii.gz")), stages, bundle, clock)
+    fields = result.record_fields()
+    assert fields["score"] == pytest.approx(0.5 * 0.9 + 0.5 * 0.75)
+    assert fields["scores"]["non-PDAC"] == pytest.approx(0.5 * 0.1 + 0.5 * 0.25)
+    assert fields["label"] == "PDAC"
+    assert fields["detection_max"] == 0.75
+    assert fields["pancreas_ml"] == pytest.approx(6 * 7 * 13 * 0.7 * 0.9 * 2.5 / 1000, rel=1e-5)
+    assert list(clock.seconds) == ["locate", "predict", "detect"]
+
+
+def test_case_without_pancreas_is_scored_and_flagged(
+    tmp_path: Path, make_ct: Callable[..., Path], make_bundle: Callable[..., Bundle], stages: Stages
+) -> None:
+    array = np.full((12, 20, 24), -1000, dtype=np.int16)
+    array[2:9] = 30
+    ct = read_ct(make_ct(tmp_path / "case.nii.gz", array=array))
+    result = process_case(ct, stages, make_bundle(demo=True), Clock())
+    assert result.flags == ("pancreas_not_found", "roi_fallback", "demo_model")
+    assert result.record_fields()["score"] == pytest.approx(0.5 * 0.2)
+    assert result.candidates == ()
+    assert result.detection_volume().array.max() == 0

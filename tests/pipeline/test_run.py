@@ -1,0 +1,330 @@
+"""A cohort: complete outputs, kept cases, bad cases among good ones, interruptions."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from ctcore.errors import BundleError, RequestError
+from ctcore.files import read, read_ct
+from ctcore.inference.backends.choose import Execution
+from pipeline.bundle import Bundle
+from pipeline.observer import SilentObserver
+from pipeline.outputs import OutputFolder
+from pipeline.records import RunOptions
+from pipeline.run import RunSummary, run_cohort
+from pipeline.stages import Stages
+
+Runner = Callable[..., RunSummary]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where the runs of a test write."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(output: Path, bundle: Bundle, execution: Execution, stages: Stages) -> Runner:
+    """Returns a function that runs a folder; keywords are options, a bundle, an observer or a loader."""
+
+    def runner(input_path: Path, **settings: Any) -> RunSummary:
+        options = RunOptions(**{k: v for k, v in settings.items() if k in RunOptions.model_fields})
+        return run_cohort(
+            input_path,
+            OutputFolder(output, options.format),
+            settings.get("bundle", bundle),
+            execution,
+            options,
+            load=settings.get("load", lambda: stages),
+            observer=settings.get("observer"),
+        )
+
+    return runner
+
+
+def files_below(folder: Path) -> set[str]:
+    """Returns every file, relative to the folder."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def must_not_load() -> Stages:
+    """A loader for runs that need no model."""
+    raise AssertionError("models were loaded although every case is finished")
+
+
+def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> None:
+    summary = run(cohort)
+    assert files_below(output) == {
+        "run.json",
+        "results.csv",
+        *(f"cases/{c}.json" for c in ("ill", "well")),
+        *(f"{folder}/{c}.nii.gz" for folder in ("detection_maps", "segmentations") for c in ("ill", "well")),
+        "report/index.html",
+        *(f"report/cases/{c}.png" for c in ("ill", "well")),
+    }
+    assert summary.complete
+    assert not summary.failed
+
+    case = json.loads((output / "cases" / "ill.json").read_text())
+    assert case["schema_version"] == 1
+    assert (case["case_id"], case["status"], case["error"]) == ("ill", "done", None)
+    assert case["score"] == pytest.approx(0.825)
+    assert case["classes"] == pytest.approx({"non-PDAC": 0.1, "PDAC": 0.9})
+    assert case["fusion"]["rule"] == "mean"
+    assert case["roi"] == {"start": [2, 4, 3], "stop": [10, 13, 18], "source": "localizer"}
+    assert set(case["seconds"]) == {"read", "locate", "predict", "detect", "write", "report"}
+    assert case["notice"] is None
+    assert case["flags"] == []
+
+    run_record = json.loads((output / "run.json").read_text())
+    assert run_record["complete"]
+    assert {c["case_id"]: c["status"] for c in run_record["cases"]} == {"ill": "done", "well": "done"}
+    assert run_record["execution"] == {"device": "cpu", "backend": "torch", "precision": "fp32"}
+    assert {"python", "torch", "nnunetv2", "openvino", "SimpleITK", "numpy"} <= set(run_record["versions"])
+    assert run_record["phase_seconds"]["predict"] >= 0
+
+    rows = list(csv.DictReader((output / "results.csv").open()))
+    assert [row["case_id"] for row in rows] == ["ill", "well"]
+    assert float(rows[0]["score"]) == case["score"]
+    assert rows[0]["n_candidates"] == "1"
+    assert rows[1]["n_candidates"] == "0"
+
+
+@pytest.mark.parametrize("suffix", ["nii.gz", "mha"])
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "LAI"])
+def test_geometry_is_bit_equal(
+    run: Runner, tmp_path: Path, output: Path, make_ct: Callable[..., Path], orientation: str, suffix: str
+) -> None:
+    ct = make_ct(tmp_path / f"case.{suffix}", orientation=orientation)
+    run(ct, format=suffix, report=False)
+    stored = read(ct)
+    for folder in ("detection_maps", "segmentations"):
+        written = output / folder / f"case.{suffix}"
+        assert read(written).geometry == stored.geometry
+        if suffix == "nii.gz":
+            assert nifti_grid(written) == nifti_grid(ct)
+    np.testing.assert_array_equal(read(output / "segmentations" / f"case.{suffix}").array == 1, stored.array == 200)
+
+
+def nifti_grid(path: Path) -> tuple[bytes, ...]:
+    """Returns the header bytes of sizes, voxel sizes, and quaternion and affine transforms (NIfTI-1 header layout)."""
+    header = gzip.decompress(path.read_bytes())[:348]
+    return header[40:56], header[76:92], header[252:328]
+
+
+def test_finished_cases_are_kept(run: Runner, cohort: Path, output: Path, make_ct: Callable[..., Path]) -> None:
+    run(cohort)
+    before = {p: p.stat().st_mtime_ns for p in (output / "detection_maps").iterdir()}
+    summary = run(cohort, load=must_not_load)
+    assert summary.reused == {"ill", "well"}
+    assert {p: p.stat().st_mtime_ns for p in (output / "detection_maps").iterdir()} == before
+    assert [c["reused"] for c in json.loads((output / "run.json").read_text())["cases"]] == [True, True]
+    assert len((output / "results.csv").read_text().splitlines()) == 3
+
+    make_ct(cohort / "new.mha")
+    assert run(cohort).reused == {"ill", "well"}
+
+
+def test_overwrite_and_other_options_compute_again(
+    run: Runner, cohort: Path, output: Path, stages: Stages, make_ct: Callable[..., Path]
+) -> None:
+    run(cohort)
+    assert run(cohort, overwrite=True).reused == frozenset()
+    assert run(cohort, tta=True).reused == frozenset()
+    assert run(cohort, tta=True, format="mha").reused == frozenset()
+    assert not list((output / "detection_maps").glob("*.nii.gz"))
+    make_ct(cohort / "ill_0000.nii.gz", lesion=False)
+    assert run(cohort, tta=True, format="mha").reused == {"well"}
+    assert stages.predictor.calls == 9  # type: ignore[attr-defined]
+
+
+def test_a_cohort_can_grow_in_one_output(run: Runner, cohort: Path, output: Path) -> None:
+    run(cohort / "ill_0000.nii.gz")
+    assert run(cohort / "well_0000.nii.gz").reused == frozenset()
+    assert [row["case_id"] for row in csv.DictReader((output / "results.csv").open())] == ["ill", "well"]
+    cases = json.loads((output / "run.json").read_text())["cases"]
+    assert [(c["case_id"], c["reused"]) for c in cases] == [("ill", True), ("well", False)]
+    run(cohort / "well_0000.nii.gz", tta=True)  # results of different options never share a table
+    assert [row["case_id"] for row in csv.DictReader((output / "results.csv").open())] == ["well"]
+
+
+def test_lost_map_is_made_again(run: Runner, cohort: Path, output: Path) -> None:
+    run(cohort)
+    (output / "segmentations" / "ill.nii.gz").unlink()
+    assert run(cohort).reused == {"well"}
+    assert (output / "segmentations" / "ill.nii.gz").is_file()
+
+
+def spoil(folder: Path, good: Path) -> dict[str, str]:
+    """Puts every kind of unusable file into a folder; returns a part of the reason by case id."""
+    (folder / "truncated.nii.gz").write_bytes(good.read_bytes()[:-200])
+    (folder / "empty.nii.gz").write_bytes(b"")
+    (folder / "text.nii").write_text("not an image")
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((8, 9), np.int16)), str(folder / "flat.mha"))
+    stacked: Any = sitk.JoinSeries(  # type: ignore[no-untyped-call]
+        [sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))] * 2
+    )
+    sitk.WriteImage(stacked, str(folder / "series.nii.gz"))
+    values = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
+    values[1, 2, 3] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / "nan.mha"))
+    (folder / "folder.nii.gz").mkdir()
+    (folder / "notes.txt").write_text("beside the images")
+    (folder / "clinical-information.json").write_text("{}")
+    return {
+        "truncated": "'truncated.nii.gz' cannot be read",
+        "empty": "'empty.nii.gz' cannot be read",
+        "text": "'text.nii' cannot be read",
+        "flat": "2 dimensions",
+        "series": "4 dimensions",
+        "nan": "1 NaN or infinite",
+    }
+
+
+def test_bad_cases_fail_and_good_ones_go_on(run: Runner, cohort: Path, output: Path) -> None:
+    expected = spoil(cohort, cohort / "ill_0000.nii.gz")
+    summary = run(cohort)
+    assert {record.case_id for record in summary.failed} == set(expected)
+    for case_id, part in expected.items():
+        case = json.loads((output / "cases" / f"{case_id}.json").read_text())
+        assert case["status"] == "failed"
+        assert part in case["error"]
+        assert "\n" not in case["error"]
+        assert case["score"] is None
+    done = {row["case_id"] for row in csv.DictReader((output / "results.csv").open()) if row["status"] == "done"}
+    assert done == {"ill", "well"}
+    assert {p.name for p in (output / "detection_maps").iterdir()} == {"ill.nii.gz", "well.nii.gz"}
+    assert "4 dimensions" in (output / "report" / "index.html").read_text()
+
+
+def test_unexpected_exception_is_that_case_alone(
+    run: Runner, cohort: Path, output: Path, stages: Stages, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(cohort)
+    stages.predictor.failure = ZeroDivisionError("by zero\nand more")  # type: ignore[attr-defined]
+    summary = run(cohort, overwrite=True)
+    assert [record.error for record in summary.failed] == ["ZeroDivisionError: by zero"] * 2
+    assert "case 'ill' failed" in caplog.text
+    assert not list((output / "detection_maps").iterdir())  # no map of an earlier run beside a failed status
+
+
+def test_case_that_cannot_be_written(run: Runner, cohort: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = OutputFolder.write_maps
+
+    def full_disk(self: OutputFolder, case_id: str, result: Any) -> None:
+        original(self, case_id, result)
+        if case_id == "ill":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OutputFolder, "write_maps", full_disk)
+    summary = run(cohort)
+    assert [(r.case_id, r.error) for r in summary.failed] == [("ill", "OSError: [Errno 28] No space left on device")]
+    assert files_below(output / "detection_maps") == {"well.nii.gz"}
+
+
+class Interrupting(SilentObserver):
+    """Presses Ctrl-C when a case enters a phase."""
+
+    def __init__(self, case_id: str, phase: str) -> None:
+        self._at = (case_id, phase)
+
+    def phase(self, case_id: str, phase: str) -> None:
+        """Interrupts."""
+        if (case_id, phase) == self._at:
+            raise KeyboardInterrupt
+
+
+def test_interruption_leaves_whole_files_and_can_be_resumed(run: Runner, cohort: Path, output: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(cohort, observer=Interrupting("well", "predict"))
+    assert {p for p in files_below(output) if "well" in p or "partial" in p} == set()
+    assert json.loads((output / "run.json").read_text())["complete"] is False
+    assert len((output / "results.csv").read_text().splitlines()) == 2
+    summary = run(cohort)
+    assert summary.complete
+    assert summary.reused == {"ill"}
+
+
+def test_models_are_loaded_once(run: Runner, cohort: Path, stages: Stages) -> None:
+    loads: list[int] = []
+
+    def load() -> Stages:
+        loads.append(1)
+        return stages
+
+    run(cohort, load=load)
+    assert loads == [1]
+
+
+def test_next_ct_is_read_while_one_is_computed(
+    run: Runner, cohort: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading_well, original = threading.Event(), read_ct
+
+    def watched(path: Path) -> Any:
+        if path.name.startswith("well"):
+            reading_well.set()
+        return original(path)
+
+    class Waiting:
+        labels, lesion_label = stages.predictor.labels, stages.predictor.lesion_label
+
+        def predict(self, roi: Any, /) -> Any:
+            assert reading_well.wait(timeout=10), "the next CT is not read before this one is done"
+            return stages.predictor.predict(roi)
+
+    monkeypatch.setattr("pipeline.run.read_ct", watched)
+    assert not run(cohort, load=lambda: Stages(stages.localizer, Waiting())).failed
+
+
+def test_failing_loader_ends_the_run_and_keeps_earlier_tables(run: Runner, cohort: Path, output: Path) -> None:
+    run(cohort)
+    before = (output / "results.csv").read_text()
+
+    def broken() -> Stages:
+        raise BundleError("'fold_0.safetensors' does not fit its model")
+
+    with pytest.raises(BundleError):
+        run(cohort, overwrite=True, load=broken)
+    assert (output / "results.csv").read_text() == before
+
+
+def test_demo_model_is_named_everywhere(
+    run: Runner, cohort: Path, output: Path, make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    (tmp_path / "exported").rename(tmp_path / "exported-before")
+    (tmp_path / "bundle").rename(tmp_path / "bundle-before")
+    (cohort / "broken.nii").write_text("")
+    run(cohort, bundle=make_bundle(demo=True))
+    assert "not for clinical use" in json.loads((output / "run.json").read_text())["notice"]
+    for case_id in ("ill", "well", "broken"):
+        case = json.loads((output / "cases" / f"{case_id}.json").read_text())
+        assert "demo_model" in case["flags"]
+        assert "not for clinical use" in case["notice"]
+    assert all("demo_model" in row["flags"] for row in csv.DictReader((output / "results.csv").open()))
+    assert "not for clinical use" in (output / "report" / "index.html").read_text()
+
+
+def test_input_that_is_the_output_is_refused(run: Runner, cohort: Path, output: Path) -> None:
+    run(cohort)
+    with pytest.raises(RequestError, match="would write its maps"):
+        run(output / "detection_maps")
+    assert len(list((output / "detection_maps").iterdir())) == 2
+
+
+def test_input_without_images(run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="does not exist"):
+        run(tmp_path / "nowhere")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(RequestError, match="holds no image"):
+        run(tmp_path / "none")
