@@ -148,7 +148,7 @@ def write_cohort(
     generator.shuffle(flags)
     maps = [None] * cases if anatomy is None else _choose_maps(Path(anatomy), flags, generator)
     jobs = [
-        _Job(output, f"phantom_{seed}_{index:04d}", sequence, bool(flag), size, domain, path)
+        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, bool(flag), size, domain, path)
         for index, (sequence, flag, path) in enumerate(zip(case_seed.spawn(cases), flags, maps, strict=True))
     ]
     for folder in (IMAGES, LABELS, RECORDS):

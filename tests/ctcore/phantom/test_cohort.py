@@ -45,7 +45,7 @@ def test_workers_do_not_change_a_byte(cohort: Path, tmp_path: Path) -> None:
 
 
 def test_files_are_a_complete_data_set(cohort: Path) -> None:
-    names = [f"phantom_{SEED}_{index:04d}" for index in range(CASES)]
+    names = [f"phantom_{SEED}_{index:04d}" for index in range(1, CASES + 1)]
     assert [row["case_id"] for row in rows(cohort)] == names
     assert [row["class_name"] for row in rows(cohort)].count("PDAC") == 2
     dataset = json.loads((cohort / "dataset.json").read_text())
