@@ -1,1 +1,1 @@
-"""The ground floor: volumes, files, phantoms, inference, detection and evaluation; imports none of the packages above."""
+"""The ground floor: volumes, files, phantoms, inference, detection, evaluation; imports none of the packages above."""

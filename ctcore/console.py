@@ -4,42 +4,74 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperGroup
 
 from ctcore.errors import PipelineError, RequestError, first_line
 
 if TYPE_CHECKING:
-    import typer
+    from rich.console import Console
     from rich.progress import Progress
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_BAD_REQUEST = 2
+EXIT_INTERRUPTED = 130
+"""What shells report for a command that Ctrl-C has stopped."""
 
 
-def run_app(app: typer.Typer) -> None:
-    """Runs a command line; a fault of the request or of the data ends as one line on stderr, never as a traceback."""
-    try:
-        app()
-    except RequestError as error:
-        fail(error, EXIT_BAD_REQUEST)
-    except (PipelineError, OSError) as error:
-        fail(error, EXIT_SOME_FAILED)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; run the same command again to go on\n")
-        sys.exit(130)
+class OneLineGroup(TyperGroup):
+    """A command group whose every fault is one line on stderr: `error: what, what to do`; never a traceback.
+
+    Exit codes: 2 for a wrong request (also unknown options and option values), 1 for whatever else stopped the work.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs the command line and leaves with its exit code."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except RequestError as error:
+            code = _say(first_line(error), EXIT_BAD_REQUEST)
+        except PipelineError as error:
+            code = _say(first_line(error), EXIT_SOME_FAILED)
+        except Exception as error:  # the console never shows a traceback
+            format_message = getattr(error, "format_message", None)  # the command line's own usage errors
+            if format_message is not None:
+                code = _say(" ".join(str(format_message()).split()), EXIT_BAD_REQUEST)
+            else:
+                code = _say(f"unexpected {type(error).__name__}: {first_line(error)}", EXIT_SOME_FAILED)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(error: BaseException, code: int) -> None:
-    """Writes an error as one line to stderr and leaves with an exit code."""
-    sys.stderr.write(f"error: {first_line(error)}\n")
-    sys.exit(code)
+def _say(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return code
 
 
-def progress_columns() -> Progress:
-    """Returns a progress bar with counts, elapsed time and time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def progress_columns(out: Console | None = None) -> Progress:
+    """Returns a progress bar with counts, time elapsed and time left, on a console; stdout and stderr stay as they are."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         TextColumn("{task.description}"),
@@ -49,6 +81,9 @@ def progress_columns() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
+        console=out,
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
 
 

@@ -41,6 +41,10 @@ class IntensityError(CaseError):
     """Voxel values cannot be a CT's Hounsfield units."""
 
 
+class ProbabilityError(CaseError, ValueError):
+    """A probability is NaN, infinite, outside 0..1 or of the wrong shape: the case cannot be scored."""
+
+
 class LabelError(CaseError):
     """A label map or a case's class is missing or holds a value without a name."""
 

@@ -24,7 +24,6 @@ COMPRESSION_LEVEL = 1
 """Outputs are read again within minutes: a higher gzip level costs seconds a case and saves a few per cent."""
 
 
-
 @dataclass(frozen=True)
 class CaseFile:
     """One case found on disk.
@@ -49,6 +48,12 @@ def case_id_of(path: Path) -> str:
     suffix = image_suffix(path)
     stem = path.name[: -len(suffix)] if suffix else path.stem
     return stem.removesuffix("_0000")
+
+
+def label_id_of(path: Path) -> str:
+    """Returns the case id that a label file stands for: the whole stem, which has no channel suffix."""
+    suffix = image_suffix(path)
+    return path.name[: -len(suffix)] if suffix else path.stem
 
 
 def discover(path: Path) -> list[CaseFile]:
@@ -146,7 +151,9 @@ def read(path: Path) -> Volume:
             )
         image = reader.Execute()
     except RuntimeError as error:
-        raise UnreadableImageError(f"'{path.name}' cannot be read: {_itk_reason(error)}; check or replace it") from error
+        raise UnreadableImageError(
+            f"'{path.name}' cannot be read: {_itk_reason(error)}; check or replace it"
+        ) from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(warnings_were_on)
     return from_sitk(image)
@@ -178,6 +185,15 @@ def read_ct(path: Path) -> Volume:
     if low == high:
         raise IntensityError(f"'{path.name}' holds the single value {low:g}; it is not a CT")
     return volume
+
+
+def is_writable(folder: Path) -> bool:
+    """Tells whether files can be made in a folder; the one that is tried leaves nothing behind."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def write_atomic(path: Path, write_to: Callable[[Path], None]) -> None:

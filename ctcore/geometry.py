@@ -31,7 +31,11 @@ class Box:
     stop: Triple
 
     def __post_init__(self) -> None:
-        if len(self.start) != 3 or len(self.stop) != 3 or any(b <= a for a, b in zip(self.start, self.stop, strict=True)):
+        if (
+            len(self.start) != 3
+            or len(self.stop) != 3
+            or any(b <= a for a, b in zip(self.start, self.stop, strict=True))
+        ):
             raise GeometryError(f"box {self.start} to {self.stop} is empty; every stop must exceed its start")
 
     @classmethod

@@ -1,8 +1,8 @@
 """Resampling: the only copy.
 
 Grids are resampled over an unchanged field of view: voxel edges of the first and last voxel stay where they are, so the
-spacing becomes extent / size. One axis at a time, each by a small matrix; going to fewer voxels the triangle filter widens with the ratio
-(no aliasing), going to more it is linear interpolation.
+spacing becomes extent / size. One axis at a time, each by a small matrix; going to fewer voxels the triangle filter
+widens with the ratio (no aliasing), going to more it is linear interpolation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def linear_weights(size: int, new_size: int) -> npt.NDArray[np.float32]:
 def nearest_index(size: int, new_size: int) -> npt.NDArray[np.intp]:
     """Returns, for each of `new_size` voxels, the voxel of `size` whose centre is nearest."""
     centre = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
-    return np.clip(np.floor(centre + 0.5).astype(np.intp), 0, size - 1)
+    return np.asarray(np.clip(np.floor(centre + 0.5).astype(np.intp), 0, size - 1))
 
 
 def resample_array(

@@ -88,7 +88,7 @@ class Geometry:
     def index_to_physical(self, index_zyx: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Maps continuous indices (..., 3) in (z, y, x) order to points (..., 3) in (x, y, z) LPS mm."""
         index_xyz = np.asarray(index_zyx, dtype=np.float64)[..., ::-1]
-        return (index_xyz * np.asarray(self.spacing)) @ self.matrix.T + np.asarray(self.origin)
+        return np.asarray((index_xyz * np.asarray(self.spacing)) @ self.matrix.T + np.asarray(self.origin))
 
     def physical_to_index(self, points_xyz: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Maps points (..., 3) in (x, y, z) LPS mm to continuous indices (..., 3) in (z, y, x) order."""

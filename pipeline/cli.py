@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from ctcore.console import progress
+from ctcore.console import OneLineGroup, progress
 from pipeline.cli_bundle import app as bundle_app
 from pipeline.cli_run import run
-from pipeline.console import OneLineGroup, console, print_metrics
+from pipeline.console import console, print_metrics
 
 app = typer.Typer(
     name="pipeline",

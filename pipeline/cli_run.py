@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctcore.console import EXIT_SOME_FAILED
-from pipeline.console import EXIT_INTERRUPTED, console, print_summary, run_progress
+from ctcore.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from pipeline.console import console, print_summary, run_progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,16 +1,13 @@
-"""What the user sees: one-line errors, the progress of a run and the tables at its end."""
+"""What the user sees: the progress of a run and the tables at its end."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from typer.core import TyperGroup
-
-from ctcore.console import EXIT_BAD_REQUEST, EXIT_SOME_FAILED
-from ctcore.errors import PipelineError, RequestError, first_line
+from ctcore.console import progress_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,55 +17,12 @@ if TYPE_CHECKING:
     from pipeline.records import CaseRecord
     from pipeline.run import RunSummary
 
-EXIT_INTERRUPTED = 130
-"""What shells report for a command that Ctrl-C has stopped."""
-
 _PHASE_WORDS = {
     "read": "reading",
     "locate": "finding the pancreas",
     "predict": "segmenting and classifying",
     "detect": "lesion candidates",
 }
-
-
-class OneLineGroup(TyperGroup):
-    """A command group whose every fault is one line on stderr: `error: what, what to do`; never a traceback.
-
-    Exit codes: 2 for a wrong request (also unknown options and option values), 1 for whatever else stopped the work.
-    """
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Runs the command line and leaves with its exit code."""
-        try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except KeyboardInterrupt:
-            code = EXIT_INTERRUPTED
-        except RequestError as error:
-            code = _say(first_line(error), EXIT_BAD_REQUEST)
-        except PipelineError as error:
-            code = _say(first_line(error), EXIT_SOME_FAILED)
-        except Exception as error:  # the console never shows a traceback
-            format_message = getattr(error, "format_message", None)  # the command line's own usage errors
-            if format_message is not None:
-                code = _say(" ".join(str(format_message()).split()), EXIT_BAD_REQUEST)
-            else:
-                code = _say(f"unexpected {type(error).__name__}: {first_line(error)}", EXIT_SOME_FAILED)
-        if not standalone_mode:
-            return code
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-def _say(message: str, code: int) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return code
 
 
 def console() -> Console:
@@ -111,28 +65,7 @@ class ProgressObserver:
 @contextlib.contextmanager
 def run_progress(out: Console) -> Iterator[ProgressObserver]:
     """Shows a run on a console for as long as the block lasts."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=out,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with bar:
+    with progress_columns(out) as bar:
         yield ProgressObserver(bar)
 
 
@@ -149,7 +82,7 @@ def print_summary(out: Console, summary: RunSummary, longest: int = 40) -> None:
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for title in ("case", "status", "score", "class", "map max", "candidates", "flags", "seconds"):
-        table.add_column(title, overflow="fold", no_wrap=title != "case" and title != "flags")
+        table.add_column(title, overflow="fold", no_wrap=title not in {"case", "flags"})
     for record in summary.records[:longest]:
         table.add_row(*_row(record, record.case_id in summary.reused))
     out.print(table)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, read_json, write, write_json, write_text
+from ctcore.files import CaseFile, is_writable, read_json, write, write_json, write_text
 from pipeline.case import CaseResult
 from pipeline.records import CaseRecord, ImageFormat, MadeWith, RunRecord
 
@@ -47,7 +46,7 @@ class OutputFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RequestError(f"output '{folder}' cannot be made ({error.strerror}); give another folder") from error
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not is_writable(folder):
             raise RequestError(f"output '{folder}' cannot be written; give another folder or change its permissions")
         self.folder = folder
         self._format = image_format

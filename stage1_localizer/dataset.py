@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def workspace_at(root: Path) -> Workspace:
 
 
 def prepare(
-    source: Path,
+    sources: Sequence[Path],
     root: Path,
     recipe: LocalizerRecipe,
     *,
@@ -47,7 +47,7 @@ def prepare(
     one: pancreas (gland, duct and lesion).
 
     Args:
-        source: folder with `imagesTr`, `labelsTr` and `case_labels.csv`.
+        sources: folders with `imagesTr`, `labelsTr` and `case_labels.csv`; case ids must differ among them.
         root: the workspace to make.
         recipe: fixes the spacing.
         folds: folds of the split, stratified by class.
@@ -58,7 +58,7 @@ def prepare(
         DatasetError, CaseError: as `ctcore.nnunet.dataset`.
     """
     workspace = workspace_at(root)
-    cases = find_training_cases(source, CLASS_NAMES)
+    cases = find_training_cases(sources, CLASS_NAMES)
     prepare_cases(cases, partial(prepare_case, workspace, recipe.spacing_mm), workers=workers, progress=progress)
     classes = {case.case_id: case.class_name for case in cases}
     write_splits(workspace, classes, folds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def workspace_at(root: Path) -> Workspace:
 
 
 def prepare(
-    source: Path,
+    sources: Sequence[Path],
     root: Path,
     recipe: MultiTaskRecipe,
     *,
@@ -47,7 +47,7 @@ def prepare(
     the same code that inference runs.
 
     Args:
-        source: folder with `imagesTr`, `labelsTr` and `case_labels.csv`.
+        sources: folders with `imagesTr`, `labelsTr` and `case_labels.csv`; case ids must differ among them.
         root: the workspace to make.
         recipe: fixes margin, spacing, labels and classes.
         folds: folds of the split, stratified by class.
@@ -58,7 +58,7 @@ def prepare(
         DatasetError, CaseError: as `ctcore.nnunet.dataset`; LabelError: a label map without pancreas.
     """
     workspace = workspace_at(root)
-    cases = find_training_cases(source, recipe.class_names)
+    cases = find_training_cases(sources, recipe.class_names)
     prepare_cases(cases, partial(prepare_case, workspace, recipe), workers=workers, progress=progress)
     classes = {case.case_id: case.class_name for case in cases}
     write_splits(workspace, classes, folds)

@@ -35,9 +35,9 @@ class MultiTaskNetwork(nn.Module):
 
     def __init__(self, unet: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.encoder = unet.encoder
-        self.decoder = unet.decoder
-        self.head = head
+        self.encoder: nn.Module = unet.get_submodule("encoder")
+        self.decoder: nn.Module = unet.get_submodule("decoder")
+        self.head: nn.Module = head
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Segments and classifies images (b, c, z, y, x)."""

@@ -132,7 +132,8 @@ def to_grid(
 
 def softmax(logits: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float32]:
     """Returns the softmax along an axis, in float32."""
-    values = logits.astype(np.float32) - logits.max(axis=axis, keepdims=True)
+    values: npt.NDArray[np.float32] = logits.astype(np.float32)
+    values -= values.max(axis=axis, keepdims=True)
     np.exp(values, out=values)
     values /= values.sum(axis=axis, keepdims=True)
     return values

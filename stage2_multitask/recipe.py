@@ -67,7 +67,7 @@ class MultiTaskRecipe(TrainingRecipe):
     """
 
     margin_mm: tuple[float, float, float]
-    labels: dict[str, int] = dict(PANORAMA_NAMES)
+    labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
     lesion_label: str = "lesion"
     class_names: tuple[str, ...] = CLASS_NAMES
     class_weights: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 3.0)

@@ -9,16 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from ctcore.errors import CaseError
+from ctcore.errors import ProbabilityError
 
 CandidateMode = Literal["dynamic-v2", "dynamic", "dynamic-fast"]
 
 PROBABILITY_TOLERANCE = 1e-4
 """How far resampling and half precision may carry a probability outside 0..1; it is then clipped."""
-
-
-class ProbabilityError(CaseError, ValueError):
-    """A probability is NaN, infinite, outside 0..1 or of the wrong shape: the case cannot be scored."""
 
 
 class CandidateSettings(BaseModel):

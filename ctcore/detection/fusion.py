@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ctcore.detection.candidates import PROBABILITY_TOLERANCE, ProbabilityError
-from ctcore.errors import RequestError
+from ctcore.detection.candidates import PROBABILITY_TOLERANCE
+from ctcore.errors import ProbabilityError, RequestError
 
 FusionRule = Literal["mean", "max", "product", "noisy-or", "logistic"]
 

@@ -37,9 +37,9 @@ def auroc_interval(scores: Sequence[float], positive: Sequence[bool], replicates
     starts, order = _groups(np.asarray(scores, dtype=np.float64))
     areas = []
     for drawn in draws(truth, replicates, seed, truth.size):
-        drawn = drawn[:, order]
-        positives = np.add.reduceat(drawn * truth[order], starts, axis=1).astype(np.float64)
-        negatives = np.add.reduceat(drawn * ~truth[order], starts, axis=1).astype(np.float64)
+        ordered = drawn[:, order]
+        positives = np.add.reduceat(ordered * truth[order], starts, axis=1).astype(np.float64)
+        negatives = np.add.reduceat(ordered * ~truth[order], starts, axis=1).astype(np.float64)
         below = negatives.sum(axis=1, keepdims=True) - np.cumsum(negatives, axis=1)  # scores fall along the axis
         areas.append((positives * (below + negatives / 2)).sum(axis=1))
     return _percentiles(np.concatenate(areas) / (truth.sum() * (~truth).sum()))
@@ -70,9 +70,9 @@ def average_precision_interval(
     truth = np.asarray(positive, dtype=bool)
     areas = []
     for drawn in draws(truth, replicates, seed, max(truth.size, case.size)):
-        drawn = drawn[:, case]
-        hits = np.add.reduceat(drawn * lesion, starts, axis=1).astype(np.float64)
-        called = np.cumsum(np.add.reduceat(drawn, starts, axis=1), axis=1)
+        of_finding = drawn[:, case]
+        hits = np.add.reduceat(of_finding * lesion, starts, axis=1).astype(np.float64)
+        called = np.cumsum(np.add.reduceat(of_finding, starts, axis=1), axis=1)
         precision = np.cumsum(hits, axis=1) / np.maximum(called, 1)
         lesions = hits.sum(axis=1)
         area = (hits * precision * counts).sum(axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def evaluate(
     if bootstrap < 0 or seed < 0:
         raise RequestError(f"bootstrap {bootstrap} and seed {seed} must not be negative; 0 replicates: no intervals")
     existing = next(path for path in (output, *output.resolve().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not files.is_writable(existing):
         raise RequestError(f"output '{output}': '{existing}' is not a folder that can be written to; name another")
     found = read_predictions(predictions)
     label_files = _label_files(found, labels)

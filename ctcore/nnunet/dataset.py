@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ctcore.errors import DatasetError, GeometryError, LabelError
-from ctcore.files import case_id_of, discover, read, read_ct, write_json
+from ctcore.files import discover, label_id_of, read, read_ct, write_json, write_text
 from ctcore.geometry import to_lps
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Volume
@@ -37,22 +37,33 @@ class TrainingCase:
     class_name: str
 
 
-def find_training_cases(folder: Path, class_names: Sequence[str]) -> list[TrainingCase]:
-    """Finds the cases of a folder with `imagesTr`, `labelsTr` and `case_labels.csv`.
+def find_training_cases(folders: Sequence[Path], class_names: Sequence[str]) -> list[TrainingCase]:
+    """Finds the cases of folders with `imagesTr`, `labelsTr` and `case_labels.csv`.
 
     Args:
-        folder: the dataset.
+        folders: the datasets.
         class_names: the classes that a case may have.
 
     Raises:
-        RequestError: the folder or its images are missing.
-        DatasetError: an image without label map, a case without a class, or a class that is not in `class_names`; the
-            case is named.
+        RequestError: a folder or its images are missing.
+        DatasetError: a case that two folders hold, an image without label map, a case without a class, or a class that
+            is not in `class_names`; the case is named.
     """
+    cases: dict[str, TrainingCase] = {}
+    for folder in folders:
+        for case in _cases_of(folder, class_names):
+            if case.case_id in cases:
+                raise DatasetError(
+                    f"case '{case.case_id}' is in '{folder}' and '{cases[case.case_id].image.parents[1]}'; rename one"
+                )
+            cases[case.case_id] = case
+    return list(cases.values())
+
+
+def _cases_of(folder: Path, class_names: Sequence[str]) -> Iterator[TrainingCase]:
     images = discover(folder / "imagesTr")
-    labels = {case_id_of(case.path): case.path for case in discover(folder / "labelsTr")}
+    labels = {label_id_of(case.path): case.path for case in discover(folder / "labelsTr")}
     classes = read_case_labels(folder / "case_labels.csv")
-    cases = []
     for case in images:
         if case.case_id not in labels:
             raise DatasetError(f"case '{case.case_id}' has no label map in '{folder / 'labelsTr'}'; add it")
@@ -61,10 +72,9 @@ def find_training_cases(folder: Path, class_names: Sequence[str]) -> list[Traini
         class_name = classes[case.case_id]
         if class_name not in class_names:
             raise DatasetError(
-                f"case '{case.case_id}' has class '{class_name}' in 'case_labels.csv'; use one of {', '.join(class_names)}"
+                f"case '{case.case_id}' has class '{class_name}' in 'case_labels.csv'; use {' or '.join(class_names)}"
             )
-        cases.append(TrainingCase(case.case_id, case.path, labels[case.case_id], class_name))
-    return cases
+        yield TrainingCase(case.case_id, case.path, labels[case.case_id], class_name)
 
 
 def read_case_labels(path: Path) -> dict[str, str]:
@@ -91,8 +101,6 @@ def read_case_labels(path: Path) -> dict[str, str]:
 
 def write_case_labels(path: Path, classes: Mapping[str, str]) -> None:
     """Writes a table `case_id,class_name`."""
-    from ctcore.files import write_text
-
     rows = "".join(f"{case_id},{class_name}\n" for case_id, class_name in sorted(classes.items()))
     write_text(path, "case_id,class_name\n" + rows)
 
@@ -160,7 +168,7 @@ def write_splits(workspace: Workspace, classes: Mapping[str, str], folds: int) -
     counts = Counter(classes.values())
     small = {name: count for name, count in counts.items() if count < folds}
     if small or folds < 2:
-        raise DatasetError(f"{folds} folds cannot be made of classes with {dict(counts)} cases; ask for 2 to the smallest")
+        raise DatasetError(f"{folds} folds cannot be made of classes with {dict(counts)} cases; ask for fewer")
     fold_of: dict[str, int] = {}
     generator = np.random.default_rng(0)
     for name in sorted(counts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def nnunet_environment(
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # about nnU-Net's own use of torch
             yield
     finally:
         for name, value in before.items():

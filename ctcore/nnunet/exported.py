@@ -1,4 +1,4 @@
-"""A trained stage as inference needs it: `model.json` and one safetensors file per fold; no pickle, no nnU-Net folders."""
+"""A trained stage as inference needs it: `model.json` and a safetensors file per fold; no pickle, no nnU-Net folder."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.json"
-
-SHARED_WEIGHTS = "decoder.encoder."
-"""nnU-Net's decoder holds a reference to its encoder, so a state lists the encoder's weights twice."""
 
 
 class Normalization(BaseModel):
@@ -107,9 +104,7 @@ def save_model(folder: Path, model: ExportedModel, states: Mapping[str, Mapping[
 
     folder.mkdir(parents=True, exist_ok=True)
     for fold, state in states.items():
-        half = {
-            name: tensor.half().contiguous() for name, tensor in state.items() if not name.startswith(SHARED_WEIGHTS)
-        }
+        half = {name: tensor.half().contiguous() for name, tensor in state.items()}
         write_atomic(weights_file(folder, fold), lambda partial, half=half: save_file(half, partial))  # type: ignore[misc]
     write_text(folder / MODEL_FILE, model.model_dump_json(indent=2) + "\n")
 
@@ -163,13 +158,22 @@ def load_weights(module: torch.nn.Module, folder: Path, fold: str) -> None:
     path = weights_file(folder, fold)
     try:
         state = {name: tensor.float() for name, tensor in load_file(path).items()}
-        missing, unexpected = module.load_state_dict(state, strict=False)
+        module.load_state_dict(state, strict=False)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise BundleError(f"'{path}' does not fit its model: {first_line(error)}; export or copy it again") from error
-    strange = [name for name in missing if not name.startswith(SHARED_WEIGHTS)] + list(unexpected)
+    strange = sorted(unique_state(module).keys() ^ state.keys())
     if strange:
-        raise BundleError(f"'{path}' does not fit its model: '{strange[0]}' has no counterpart; export or copy it again")
+        raise BundleError(f"'{path}' does not fit its model: '{strange[0]}' has no counterpart; copy it again")
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise BundleError(f"'{path}' holds weights that are not finite ({broken[0]}); export or copy it again")
     module.eval()
+
+
+def unique_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Returns a network's weights and buffers, each once.
+
+    nnU-Net's modules hold some layers under two names and its decoder the whole encoder, which a `state_dict` repeats.
+    """
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

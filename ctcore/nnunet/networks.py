@@ -19,12 +19,13 @@ def build_unet(
     Raises:
         BundleError: the description names an architecture that is not one of dynamic_network_architectures'.
     """
-    import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     name = str(architecture["network_class_name"])
     if not name.startswith("dynamic_network_architectures.architectures."):
-        raise BundleError(f"architecture '{name}' is not one of dynamic_network_architectures; it cannot be built safely")
+        raise BundleError(
+            f"architecture '{name}' is not one of dynamic_network_architectures; it cannot be built safely"
+        )
     try:
         network: torch.nn.Module = get_network_from_plans(
             name,

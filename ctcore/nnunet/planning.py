@@ -85,9 +85,7 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
             preprocess_dataset,
         )
 
-        extract_fingerprint_dataset(
-            workspace.dataset_id, num_processes=workers, verbose=False, show_progress_bar=False
-        )
+        extract_fingerprint_dataset(workspace.dataset_id, num_processes=workers, verbose=False, show_progress_bar=False)
         plan_experiment_dataset(workspace.dataset_id, overwrite_target_spacing=recipe.spacing_mm)
         plans = workspace.plans()
         configuration = plans["configurations"][CONFIGURATION]

@@ -1,8 +1,8 @@
 """nnU-Net's trainer, driven by a recipe instead of class attributes.
 
-Data loading, augmentation, deep supervision, losses, logging and checkpoints stay nnU-Net's. What changes: hyper-parameters come
-from a recipe; on a CPU with bf16 the network runs under autocast; an exponential moving average of the weights is kept (timm);
-checkpoints are written whole or not at all; progress goes to a callback.
+Data loading, augmentation, deep supervision, losses, logging and checkpoints stay nnU-Net's. What changes:
+hyper-parameters come from a recipe; on a CPU with bf16 the network runs under autocast; timm keeps an exponential
+moving average of the weights; checkpoints are written whole or not at all; progress goes to a callback.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from nnunetv2.training.loss.dice import get_tp_fp_fn_tn
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from ctcore.files import write_atomic
@@ -28,10 +28,13 @@ from ctcore.nnunet.recipe import TrainingRecipe
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with epochs done, epochs in all, and the epoch's figures."""
 
+NUMPY_SCALAR = type(np.float64(0)).__reduce__(np.float64(0))[0]
+"""The function by which a pickled numpy scalar is made again; numpy keeps it in a private module."""
+
 CHECKPOINT_TYPES: list[Any] = [
     np.dtype,
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
+    (NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
     type(np.dtype(np.float64)),
     type(np.dtype(np.float32)),
 ]
@@ -43,7 +46,7 @@ def cpu_has_bf16() -> bool:
     return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type information
+class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     """nnU-Net's trainer with the recipe's hyper-parameters.
 
     `configure` must be called before `run_training`; the constructor's signature is nnU-Net's, which it inspects.
@@ -65,7 +68,7 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         self.num_epochs = recipe.epochs
         self.save_every = 1
         torch.manual_seed(recipe.seed)
-        np.random.seed(recipe.seed)
+        np.random.seed(recipe.seed)  # noqa: NPY002 - nnU-Net's loaders draw from this generator
 
     def initialize(self) -> None:
         """Builds network, optimiser and loss, and the moving average if the recipe has one."""
@@ -90,7 +93,9 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
             return optimizer, PolyLRScheduler(optimizer, recipe.learning_rate, recipe.epochs)
         return optimizer, EpochSchedule(optimizer, recipe)
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, Any]:
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(  # noqa: N802 - nnU-Net's name
+        self,
+    ) -> tuple[Any, bool, Any, Any]:
         """Returns nnU-Net's rotation range and initial patch size; mirroring as the recipe says."""
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
@@ -140,7 +145,9 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         losses = self.batch_losses(data, target, batch["keys"])
         loss = losses["loss"]
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss.item()} in epoch {self.current_epoch} on cases {list(batch['keys'])}")
+            raise FloatingPointError(
+                f"loss is {loss.item()} in epoch {self.current_epoch} on cases {list(batch['keys'])}"
+            )
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         if self.grad_scaler is not None:
             self.grad_scaler.scale(loss).backward()
@@ -149,7 +156,7 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()
         else:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip)
             self.optimizer.step()
         if self.ema is not None:
@@ -159,7 +166,7 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
     def validation_outputs(
         self, data: torch.Tensor, target: Any, keys: Any
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Returns a validation batch's loss, its finest segmentation logits (b, k, z, y, x), and what else to collect."""
+        """Returns a validation batch's loss, its finest segmentation logits (b, k, z, y, x), and other records."""
         del keys
         with self.autocast():
             output = full_precision(self.network(data))
@@ -204,10 +211,10 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         """Returns further figures of the epoch that just ended."""
         return {}
 
-    def exported_state(self) -> dict[str, torch.Tensor]:
-        """Returns the weights that inference should use: the moving average where there is one."""
-        module = self.ema.module if self.ema is not None else self.network
-        return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    def trained_network(self) -> nn.Module:
+        """Returns the network that inference should use: the moving average where there is one."""
+        network: nn.Module = self.ema.module if self.ema is not None else self.network
+        return network
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """Goes on from a checkpoint; only tensors and plain values are read from it, never code."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import DatasetError, RequestError
-from ctcore.files import read_json, write_text
+from ctcore.files import read_json, write_atomic, write_text
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
@@ -59,7 +59,7 @@ def train_fold(
     import torch
     from safetensors.torch import save_file
 
-    from ctcore.files import write_atomic
+    from ctcore.nnunet.exported import unique_state
 
     plans = workspace.plans() | {"continue_training": False}
     check_fold(workspace, fold)
@@ -80,13 +80,7 @@ def train_fold(
         if resume and latest.is_file():
             trainer.load_checkpoint(str(latest))
         trainer.run_training()
-    from ctcore.nnunet.exported import SHARED_WEIGHTS
-
-    state = {
-        name: tensor.contiguous()
-        for name, tensor in trainer.exported_state().items()
-        if not name.startswith(SHARED_WEIGHTS)
-    }
+    state = unique_state(trainer.trained_network())
     write_atomic(folder / WEIGHTS_NAME, lambda partial: save_file(state, partial))
     write_text(folder / RECIPE_NAME, recipe.model_dump_json(indent=2) + "\n")
     return folder

@@ -64,12 +64,12 @@ class Habitus:
 
     @property
     def skin_front(self) -> float:
-        """y of the front of the body, in mm."""
+        """Y of the front of the body, in mm."""
         return -(self.front + 0.8 * self.muscle + self.fat_front)
 
     @property
     def skin_back(self) -> float:
-        """y of the back of the body, in mm."""
+        """Y of the back of the body, in mm."""
         return self.back + self.muscle + BACK_MUSCLE_MM + self.fat_back
 
 
@@ -121,7 +121,7 @@ def contour_radius(habitus: Habitus, angle: np.ndarray) -> np.ndarray:
 
 
 def cavity_middle(habitus: Habitus) -> float:
-    """y of the middle of the abdominal cavity, in mm."""
+    """Y of the middle of the abdominal cavity, in mm."""
     return (habitus.back - habitus.front) / 2.0
 
 

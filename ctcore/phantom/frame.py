@@ -268,10 +268,7 @@ def ellipsoid(
     """
     half = np.asarray(radii, dtype=np.float64)
     centre_point = np.asarray(centre, dtype=np.float64)
-    if rotation is None:
-        box = half
-    else:
-        box = np.sqrt(((rotation * half[:, None]) ** 2).sum(axis=0))
+    box = half if rotation is None else np.sqrt(((rotation * half[:, None]) ** 2).sum(axis=0))
     window = frame.window(centre_point - box - reach, centre_point + box + reach)
     if is_empty(window):
         return None

@@ -171,9 +171,7 @@ def spoil(folder: Path, good: Path) -> dict[str, str]:
     (folder / "empty.nii.gz").write_bytes(b"")
     (folder / "text.nii").write_text("not an image")
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((8, 9), np.int16)), str(folder / "flat.mha"))
-    stacked: Any = sitk.JoinSeries(  # type: ignore[no-untyped-call]
-        [sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))] * 2
-    )
+    stacked: Any = sitk.JoinSeries([sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))] * 2)
     sitk.WriteImage(stacked, str(folder / "series.nii.gz"))
     values = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
     values[1, 2, 3] = np.nan

@@ -123,8 +123,8 @@ def _trace(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[tuple[str, 
 
     network = Tuple().eval()
     with torch.no_grad(), warnings.catch_warnings():
-        # Tracing is announced as deprecated, and PyTorch's layers decide by shapes, which are fixed here; a warning that
-        # a network of ours decides by values would be a real one, and stays.
+        # Tracing is announced as deprecated, and PyTorch's layers decide by shapes, which are fixed here; a warning
+        # that a network of ours decides by values would be a real one, and stays.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", category=jit.TracerWarning, module=r"torch\.")
         traced = jit.trace(network, torch.zeros(shape), check_trace=False, strict=False)

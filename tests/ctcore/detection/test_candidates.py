@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as st_numpy
 from pydantic import ValidationError
 from scipy import ndimage
 
-from ctcore.detection.candidates import CandidateMode, CandidateSettings, ProbabilityError, extract_candidates
+from ctcore.detection.candidates import CandidateMode, CandidateSettings, extract_candidates
 
 with contextlib.redirect_stdout(io.StringIO()):
     from report_guided_annotation import extract_lesion_candidates

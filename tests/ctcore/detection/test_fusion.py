@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ctcore.detection.candidates import ProbabilityError
 from ctcore.detection.fusion import FusionRule, FusionSettings, LogisticConstants, fuse
 from ctcore.errors import RequestError
 

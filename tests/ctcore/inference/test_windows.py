@@ -58,7 +58,8 @@ def test_weight_is_that_of_nnunet(patch: Triple) -> None:
     expected = compute_gaussian(patch, 1 / 8, dtype=torch.float64, device=torch.device("cpu")).numpy()
     weight = gaussian_weight(patch)
     assert weight.dtype == np.float32
-    assert weight.max() == 1 and weight.min() > 0
+    assert weight.max() == 1
+    assert weight.min() > 0
     np.testing.assert_allclose(weight, expected, rtol=1e-6)
 
 

@@ -16,7 +16,8 @@ def test_a_tensor_is_the_segmentation() -> None:
 def test_a_mapping_keeps_the_known_fields_in_a_fixed_order() -> None:
     outputs = named_outputs({"features": CLASSES, "classes": CLASSES, "segmentation": SEGMENTATION})
     assert list(outputs) == ["segmentation", "classes"]
-    assert outputs["segmentation"] is SEGMENTATION and outputs["classes"] is CLASSES
+    assert outputs["segmentation"] is SEGMENTATION
+    assert outputs["classes"] is CLASSES
 
 
 def test_a_head_that_is_none_is_absent() -> None:

@@ -39,7 +39,8 @@ def test_fp32_equals_torch(two_headed: Callable[[int], nn.Module]) -> None:
     outputs = OpenVinoBackend(two_headed(0))(BATCH)
     assert list(outputs) == ["segmentation", "classes"]
     for name, output in outputs.items():
-        assert output.shape == exact[name].shape and output.dtype == np.float32
+        assert output.shape == exact[name].shape
+        assert output.dtype == np.float32
         np.testing.assert_allclose(softmax(output, axis=1), softmax(exact[name], axis=1), atol=1e-4)
 
 
@@ -92,7 +93,8 @@ def test_a_cache_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, capl
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING):
         backend = OpenVinoBackend(nn.Conv3d(1, 2, 1), cache_dir=tmp_path / "file" / "cache")
-    assert "every start compiles anew" in caplog.text and str(tmp_path / "file") in caplog.text
+    assert "every start compiles anew" in caplog.text
+    assert str(tmp_path / "file") in caplog.text
     assert backend(BATCH)["segmentation"].shape == (1, 2, 8, 16, 16)
 
 

@@ -1,0 +1,118 @@
+"""What ITK's NIfTI reader does not tell: files that are damaged, and voxels that are not finite.
+
+Where the bytes of a file end early or cannot be decompressed, its library goes on with 0 or with garbage, without an
+error; the checksum of a compressed file is not looked at; NaN and infinity become 0 (seen with ITK 5.4). Here the
+bytes are therefore read once more, without being turned into an image.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcore.errors import UnreadableImageError, first_line
+
+HEADER_BYTES = 348
+"""Length of a NIfTI-1 header, which its first four bytes state in the file's byte order."""
+
+FLOATING_CODES = {16: "f4", 64: "f8"}
+"""NIfTI-1 datatype codes of the floating types: DT_FLOAT32, DT_FLOAT64."""
+
+BLOCK_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_WINDOW = 31
+"""zlib's name for a gzip stream of the largest window; its checksum and length are then verified."""
+
+
+def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:
+    """Checks a NIfTI-1 file that ITK could read, and puts NaN and infinity back.
+
+    Args:
+        path: the `.nii` or `.nii.gz` file.
+        array: values (z, y, x) that ITK made of it, C-ordered; changed in place where the file holds NaN or infinity.
+
+    Raises:
+        UnreadableImageError: the file ends early, or its compressed bytes are damaged.
+    """
+    try:
+        with path.open("rb") as handle:
+            _verify_and_restore(handle, array)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
+
+
+def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
+    compressed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    handle.seek(0)
+    blocks = _inflated(handle) if compressed else _plain(handle)
+
+    pending = b""
+    while len(pending) < HEADER_BYTES:
+        block = next(blocks, b"")
+        if not block:
+            raise EOFError("it ends within its header")
+        pending += block
+    order = "<" if struct.unpack_from("<i", pending, 0)[0] == HEADER_BYTES else ">"
+    code, bits = struct.unpack_from(f"{order}2h", pending, 70)
+    (offset,) = struct.unpack_from(f"{order}f", pending, 108)
+    start = max(int(offset), HEADER_BYTES)
+    end = start + array.size * bits // 8
+
+    floating = FLOATING_CODES.get(code)
+    dtype = None if floating is None else np.dtype(order + floating)
+    values = array.reshape(-1)
+    at, voxel = 0, 0  # first byte of `pending`, first voxel not looked at yet
+    while True:
+        if dtype is not None:
+            skipped = max(0, start - at)
+            whole = (min(len(pending), end - at) - skipped) // dtype.itemsize
+            if whole > 0:
+                stored = np.frombuffer(pending, dtype, whole, skipped)
+                bad = np.flatnonzero(~np.isfinite(stored))
+                values[voxel + bad] = stored[bad]
+                voxel += whole
+                used = skipped + whole * dtype.itemsize
+                at, pending = at + used, pending[used:]
+        else:
+            at, pending = at + len(pending), b""
+        block = next(blocks, b"")
+        if not block:
+            break
+        pending += block
+    if at + len(pending) < end:
+        raise EOFError(f"it holds {at + len(pending)} of {end} bytes")
+
+
+def _plain(handle: BinaryIO) -> Iterator[bytes]:
+    """Yields the bytes of a file."""
+    while block := handle.read(BLOCK_BYTES):
+        yield block
+
+
+def _inflated(handle: BinaryIO) -> Iterator[bytes]:
+    """Yields the decompressed bytes of a gzip file of one or more members, none of them empty.
+
+    Raises:
+        EOFError: the file ends within a member.
+        zlib.error: a member is damaged.
+    """
+    member = zlib.decompressobj(GZIP_WINDOW)
+    for block in _plain(handle):
+        rest = block
+        while rest:
+            if member.eof:
+                rest = rest.lstrip(b"\0")  # padding between and after members is allowed
+                if not rest:
+                    break
+                member = zlib.decompressobj(GZIP_WINDOW)
+            if inflated := member.decompress(rest):
+                yield inflated
+            rest = member.unused_data
+    if not member.eof:
+        raise EOFError("its compressed data ends early")
