@@ -84,7 +84,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
     if isinstance(value, list | tuple):
-        return " to ".join(text_of(item) for item in value)
+        return (", " if any(isinstance(item, str) for item in value) else " to ").join(map(text_of, value))
     return str(value)

@@ -63,7 +63,7 @@ def _say(message: str, code: int) -> int:
 
 
 def progress_columns(out: Console | None = None) -> Progress:
-    """Returns a progress bar with counts, time elapsed and time left, on a console; stdout and stderr stay as they are."""
+    """Returns a progress bar with counts, time elapsed and time left, on a console; stdout and stderr stay alone."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctcore.errors import ImageDimensionError, IntensityError, RequestError, UnreadableImageError, first_line
+from ctcore.nifti import verify_and_restore
 from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 """File names that are taken for images, in lower case."""
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
 
 COMPRESSION_LEVEL = 1
 """Outputs are read again within minutes: a higher gzip level costs seconds a case and saves a few per cent."""
@@ -123,19 +126,23 @@ def to_sitk(volume: Volume) -> sitk.Image:
 
 
 def read(path: Path) -> Volume:
-    """Reads an image file with its values and dtype as stored.
+    """Reads an image file with its values and dtype as stored (scaled, where the header says so).
 
     Raises:
-        UnreadableImageError: the file is missing, truncated, empty, or not what its name claims.
+        UnreadableImageError: the file is missing, truncated, damaged, empty, or not what its name claims.
         ImageDimensionError: it is not a single 3-D scalar volume.
         GeometryError: its grid is impossible.
     """
     import SimpleITK as sitk
 
-    if image_suffix(path) is None:
+    suffix = image_suffix(path)
+    if suffix is None:
         raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
     if not path.is_file():
         raise UnreadableImageError(f"'{path}' is not a readable file; check the path and its permissions")
+    if suffix == ".nii.gz" and path.with_suffix("").exists():
+        # ITK takes the header from the one and the voxels from the other.
+        raise UnreadableImageError(f"'{path.with_suffix('').name}' lies beside '{path.name}'; remove one of them")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     warnings_were_on = sitk.ProcessObject.GetGlobalWarningDisplay()
@@ -156,7 +163,10 @@ def read(path: Path) -> Volume:
         ) from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(warnings_were_on)
-    return from_sitk(image)
+    volume = from_sitk(image)
+    if suffix in NIFTI_SUFFIXES:
+        verify_and_restore(path, volume.array)
+    return volume
 
 
 def _itk_reason(error: RuntimeError) -> str:

@@ -7,6 +7,7 @@ bytes are therefore read once more, without being turned into an image.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -52,41 +53,34 @@ def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
     handle.seek(0)
     blocks = _inflated(handle) if compressed else _plain(handle)
 
-    pending = b""
-    while len(pending) < HEADER_BYTES:
+    head = b""
+    while len(head) < HEADER_BYTES:
         block = next(blocks, b"")
         if not block:
             raise EOFError("it ends within its header")
-        pending += block
-    order = "<" if struct.unpack_from("<i", pending, 0)[0] == HEADER_BYTES else ">"
-    code, bits = struct.unpack_from(f"{order}2h", pending, 70)
-    (offset,) = struct.unpack_from(f"{order}f", pending, 108)
+        head += block
+    order = "<" if struct.unpack_from("<i", head, 0)[0] == HEADER_BYTES else ">"
+    code, bits = struct.unpack_from(f"{order}2h", head, 70)
+    (offset,) = struct.unpack_from(f"{order}f", head, 108)
     start = max(int(offset), HEADER_BYTES)
     end = start + array.size * bits // 8
 
-    floating = FLOATING_CODES.get(code)
-    dtype = None if floating is None else np.dtype(order + floating)
+    dtype = np.dtype(order + FLOATING_CODES[code]) if code in FLOATING_CODES else None
     values = array.reshape(-1)
-    at, voxel = 0, 0  # first byte of `pending`, first voxel not looked at yet
-    while True:
-        if dtype is not None:
-            skipped = max(0, start - at)
-            whole = (min(len(pending), end - at) - skipped) // dtype.itemsize
-            if whole > 0:
-                stored = np.frombuffer(pending, dtype, whole, skipped)
-                bad = np.flatnonzero(~np.isfinite(stored))
-                values[voxel + bad] = stored[bad]
-                voxel += whole
-                used = skipped + whole * dtype.itemsize
-                at, pending = at + used, pending[used:]
-        else:
-            at, pending = at + len(pending), b""
-        block = next(blocks, b"")
-        if not block:
-            break
-        pending += block
-    if at + len(pending) < end:
-        raise EOFError(f"it holds {at + len(pending)} of {end} bytes")
+    position, voxel, rest = 0, 0, b""
+    for block in itertools.chain((head,), blocks):
+        voxels = block[max(start - position, 0) : max(end - position, 0)]
+        position += len(block)
+        if dtype is None:
+            continue
+        voxels = rest + voxels
+        whole = len(voxels) // dtype.itemsize
+        stored = np.frombuffer(voxels, dtype, whole)
+        bad = np.flatnonzero(~np.isfinite(stored))
+        values[voxel + bad] = stored[bad]
+        voxel, rest = voxel + whole, voxels[whole * dtype.itemsize :]
+    if position < end:
+        raise EOFError(f"it holds {position} of {end} bytes")
 
 
 def _plain(handle: BinaryIO) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ctcore.nnunet.recipe import TrainingRecipe, load_recipe
+from ctcore.nnunet.recipe import Margin, TrainingRecipe, load_recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -18,7 +18,7 @@ class LocalizerRecipe(TrainingRecipe):
         minimum_ml: smallest volume of a connected component that is taken for a pancreas.
     """
 
-    margin_mm: tuple[float, float, float]
+    margin_mm: tuple[Margin, Margin, Margin]
     minimum_ml: Annotated[float, Field(ge=0)] = 2.0
 
 

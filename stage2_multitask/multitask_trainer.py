@@ -78,7 +78,7 @@ class MultiTaskTrainer(RecipeTrainer):
         self, data: torch.Tensor, target: Any, keys: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
         """Returns segmentation loss and logits; collects the probability of the last class for the AUROC."""
-        module = self.ema.module if self.ema is not None else self.network
+        module = self.trained_network()
         with self.autocast():
             output: MultiTaskOutput = module(data)
         segmentation = full_precision(output.segmentation)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ctcore.labels import CLASS_NAMES, PANORAMA_NAMES
-from ctcore.nnunet.recipe import TrainingRecipe, load_recipe
+from ctcore.nnunet.recipe import Margin, TrainingRecipe, load_recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -66,7 +66,7 @@ class MultiTaskRecipe(TrainingRecipe):
         aggregation: how class logits of several windows become one.
     """
 
-    margin_mm: tuple[float, float, float]
+    margin_mm: tuple[Margin, Margin, Margin]
     labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
     lesion_label: str = "lesion"
     class_names: tuple[str, ...] = CLASS_NAMES

@@ -27,6 +27,7 @@ def nnunet_environment(
         "nnUNet_preprocessed": str(workspace / "preprocessed"),
         "nnUNet_results": str(results or workspace / "results"),
         "nnUNet_compile": "f",
+        "PYTHONWARNINGS": "ignore",  # nnU-Net's background processes start with a fresh console
     }
     if augmentation_workers is not None:
         values["nnUNet_n_proc_DA"] = str(augmentation_workers)
@@ -35,6 +36,7 @@ def nnunet_environment(
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # about nnU-Net's own use of torch
+            warnings.filterwarnings("ignore", category=RuntimeWarning, module="nnunetv2")  # Dice of an absent label
             yield
     finally:
         for name, value in before.items():

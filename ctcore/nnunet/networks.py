@@ -10,6 +10,9 @@ from ctcore.errors import BundleError, first_line
 if TYPE_CHECKING:
     import torch
 
+ARCHITECTURES = "dynamic_network_architectures.architectures."
+LAYERS = "torch.nn."
+
 
 def build_unet(
     architecture: Mapping[str, Any], input_channels: int, output_channels: int, *, deep_supervision: bool = False
@@ -17,16 +20,21 @@ def build_unet(
     """Builds a U-Net with nnU-Net's builder; it has `encoder` and `decoder`.
 
     Raises:
-        BundleError: the description names an architecture that is not one of dynamic_network_architectures'.
+        BundleError: the description names an architecture that is not one of dynamic_network_architectures', or a
+            layer that is not one of torch's: whatever it names is called, so that nothing else may be named.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    name = str(architecture["network_class_name"])
-    if not name.startswith("dynamic_network_architectures.architectures."):
+    name = str(architecture.get("network_class_name"))
+    if not _is_module(name, ARCHITECTURES):
         raise BundleError(
             f"architecture '{name}' is not one of dynamic_network_architectures; it cannot be built safely"
         )
     try:
+        for key in architecture["_kw_requires_import"]:
+            layer = architecture["arch_kwargs"][key]
+            if layer is not None and not _is_module(str(layer), LAYERS):
+                raise BundleError(f"{key} '{layer}' is not one of torch's layers; it cannot be built safely")
         network: torch.nn.Module = get_network_from_plans(
             name,
             dict(architecture["arch_kwargs"]),
@@ -39,3 +47,13 @@ def build_unet(
     except (TypeError, ValueError, KeyError, ImportError) as error:
         raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
     return network
+
+
+def _is_module(name: str, package: str) -> bool:
+    """Tells whether a dotted name inside a package is a torch module's class."""
+    import pydoc
+
+    import torch
+
+    found = pydoc.locate(name) if name.startswith(package) else None
+    return isinstance(found, type) and issubclass(found, torch.nn.Module)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ctcore.errors import RecipeError, first_line
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1)]
 
 RecipeT = TypeVar("RecipeT", bound="TrainingRecipe")
@@ -37,8 +38,8 @@ class TrainingRecipe(BaseModel):
         schedule: `poly` (nnU-Net's, power 0.9), `cosine`, or `step` (x 0.1 every `step_epochs`).
         step_epochs: epochs between reductions of the `step` schedule.
         gradient_clip: largest gradient norm.
-        augmentation: `nnunet` is its default pipeline; `light` leaves out its blur, low-resolution and second gamma
-            transforms, which cost more than a training step of a small network on a CPU.
+        augmentation: `nnunet` is its default pipeline; `light` leaves out its blur and low-resolution transforms,
+            which cost more than a training step of a small network on a CPU.
         mirror: whether mirroring augments (and is allowed at inference).
         oversample_foreground: share of a batch's patches that are centred on a labelled voxel.
         ema_decay: decay of the exponential moving average of the weights that is exported; None exports the weights

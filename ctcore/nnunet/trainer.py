@@ -73,6 +73,8 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
     def initialize(self) -> None:
         """Builds network, optimiser and loss, and the moving average if the recipe has one."""
         super().initialize()
+        # Convolutions of small networks run about a fifth faster with the channels innermost.
+        self.network.to(memory_format=torch.channels_last_3d)
         if self.recipe.ema_decay is not None:
             self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
 
@@ -169,7 +171,7 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         """Returns a validation batch's loss, its finest segmentation logits (b, k, z, y, x), and other records."""
         del keys
         with self.autocast():
-            output = full_precision(self.network(data))
+            output = full_precision(self.trained_network()(data))
         return self.loss(output, target), finest(output), {}
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +191,7 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
 
     def to_device(self, batch: dict[str, Any]) -> tuple[torch.Tensor, Any]:
         """Moves a batch's images and label maps to the device."""
-        data = batch["data"].to(self.device, non_blocking=True)
+        data = batch["data"].to(self.device, non_blocking=True, memory_format=torch.channels_last_3d)
         target = batch["target"]
         if isinstance(target, list):
             return data, [t.to(self.device, non_blocking=True) for t in target]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_NAME = "weights.safetensors"
 RECIPE_NAME = "recipe.json"
+LATEST_NAME = "checkpoint_latest.pth"
 
 
 def results_folder(workspace: Workspace, recipe_name: str) -> Path:
@@ -63,6 +66,7 @@ def train_fold(
 
     plans = workspace.plans() | {"continue_training": False}
     check_fold(workspace, fold)
+    report = _on_this_console(progress) if progress is not None else None
     results = results_folder(workspace, recipe.name)
     with nnunet_environment(workspace.root, results=results, augmentation_workers=workers):
         trainer = make_trainer(
@@ -75,15 +79,29 @@ def train_fold(
         folder = Path(trainer.output_folder)
         if resume and (folder / WEIGHTS_NAME).is_file():
             return folder
-        trainer.configure(recipe, progress)
-        latest = folder / "checkpoint_latest.pth"
-        if resume and latest.is_file():
+        trainer.configure(recipe, report)
+        latest = folder / LATEST_NAME
+        if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
+            (folder / WEIGHTS_NAME).unlink(missing_ok=True)
+            latest.unlink(missing_ok=True)
+        elif latest.is_file():
             trainer.load_checkpoint(str(latest))
         trainer.run_training()
     state = unique_state(trainer.trained_network())
     write_atomic(folder / WEIGHTS_NAME, lambda partial: save_file(state, partial))
     write_text(folder / RECIPE_NAME, recipe.model_dump_json(indent=2) + "\n")
     return folder
+
+
+def _on_this_console(progress: Progress) -> Progress:
+    """Returns a callback that writes where stdout points now, not where it points while nnU-Net is kept quiet."""
+    console = sys.stdout
+
+    def report(done: int, total: int, figures: dict[str, float]) -> None:
+        with contextlib.redirect_stdout(console):
+            progress(done, total, figures)
+
+    return report
 
 
 def check_fold(workspace: Workspace, fold: str) -> None:

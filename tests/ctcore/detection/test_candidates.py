@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from ctcore.detection.candidates import CandidateMode, CandidateSettings, extract_candidates
+from ctcore.errors import ProbabilityError
 
 with contextlib.redirect_stdout(io.StringIO()):
     from report_guided_annotation import extract_lesion_candidates

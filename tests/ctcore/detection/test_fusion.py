@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ctcore.detection.fusion import FusionRule, FusionSettings, LogisticConstants, fuse
-from ctcore.errors import RequestError
+from ctcore.errors import ProbabilityError, RequestError
 
 P = {"non-PDAC": 0.2, "PDAC": 0.8}
 LOGISTIC = LogisticConstants(intercept=-2.0, class_weight=3.0, map_weight=1.0)
