@@ -351,9 +351,7 @@ def test_voxels_that_are_not_finite_are_counted(
 
 def test_complex_values_are_no_ct(tmp_path: Path) -> None:
     path = save(make_volume().array.astype(np.complex64), tmp_path / "a.nrrd")
-    with pytest.raises(
-        (IntensityError, UnreadableImageError, ImageDimensionError), match=r"complex|values a voxel|read"
-    ):
+    with pytest.raises(IntensityError, match=r"'a\.nrrd' holds complex64 values; give Hounsfield units"):
         read_ct(path)
 
 

@@ -1,0 +1,90 @@
+"""Recipes: what is refused, and that the message quotes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ctcore.errors import RecipeError
+from ctcore.nnunet.recipe import TrainingRecipe, load_recipe
+
+TEXT = """\
+name = "tiny"
+description = "for tests"
+spacing_mm = [3.0, 3.0, 3.0]
+patch_size = [16, 16, 16]
+batch_size = 2
+features = [4, 8, 8]
+epochs = 4
+"""
+
+
+def load(folder: Path, text: str) -> TrainingRecipe:
+    path = folder / "changed.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_recipe(TrainingRecipe, str(path), folder)
+
+
+def test_a_file_by_name_or_by_path(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TEXT, encoding="utf-8")
+    by_name = load_recipe(TrainingRecipe, "tiny", tmp_path)
+    assert by_name == load_recipe(TrainingRecipe, str(tmp_path / "tiny.toml"), Path("/nowhere"))
+    assert by_name.features == (4, 8, 8)
+    assert by_name.blocks == (2, 2, 2)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TEXT, encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"recipe 'tiyn' does not exist; choose one of tiny"):
+        load_recipe(TrainingRecipe, "tiyn", tmp_path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recipe '.*gone\.toml' does not exist"):
+        load_recipe(TrainingRecipe, str(tmp_path / "gone.toml"), tmp_path)
+
+
+def test_bad_toml(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recipe 'changed\.toml' is not valid TOML: .*line 8"):
+        load(tmp_path, TEXT + "epochs 5\n")
+
+
+def test_an_unknown_key(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"'changed\.toml': learning_rat = 0\.1: Extra inputs"):
+        load(tmp_path, TEXT + "learning_rat = 0.1\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [
+        ("learning_rate = -0.5", r"learning_rate = -0\.5"),
+        ("learning_rate = inf", r"learning_rate = inf"),
+        ('optimizer = "lion"', r"optimizer = 'lion': .*'sgd'"),
+        ("oversample_foreground = 1.5", r"oversample_foreground = 1\.5"),
+        ("ema_decay = 1.0", r"ema_decay = 1\.0"),
+        ("blocks_per_level = [2, 2]", r"blocks_per_level \(2, 2\) and features \(4, 8, 8\) differ"),
+        ("iterations_per_epoch = 0", r"iterations_per_epoch = 0"),
+    ],
+)
+def test_an_impossible_value_is_quoted(tmp_path: Path, line: str, quoted: str) -> None:
+    with pytest.raises(RecipeError, match=quoted):
+        load(tmp_path, TEXT + line + "\n")
+
+
+def test_an_element_of_a_size_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"patch_size\.1 = 0"):
+        load(tmp_path, TEXT.replace("[16, 16, 16]", "[16, 0, 16]"))
+
+
+def test_a_message_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, "name = 5\nepochs = 'many'\n")
+    assert "\n" not in str(caught.value)
+
+
+def test_two_levels_are_too_few(recipe: Callable[..., TrainingRecipe]) -> None:
+    with pytest.raises(ValidationError, match=r"features \(4, 8\) has fewer than three levels"):
+        recipe(features=(4, 8))

@@ -1,0 +1,211 @@
+"""nnU-Net's trainer under a recipe: rates, optimisers, steps, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.trainer import EpochSchedule, RecipeTrainer, finest, full_precision, learning_rate
+
+MakeRecipe = Callable[..., TrainingRecipe]
+MakeTrainer = Callable[..., RecipeTrainer]
+
+
+@pytest.fixture
+def make_trainer(trainer_arguments: dict[str, Any], recipe: MakeRecipe) -> MakeTrainer:
+    """Makes an initialised trainer; keywords change the recipe."""
+
+    def make(**changes: Any) -> RecipeTrainer:
+        trainer = RecipeTrainer(**trainer_arguments)
+        trainer.configure(recipe(**changes))
+        trainer.initialize()
+        return trainer
+
+    return make
+
+
+def make_batch() -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 1, 16, 16, 16, generator=generator)
+    label = (image > 0.5).float()
+    return {"data": image, "target": [label, label[:, :, ::2, ::2, ::2]], "keys": ["case_a", "case_b"]}
+
+
+def weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def test_cosine_rate_by_hand(recipe: MakeRecipe) -> None:
+    settings = recipe(schedule="cosine", learning_rate=0.2, epochs=4)
+    expected = [0.2, 0.1 * (1 + math.sqrt(0.5)), 0.1, 0.1 * (1 - math.sqrt(0.5))]
+    assert [learning_rate(settings, epoch) for epoch in range(4)] == pytest.approx(expected)
+
+
+def test_step_rate_by_hand(recipe: MakeRecipe) -> None:
+    settings = recipe(schedule="step", learning_rate=0.5, step_epochs=2, epochs=6)
+    rates = [learning_rate(settings, epoch) for epoch in range(6)]
+    assert rates == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+
+
+def test_the_schedule_sets_every_group(recipe: MakeRecipe) -> None:
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    EpochSchedule(optimizer, recipe(schedule="step", learning_rate=0.5, step_epochs=1)).step(1)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.05])
+
+
+def test_finest_and_full_precision() -> None:
+    half = torch.ones(1, dtype=torch.bfloat16)
+    assert finest([half, None]) is half
+    assert finest(half) is half
+    assert full_precision(half).dtype == torch.float32
+    assert [tensor.dtype for tensor in full_precision([half, half])] == [torch.float32] * 2
+
+
+def test_the_recipes_values_are_taken_over(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(epochs=7, iterations_per_epoch=5, validation_iterations=3, oversample_foreground=0.25)
+    assert (trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch) == (7, 5, 3)
+    assert trainer.oversample_foreground_percent == 0.25
+    assert trainer.ema is None
+    assert trainer.trained_network() is trainer.network
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_optimizers(make_trainer: MakeTrainer, name: str, kind: type[torch.optim.Optimizer]) -> None:
+    trainer = make_trainer(optimizer=name, learning_rate=0.125, weight_decay=0.5)
+    assert type(trainer.optimizer) is kind
+    (group,) = trainer.optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.125, 0.5)
+    if name == "sgd":
+        assert (group["momentum"], group["nesterov"]) == (0.99, True)
+
+
+def test_poly_schedule_by_hand(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(schedule="poly", learning_rate=0.5, epochs=4)
+    trainer.lr_scheduler.step(1)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 0.75**0.9)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_mirroring(make_trainer: MakeTrainer, mirror: bool) -> None:
+    *_, axes = make_trainer(mirror=mirror).configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert axes == ((0, 1, 2) if mirror else ())
+
+
+@pytest.mark.parametrize("augmentation", ["nnunet", "light"])
+def test_augmentation(make_trainer: MakeTrainer, augmentation: str) -> None:
+    trainer = make_trainer(augmentation=augmentation)
+    made = trainer.get_training_transforms((16, 16, 16), (-0.1, 0.1), None, (0, 1, 2), False)
+    names = {type(getattr(t, "transform", t)).__name__ for t in made.transforms}
+    assert ("GaussianBlurTransform" in names) == (augmentation == "nnunet")
+    assert "SpatialTransform" in names
+
+
+def test_steps_lower_the_loss(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(learning_rate=0.01)
+    trainer.network.train()
+    losses = [trainer.train_step(make_batch())["loss"] for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_loss_that_is_not_finite_names_the_cases(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    before = weights(trainer.network)
+    batch = make_batch()
+    batch["data"][0, 0, 0, 0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"loss is nan in epoch 0 on cases \['case_a', 'case_b'\]"):
+        trainer.train_step(batch)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer.network), strict=True))
+
+
+def test_the_moving_average_trails_the_weights(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(ema_decay=0.9, learning_rate=0.1)
+    start = weights(trainer.network)[0]
+    for _ in range(6):
+        trainer.train_step(make_batch())
+    assert trainer.trained_network() is not trainer.network
+    moved = (weights(trainer.network)[0] - start).norm()
+    trailed = (weights(trainer.trained_network())[0] - start).norm()
+    assert 0 < trailed < moved
+
+
+def test_validation_counts_by_hand(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    label = torch.zeros(1, 1, 16, 16, 16)
+    label[0, 0, :2] = 1  # 512 voxels
+    logits = torch.zeros(1, 2, 16, 16, 16)
+    logits[0, 1, 1:4] = 1  # 768 voxels, of which 256 are right
+    logits[0, 0] += 0.5
+
+    def answer(*_: Any) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
+        return torch.tensor(0.25), logits, {}
+
+    trainer.validation_outputs = answer  # type: ignore[method-assign]
+    result = trainer.validation_step({"data": label, "target": [label, label[..., ::2]], "keys": ["a"]})
+    assert result["loss"] == 0.25
+    counts = [result[name].tolist() for name in ("tp_hard", "fp_hard", "fn_hard")]
+    assert counts == [[256], [512], [256]]
+
+
+def test_checkpoint_round_trip(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    trainer = make_trainer(ema_decay=0.9)
+    for _ in range(2):
+        trainer.train_step(make_batch())
+    trainer.current_epoch = 1
+    trainer.logger.log("train_losses", torch.tensor(0.5).numpy()[()], 0)  # a numpy scalar, as nnU-Net logs them
+    trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+
+    again = make_trainer(ema_decay=0.9, seed=5)
+    again.load_checkpoint(str(tmp_path / "checkpoint.pth"))
+    assert again.current_epoch == 2
+    assert again.ema is not None
+    assert trainer.ema is not None
+    for one, two in ((trainer.network, again.network), (trainer.ema.module, again.ema.module)):
+        assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+    trainer.current_epoch = 2
+    assert trainer.train_step(make_batch())["loss"] == again.train_step(make_batch())["loss"]
+    assert all(torch.equal(a, b) for a, b in zip(weights(trainer.network), weights(again.network), strict=True))
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.proof,))
+
+
+def test_a_checkpoint_runs_no_code(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    torch.save({"network_weights": Evil(tmp_path / "proof")}, tmp_path / "checkpoint.pth")
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        make_trainer().load_checkpoint(str(tmp_path / "checkpoint.pth"))
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_checkpoint_is_complete_or_not_there(
+    make_trainer: MakeTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    path = tmp_path / "checkpoint.pth"
+    trainer.save_checkpoint(str(path))
+    before = path.read_bytes()
+
+    def fail(_: Any, target: str) -> None:
+        Path(target).write_bytes(b"half a check")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        trainer.save_checkpoint(str(path))
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".partial-*"))
