@@ -15,7 +15,7 @@ from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
 from ctcore.resample import resample_to_spacing
 from ctcore.volume import Volume
 from stage1_localizer.model import LocalizerModel
-from stage1_localizer.roi import fallback_box, largest_component, roi_box, scale_box, touches_border
+from stage1_localizer.roi import fallback_box, largest_cluster, roi_box, scale_box, touches_border
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
@@ -32,7 +32,7 @@ class Localization:
     """Where the pancreas is.
 
     Attributes:
-        pancreas: largest component of the predicted mask, uint8, on the low-resolution LPS grid; empty if none.
+        pancreas: largest cluster of the predicted mask, uint8, on the low-resolution LPS grid; empty if none.
         box: region of interest, an index box of the CT's grid.
         source: `localizer`, or `fallback` where nothing was found and the box comes from the body's outline.
         flags: what a reader must know.
@@ -93,10 +93,10 @@ class Localizer:
             ct: Hounsfield units in LPS order.
 
         Returns:
-            The ROI; where no component reaches the model's minimum volume it is the documented fallback, flagged.
+            The ROI; where no cluster reaches the model's minimum volume it is the documented fallback, flagged.
         """
         mask = self.segment(ct)
-        pancreas = largest_component(mask.array)
+        pancreas = largest_cluster(mask.array, mask.geometry.spacing_zyx, self.model.bridge_mm)
         volume_ml = float(pancreas.sum()) * mask.geometry.voxel_volume_ml
         flags: list[str] = []
         box = None

@@ -10,9 +10,11 @@ class LocalizerModel(ExportedModel):
 
     Attributes:
         margin_mm: margin (z, y, x) in mm around the pancreas mask that makes the ROI.
-        minimum_ml: smallest component that is taken for a pancreas.
+        bridge_mm: components no farther apart than this are one cluster.
+        minimum_ml: smallest cluster that is taken for a pancreas.
     """
 
     stage: Literal["stage1"] = "stage1"
     margin_mm: tuple[float, float, float]
+    bridge_mm: float
     minimum_ml: float

@@ -15,10 +15,12 @@ class LocalizerRecipe(TrainingRecipe):
 
     Attributes:
         margin_mm: margin (z, y, x) in mm around the pancreas mask that makes the ROI.
-        minimum_ml: smallest volume of a connected component that is taken for a pancreas.
+        bridge_mm: pieces of the mask no farther apart than this are one cluster; the largest is the pancreas.
+        minimum_ml: smallest volume of that cluster that is taken for a pancreas.
     """
 
     margin_mm: tuple[Margin, Margin, Margin]
+    bridge_mm: Annotated[float, Field(ge=0)] = 40.0
     minimum_ml: Annotated[float, Field(ge=0)] = 2.0
 
 

@@ -33,6 +33,25 @@ def largest_component(mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.asarray(components == sizes.argmax())
 
 
+def largest_cluster(
+    mask: npt.NDArray[Any], spacing_zyx: tuple[float, float, float], bridge_mm: float
+) -> npt.NDArray[np.bool_]:
+    """Returns the voxels of the largest cluster of components of a (z, y, x) mask.
+
+    At low resolution a thin, atrophic or fatty gland falls into pieces, of which the largest component is only one.
+    Pieces whose gap is at most `bridge_mm` (between voxel centres) count as one cluster; its size is that of the mask's
+    own voxels.
+    """
+    if not mask.any():
+        return np.zeros(mask.shape, dtype=bool)
+    near = ndimage.distance_transform_edt(mask == 0, sampling=spacing_zyx) <= bridge_mm / 2
+    clusters, _ = ndimage.label(near, structure=CONNECTIVITY_26)
+    clusters[mask == 0] = 0
+    sizes = np.bincount(clusters.ravel())
+    sizes[0] = 0
+    return np.asarray(clusters == sizes.argmax())
+
+
 def scale_box(box: Box, source: tuple[int, int, int], target: tuple[int, int, int]) -> Box:
     """Takes a box of a `source` grid (z, y, x) to the `target` grid over the same field of view, never shrinking it."""
     start = [int(np.floor(a * n / m)) for a, n, m in zip(box.start, target, source, strict=True)]

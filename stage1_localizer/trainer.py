@@ -67,6 +67,7 @@ def export(root: Path, recipe: LocalizerRecipe, output: Path, *, trained_on: str
         trained_on=trained_on,
         recipe=recipe.model_dump(mode="json"),
         margin_mm=recipe.margin_mm,
+        bridge_mm=recipe.bridge_mm,
         minimum_ml=recipe.minimum_ml,
     )
     save_model(output, model, {fold: trained_state(folder) for fold, folder in folders.items()})

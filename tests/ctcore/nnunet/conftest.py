@@ -38,6 +38,11 @@ def make_recipe(**changes: Any) -> TrainingRecipe:
     return TrainingRecipe(**(values | changes))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tiny networks wait for threads longer than they compute
+
+
 @pytest.fixture
 def recipe() -> Callable[..., TrainingRecipe]:
     """Makes a recipe of a three-level network; keywords replace values."""
@@ -104,6 +109,9 @@ def trainer_arguments(
         },
     }
     dataset = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "pancreas": 1}, "file_ending": ".nii.gz"}
+    preprocessed = tmp_path / "preprocessed" / DATASET_NAME / "nnUNetPlans_3d_fullres"
+    preprocessed.mkdir(parents=True)
+    (preprocessed / "case_a.b2nd").touch()  # nnU-Net tells the format by the names of its files
     with nnunet_environment(tmp_path, augmentation_workers=0):
         yield {
             "plans": plans,

@@ -1,0 +1,128 @@
+"""Boxes that stand for patients, a tiny recipe, and a localizer whose answer is set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ctcore.files import write
+from ctcore.inference.backends.choose import Execution
+from ctcore.nnunet.dataset import write_case_labels
+from ctcore.nnunet.exported import Normalization, save_model, unique_state
+from ctcore.nnunet.networks import build_unet
+from ctcore.nnunet.planning import architecture_of
+from ctcore.volume import Geometry, Volume
+from stage1_localizer.dataset import LABELS
+from stage1_localizer.model import LocalizerModel
+from stage1_localizer.recipe import LocalizerRecipe, load
+
+RECIPE = """\
+name = "tiny"
+description = "for tests"
+spacing_mm = [4.0, 4.0, 4.0]
+patch_size = [16, 16, 16]
+batch_size = 2
+features = [4, 8, 8]
+epochs = 2
+iterations_per_epoch = 2
+validation_iterations = 1
+optimizer = "adamw"
+augmentation = "light"
+ema_decay = 0.9
+margin_mm = [8.0, 8.0, 8.0]
+minimum_ml = 0.5
+"""
+
+SHAPE = (24, 32, 32)
+CLASSES = {"a": "PDAC", "b": "non-PDAC", "c": "PDAC", "d": "non-PDAC"}
+
+
+def make_patient(seed: int, lesion: bool) -> tuple[Volume, Volume]:
+    generator = np.random.default_rng(seed)
+    label = np.zeros(SHAPE, dtype=np.uint8)
+    label[8:16, 10 + seed : 20 + seed, 8:24] = 4
+    label[11:13, 14 + seed : 16 + seed, 8:24] = 5
+    if lesion:
+        label[9:14, 11 + seed : 16 + seed, 10:15] = 1
+    label[2:5, 10:13, 10:13] = 2
+    hounsfield = np.full(SHAPE, -1000.0)
+    hounsfield[1:-1, 3:-3, 3:-3] = 0.0
+    hounsfield[np.isin(label, (1, 4, 5))] = 100.0
+    hounsfield += generator.normal(0, 5, SHAPE)
+    geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))
+    return Volume(np.rint(hounsfield).astype(np.int16), geometry), Volume(label, geometry)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tiny networks wait for threads longer than they compute
+
+
+@pytest.fixture(scope="session")
+def training_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four patients, two with a lesion."""
+    folder = tmp_path_factory.mktemp("patients")
+    for seed, (case_id, class_name) in enumerate(CLASSES.items()):
+        image, label = make_patient(seed, class_name == "PDAC")
+        write(image, folder / "imagesTr" / f"{case_id}_0000.nii.gz")
+        write(label, folder / "labelsTr" / f"{case_id}.nii.gz")
+    write_case_labels(folder / "case_labels.csv", CLASSES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny recipe as a file."""
+    path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def recipe(recipe_file: Path) -> LocalizerRecipe:
+    """The tiny recipe."""
+    return load(str(recipe_file))
+
+
+@pytest.fixture
+def execution() -> Execution:
+    """A choice that any machine can carry out."""
+    return Execution("cpu", "torch", "fp32")
+
+
+@pytest.fixture
+def constant_model(tmp_path: Path, recipe: LocalizerRecipe) -> Callable[..., Path]:
+    """Returns a function that writes a localizer which sees pancreas everywhere, or nowhere."""
+
+    def make(pancreas: bool, *, folds: tuple[str, ...] = ("0",), **changes: Any) -> Path:
+        network = build_unet(architecture_of(recipe), 1, 2)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+            for name, parameter in network.named_parameters():
+                if name.startswith("decoder.seg_layers") and name.endswith("bias"):
+                    parameter.copy_(torch.tensor([0.0, 2.0] if pancreas else [2.0, 0.0]))
+        values: dict[str, Any] = {
+            "architecture": architecture_of(recipe),
+            "spacing_mm": recipe.spacing_mm,
+            "patch_size": recipe.patch_size,
+            "normalization": Normalization(lower=-100, upper=200, mean=50, std=25),
+            "labels": LABELS,
+            "folds": folds,
+            "mirror_axes": (0, 1, 2),
+            "trained_on": "nothing",
+            "recipe": {},
+            "margin_mm": recipe.margin_mm,
+            "minimum_ml": recipe.minimum_ml,
+        }
+        folder = tmp_path / ("everywhere" if pancreas else "nowhere")
+        state = unique_state(network)
+        save_model(folder, LocalizerModel(**(values | changes)), dict.fromkeys(folds, state))
+        return folder
+
+    return make

@@ -1,0 +1,49 @@
+"""Stage-1 recipes: the shipped ones, and values that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ctcore.errors import RecipeError
+from ctcore.nnunet.planning import architecture_of
+from stage1_localizer.recipe import RECIPES, load
+
+SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def test_the_default_recipe_is_shipped() -> None:
+    assert "demo" in SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_are_valid(name: str) -> None:
+    recipe = load(name)
+    assert recipe.name == name
+    assert len(architecture_of(recipe)["arch_kwargs"]["strides"]) == len(recipe.features)
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(RecipeError, match=r"recipe 'dmeo' does not exist; choose one of .*demo"):
+        load("dmeo")
+
+
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [
+        ("margin_mm = [8.0, 8.0]", r"margin_mm\.2"),
+        ("margin_mm = [8.0, -1.0, 8.0]", r"margin_mm\.1 = -1\.0"),
+        ("margin_mm = [8.0, inf, 8.0]", r"margin_mm\.1 = inf"),
+        ("minimum_ml = -2.0", r"minimum_ml = -2\.0"),
+        ("margin = 5", r"margin = 5: Extra inputs"),
+        ("margin_mm = ", r"is not valid TOML"),
+    ],
+)
+def test_a_wrong_line_is_quoted(recipe_file: Path, tmp_path: Path, line: str, quoted: str) -> None:
+    key = line.split(" =")[0]
+    kept = [other for other in recipe_file.read_text().splitlines() if not other.startswith(f"{key} =")]
+    changed = tmp_path / "changed.toml"
+    changed.write_text("\n".join([*kept, line]))
+    with pytest.raises(RecipeError, match=rf"recipe 'changed\.toml'.*{quoted}"):
+        load(str(changed))

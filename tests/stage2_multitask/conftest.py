@@ -1,0 +1,138 @@
+"""Boxes that stand for patients, a tiny recipe, and a network with random weights, exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ctcore.files import write
+from ctcore.inference.backends.choose import Execution
+from ctcore.nnunet.dataset import write_case_labels
+from ctcore.nnunet.exported import Normalization, save_model, unique_state
+from ctcore.nnunet.planning import architecture_of
+from ctcore.volume import Geometry, Volume
+from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.network import build_network
+from stage2_multitask.recipe import MultiTaskRecipe, load
+
+RECIPE = """\
+name = "tiny"
+description = "for tests"
+spacing_mm = [4.0, 4.0, 4.0]
+patch_size = [16, 16, 16]
+batch_size = 2
+features = [4, 8, 8]
+epochs = 2
+iterations_per_epoch = 2
+validation_iterations = 1
+optimizer = "adamw"
+augmentation = "light"
+ema_decay = 0.9
+margin_mm = [8.0, 8.0, 8.0]
+classification_weight = 0.5
+
+[head]
+width = 4
+pooling = "average-max"
+
+[phases]
+segmentation = 0.5
+head = 0.0
+"""
+
+SHAPE = (24, 32, 32)
+CLASSES = {"a": "PDAC", "b": "non-PDAC", "c": "PDAC", "d": "non-PDAC"}
+
+
+def make_patient(seed: int, lesion: bool) -> tuple[Volume, Volume]:
+    generator = np.random.default_rng(seed)
+    label = np.zeros(SHAPE, dtype=np.uint8)
+    label[8:16, 10 + seed : 20 + seed, 8:24] = 4
+    label[11:13, 14 + seed : 16 + seed, 8:24] = 5
+    if lesion:
+        label[9:14, 11 + seed : 16 + seed, 10:15] = 1
+    label[2:5, 10:13, 10:13] = 2
+    hounsfield = np.full(SHAPE, -1000.0)
+    hounsfield[1:-1, 3:-3, 3:-3] = 0.0
+    hounsfield[np.isin(label, (1, 4, 5))] = 100.0
+    hounsfield += generator.normal(0, 5, SHAPE)
+    geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))
+    return Volume(np.rint(hounsfield).astype(np.int16), geometry), Volume(label, geometry)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tiny networks wait for threads longer than they compute
+
+
+@pytest.fixture(scope="session")
+def training_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four patients, two with a lesion."""
+    folder = tmp_path_factory.mktemp("patients")
+    for seed, (case_id, class_name) in enumerate(CLASSES.items()):
+        image, label = make_patient(seed, class_name == "PDAC")
+        write(image, folder / "imagesTr" / f"{case_id}_0000.nii.gz")
+        write(label, folder / "labelsTr" / f"{case_id}.nii.gz")
+    write_case_labels(folder / "case_labels.csv", CLASSES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny recipe as a file."""
+    path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def recipe(recipe_file: Path) -> MultiTaskRecipe:
+    """The tiny recipe."""
+    return load(str(recipe_file))
+
+
+@pytest.fixture(scope="session")
+def architecture(recipe: MultiTaskRecipe) -> dict[str, Any]:
+    """nnU-Net's description of the tiny recipe's U-Net."""
+    return architecture_of(recipe)
+
+
+@pytest.fixture
+def execution() -> Execution:
+    """A choice that any machine can carry out."""
+    return Execution("cpu", "torch", "fp32")
+
+
+@pytest.fixture
+def random_model(tmp_path: Path, recipe: MultiTaskRecipe, architecture: dict[str, Any]) -> Callable[..., Path]:
+    """Returns a function that exports networks of random weights, one for each fold (its seed)."""
+
+    def make(name: str = "model", *, folds: tuple[str, ...] = ("0",), **changes: Any) -> Path:
+        values: dict[str, Any] = {
+            "architecture": architecture,
+            "spacing_mm": recipe.spacing_mm,
+            "patch_size": recipe.patch_size,
+            "normalization": Normalization(lower=-100, upper=200, mean=50, std=25),
+            "labels": recipe.labels,
+            "folds": folds,
+            "mirror_axes": (0, 1, 2),
+            "trained_on": "nothing",
+            "recipe": {},
+            "lesion_label": recipe.lesion_label,
+            "class_names": recipe.class_names,
+            "head": recipe.head,
+            "aggregation": recipe.aggregation,
+        }
+        states = {}
+        for fold in folds:
+            torch.manual_seed(int(fold))
+            states[fold] = unique_state(build_network(architecture, 7, 2, recipe.head))
+        save_model(tmp_path / name, MultiTaskModel(**(values | changes)), states)
+        return tmp_path / name
+
+    return make

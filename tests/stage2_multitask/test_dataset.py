@@ -1,0 +1,67 @@
+"""Preparation: crops around the true pancreas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctcore.errors import DatasetError, LabelError
+from ctcore.files import read, write
+from ctcore.nnunet.dataset import write_case_labels
+from stage2_multitask.dataset import prepare, workspace_at
+from stage2_multitask.recipe import MultiTaskRecipe
+
+
+def test_crops_by_hand(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
+    workspace = prepare([training_folder], tmp_path, recipe, folds=2)
+    assert workspace == workspace_at(tmp_path)
+    image = read(training_folder / "imagesTr" / "a_0000.nii.gz")
+    label = read(training_folder / "labelsTr" / "a.nii.gz")
+    # Gland, duct and lesion span z 8-16, y 10-20, x 8-24; the margin of 8 mm is two voxels.
+    inside = np.s_[6:18, 8:22, 6:26]
+    crop = read(workspace.image_file("a"))
+    np.testing.assert_array_equal(crop.array, image.array[inside])
+    np.testing.assert_array_equal(read(workspace.label_file("a")).array, label.array[inside])
+    assert crop.geometry.origin == pytest.approx(tuple(image.geometry.index_to_physical((6, 8, 6))))
+    assert workspace.dataset_json()["labels"] == recipe.labels
+
+
+def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
+    one = prepare([training_folder], tmp_path / "one", recipe, folds=2)
+    two = prepare([training_folder], tmp_path / "two", recipe, folds=2, workers=2)
+    files = sorted(path.relative_to(one.root) for path in one.root.rglob("*") if path.is_file())
+    assert len(files) == 4 * 2 + 3
+    for file in files:
+        assert (one.root / file).read_bytes() == (two.root / file).read_bytes(), file
+
+
+def copy_of(training_folder: Path, folder: Path) -> Path:
+    for name in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"):
+        write(read(training_folder / name), folder / name)
+    write_case_labels(folder / "case_labels.csv", {"a": "PDAC"})
+    return folder
+
+
+def test_no_pancreas_no_crop(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
+    folder = copy_of(training_folder, tmp_path / "data")
+    label = read(folder / "labelsTr" / "a.nii.gz")
+    veins = np.where(label.array == 2, 2, 0).astype(np.uint8)
+    write(label.with_array(veins), folder / "labelsTr" / "a.nii.gz")
+    with pytest.raises(LabelError, match="case 'a': the label map holds no pancreas"):
+        prepare([folder], tmp_path / "work", recipe, folds=2)
+
+
+def test_the_recipes_classes_count(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
+    changed = recipe.model_copy(update={"class_names": ("benign", "malignant")})
+    folder = copy_of(training_folder, tmp_path / "data")
+    with pytest.raises(DatasetError, match="case 'a' has class 'PDAC'.*use benign or malignant"):
+        prepare([folder], tmp_path / "work", changed, folds=2)
+
+
+def test_the_recipes_labels_count(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
+    changed = recipe.model_copy(update={"labels": {"background": 0, "lesion": 1, "pancreas": 4}})
+    folder = copy_of(training_folder, tmp_path / "data")
+    with pytest.raises(LabelError, match=r"case 'a': label values \[2, 5\] have no name"):
+        prepare([folder], tmp_path / "work", changed, folds=2)

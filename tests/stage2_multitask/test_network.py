@@ -1,0 +1,113 @@
+"""The contract of the multi-task network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ctcore.inference.backends.backend import named_outputs
+from ctcore.nnunet.exported import load_weights, unique_state
+from stage2_multitask.network import MultiTaskNetwork, build_network
+from stage2_multitask.recipe import HeadSettings
+
+HEAD = HeadSettings(width=4, pooling="average-max")
+LABELS, CLASSES = 7, 2
+
+
+def make(architecture: dict[str, Any], *, deep_supervision: bool = False, seed: int = 0) -> MultiTaskNetwork:
+    torch.manual_seed(seed)
+    return build_network(architecture, LABELS, CLASSES, HEAD, deep_supervision=deep_supervision)
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_shapes(architecture: dict[str, Any], image: torch.Tensor) -> None:
+    output = make(architecture)(image)
+    assert output.segmentation.shape == (2, LABELS, 16, 16, 16)
+    assert output.classes.shape == (2, CLASSES)
+    assert list(named_outputs(output)) == ["segmentation", "classes"]
+
+
+def test_shapes_under_deep_supervision(architecture: dict[str, Any], image: torch.Tensor) -> None:
+    output = make(architecture, deep_supervision=True)(image)
+    shapes = [tuple(level.shape) for level in output.segmentation]
+    assert shapes == [(2, LABELS, 16, 16, 16), (2, LABELS, 8, 8, 8)]
+    assert output.classes.shape == (2, CLASSES)
+
+
+def test_deep_supervision_does_not_change_the_answer(architecture: dict[str, Any], image: torch.Tensor) -> None:
+    plain, deep = make(architecture).eval(), make(architecture, deep_supervision=True).eval()
+    deep.load_state_dict(plain.state_dict(), strict=False)
+    torch.testing.assert_close(plain(image).segmentation, deep(image).segmentation[0])
+    torch.testing.assert_close(plain(image).classes, deep(image).classes)
+
+
+def test_every_parameter_gets_a_finite_gradient(architecture: dict[str, Any], image: torch.Tensor) -> None:
+    network = make(architecture, deep_supervision=True).train()
+    output = network(image)
+    loss = sum(level.square().mean() for level in output.segmentation) + output.classes.square().mean()
+    loss.backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.requires_grad, name
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_the_encoder_runs_once(architecture: dict[str, Any], image: torch.Tensor, deep_supervision: bool) -> None:
+    network = make(architecture, deep_supervision=deep_supervision)
+    calls: list[int] = []
+    network.encoder.register_forward_hook(lambda *_: calls.append(1))
+    stem = network.encoder.get_submodule("stages.0")
+    stem.register_forward_hook(lambda *_: calls.append(2))
+    network(image)
+    assert sorted(calls) == [1, 2]
+
+
+def test_both_tasks_share_the_encoder(architecture: dict[str, Any], image: torch.Tensor) -> None:
+    network = make(architecture)
+    weight = next(network.encoder.parameters())
+    for task in network(image):
+        (gradient,) = torch.autograd.grad(task.square().sum(), weight, retain_graph=True)
+        assert gradient.abs().sum() > 0
+
+
+def test_save_load_predict(architecture: dict[str, Any], image: torch.Tensor, tmp_path: Path) -> None:
+    import importlib
+
+    network = make(architecture).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half())  # what is stored is float16
+    state = {name: tensor.half() for name, tensor in unique_state(network).items()}
+    importlib.import_module("safetensors.torch").save_file(state, tmp_path / "fold_0.safetensors")
+    again = make(architecture, seed=9)
+    load_weights(again, tmp_path, "0")
+    with torch.no_grad():
+        for one, two in zip(network(image), again(image), strict=True):
+            assert torch.equal(one, two)
+
+
+def test_the_head_looks_at_the_last_three_levels(architecture: dict[str, Any]) -> None:
+    arguments = architecture["arch_kwargs"]
+    deeper = architecture | {
+        "arch_kwargs": arguments
+        | {
+            "n_stages": 4,
+            "features_per_stage": [2, 4, 6, 8],
+            "kernel_sizes": [[3, 3, 3]] * 4,
+            "strides": [[1, 1, 1], *[[2, 2, 2]] * 3],
+            "n_conv_per_stage": [1] * 4,
+            "n_conv_per_stage_decoder": [1] * 3,
+        }
+    }
+    network = make(deeper)
+    lateral = network.head.get_submodule("lateral")
+    assert [layer.in_channels for layer in lateral.children()] == [4, 6, 8]
+    assert network(torch.zeros(1, 1, 16, 16, 16)).classes.shape == (1, 2)

@@ -1,0 +1,117 @@
+"""The predictor: grids, softmax, temperature, ensembles."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctcore.errors import BundleError, RequestError
+from ctcore.inference.backends.choose import Execution
+from ctcore.resample import resample_array
+from ctcore.volume import Geometry, Volume
+from stage2_multitask import predictor
+from stage2_multitask.predictor import MultiTaskPredictor, softmax, to_grid
+
+MakeModel = Callable[..., Path]
+
+
+@pytest.fixture
+def roi() -> Volume:
+    """A crop of 2 mm voxels: the network's 4 mm grid has (16, 18, 20) voxels."""
+    array = np.random.default_rng(0).normal(50, 100, (32, 36, 40)).astype(np.float32)
+    return Volume(array, Geometry(array.shape, (2.0, 2.0, 2.0)))
+
+
+def test_softmax_by_hand() -> None:
+    logits = np.array([[0.0, 1000.0], [math.log(3.0), 1000.0]])
+    result = softmax(logits, axis=0)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, [[0.25, 0.5], [0.75, 0.5]], rtol=1e-6)
+    assert logits[0, 1] == 1000.0
+    np.testing.assert_allclose(softmax(np.array([[-1e4, 0.0]]), axis=1), [[0.0, 1.0]])
+
+
+@pytest.mark.parametrize("slab", [1, 150, 400, 10**9])
+def test_slab_by_slab_equals_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -> None:
+    logits = np.random.default_rng(1).normal(0, 3, (4, 5, 6, 7)).astype(np.float32)
+    shape = (13, 11, 12)
+    whole = resample_array(logits, shape)
+    powers = np.exp(whole.astype(np.float64))
+    monkeypatch.setattr(predictor, "SLAB_VOXELS", slab)
+    lesion, segmentation = to_grid(logits, shape, 2)
+    assert (lesion.dtype, segmentation.dtype) == (np.float32, np.uint8)
+    np.testing.assert_allclose(lesion, powers[2] / powers.sum(axis=0), rtol=1e-4, atol=1e-6)
+    decided = np.diff(np.sort(whole, axis=0)[-2:], axis=0)[0] > 1e-4
+    np.testing.assert_array_equal(segmentation[decided], whole.argmax(axis=0)[decided])
+    assert decided.mean() > 0.99
+
+
+def test_logits_are_resampled_before_the_softmax() -> None:
+    logits = np.array([[0.0, 0.0], [0.0, math.log(9.0)]], dtype=np.float32)[:, None, None, :]
+    lesion, _ = to_grid(logits, (1, 1, 4), 1)
+    # Between the voxels the logit is a quarter and three quarters of log 9; the mean of probabilities is another value.
+    odds = np.array([1.0, 9**0.25, 9**0.75, 9.0])
+    np.testing.assert_allclose(lesion[0, 0], odds / (1 + odds), rtol=1e-5)
+
+
+def test_answers_lie_on_the_rois_grid(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    network = MultiTaskPredictor(random_model(), execution)
+    assert network.class_names == ("non-PDAC", "PDAC")
+    assert network.lesion_label == 1
+    assert network.labels["pancreas"] == 4
+    answer = network.predict(roi)
+    assert answer.lesion_probability.shape == answer.segmentation.shape == roi.geometry.shape
+    assert (answer.lesion_probability.dtype, answer.segmentation.dtype) == (np.float32, np.uint8)
+    assert 0 <= answer.lesion_probability.min() < answer.lesion_probability.max() <= 1
+    assert list(answer.class_probabilities) == ["non-PDAC", "PDAC"]
+    assert sum(answer.class_probabilities.values()) == pytest.approx(1)
+    lesions = answer.segmentation == 1
+    assert (answer.lesion_probability[lesions] >= 1 / 7 - 1e-6).all()
+
+
+def log_odds(probabilities: dict[str, float]) -> float:
+    return math.log(probabilities["PDAC"] / probabilities["non-PDAC"])
+
+
+def test_temperature_divides_the_logits(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    plain = MultiTaskPredictor(random_model("plain"), execution).predict(roi)
+    cooled = MultiTaskPredictor(random_model("cooled", temperature=4.0), execution).predict(roi)
+    assert log_odds(plain.class_probabilities) != pytest.approx(0, abs=1e-4)
+    assert log_odds(cooled.class_probabilities) == pytest.approx(log_odds(plain.class_probabilities) / 4, rel=1e-3)
+    np.testing.assert_array_equal(plain.segmentation, cooled.segmentation)
+
+
+def test_folds_are_averaged(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    folder = random_model(folds=("0", "1"), aggregation="mean")
+    one, two, both = (
+        log_odds(MultiTaskPredictor(folder, execution, folds=folds).predict(roi).class_probabilities)
+        for folds in ([0], [1], None)
+    )
+    assert one != pytest.approx(two, abs=1e-3)
+    assert both == pytest.approx((one + two) / 2, rel=1e-3)
+    with pytest.raises(RequestError, match="fold 2 is not in this model"):
+        MultiTaskPredictor(folder, execution, folds=[2])
+
+
+def test_mirroring_makes_the_answer_symmetric(random_model: MakeModel, execution: Execution) -> None:
+    array = np.random.default_rng(0).normal(50, 100, (16, 16, 16)).astype(np.float32)
+    roi = Volume(array, Geometry(array.shape, (4.0, 4.0, 4.0)))
+    mirrored = roi.with_array(np.ascontiguousarray(array[:, ::-1]))
+    averaged = MultiTaskPredictor(random_model(), execution, tta=True)
+    one, two = averaged.predict(roi), averaged.predict(mirrored)
+    np.testing.assert_allclose(one.lesion_probability, two.lesion_probability[:, ::-1], atol=1e-5)
+    plain = MultiTaskPredictor(random_model(), execution)
+    assert np.abs(plain.predict(roi).lesion_probability - one.lesion_probability).max() > 1e-4
+
+
+def test_a_model_of_the_other_stage(random_model: MakeModel, execution: Execution) -> None:
+    folder = random_model()
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stage": "stage1"}))
+    with pytest.raises(BundleError, match="stage = 'stage1'"):
+        MultiTaskPredictor(folder, execution)
