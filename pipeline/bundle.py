@@ -16,18 +16,17 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import BundleError, RequestError
 from ctcore.files import read_json, write_json, write_text
 from ctcore.labels import PDAC
-
-BUNDLE_SCHEMA_VERSION: Final = 1
-"""Raised when a manifest of today could no longer be read as it is."""
+from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest
+from pipeline.model_card import model_card
 
 MANIFEST = "bundle.json"
 MODEL_CARD = "MODEL_CARD.md"
@@ -35,52 +34,10 @@ STAGE_FOLDERS = ("stage1", "stage2")
 STAGE_SUFFIXES = (".json", ".safetensors")
 """What a stage folder of a bundle may hold; nothing that could run code when it is opened."""
 
-DEMO_NOTICE = "demonstration model trained on synthetic images (phantoms); not for clinical use"
-"""What every output of a demonstration bundle says."""
-
 DEMO_BUNDLE = Path(__file__).parent / "demo_bundle"
 """The demonstration bundle that comes with the package."""
 
 _HASH_BLOCK = 1 << 20
-
-
-class BundleManifest(BaseModel):
-    """What `bundle.json` holds.
-
-    Attributes:
-        schema_version: version of this table of keys.
-        name: the bundle's name.
-        version: version of the model, chosen by whoever made it.
-        description: one sentence.
-        demo: whether it is a demonstration model: every output then says so.
-        orientation: axis order that the stages expect; `LPS` volumes are brought to it and results taken back.
-        class_names: patient-level classes, in the order of the classifier's outputs.
-        lesion_classes: those of them that stand for a lesion.
-        candidates: how lesion candidates are cut out of the lesion probability.
-        fusion: how the score is made.
-        files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = BUNDLE_SCHEMA_VERSION
-    name: str = Field(min_length=1)
-    version: str = "1"
-    description: str
-    demo: bool
-    orientation: Literal["LPS"] = "LPS"
-    class_names: tuple[str, ...] = Field(min_length=2)
-    lesion_classes: tuple[str, ...] = Field(min_length=1)
-    candidates: CandidateSettings
-    fusion: FusionSettings
-    files: dict[str, str]
-
-    @model_validator(mode="after")
-    def _lesion_classes_are_classes(self) -> BundleManifest:
-        unknown = sorted(set(self.lesion_classes) - set(self.class_names))
-        if unknown:
-            raise ValueError(f"lesion classes {unknown} are not among the classes {list(self.class_names)}")
-        return self
 
 
 @dataclass(frozen=True)
@@ -170,8 +127,6 @@ def create_bundle(
     Raises:
         RequestError: a stage folder lacks its model or weights, or `output` exists.
     """
-    from pipeline.model_card import model_card
-
     details = [_stage_details(folder) for folder in (stage1, stage2)]
     class_names = details[1].get("class_names")
     if not isinstance(class_names, list):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pipeline.bundle import BundleManifest
+from pipeline.manifest import DEMO_NOTICE, BundleManifest
 
 _UNKNOWN = "not recorded"
 
@@ -25,8 +24,6 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
     candidates, fusion = manifest.candidates, manifest.fusion
     lines = [f"# {manifest.name} (version {manifest.version})", "", manifest.description, ""]
     if manifest.demo:
-        from pipeline.bundle import DEMO_NOTICE
-
         lines += [f"> **{DEMO_NOTICE[0].upper()}{DEMO_NOTICE[1:]}.**", ""]
     lines += [
         "## What it does",

@@ -31,11 +31,13 @@ def train(
     """Trains one fold of the multi-task network; returns its folder.
 
     Raises:
+        DatasetError: nothing was planned, or the fold is not in the split.
         LabelError: a case of the workspace has no class, or one that the recipe does not know; the case is named.
     """
     from stage2_multitask.multitask_trainer import MultiTaskTrainer
 
     workspace = workspace_at(root)
+    workspace.plans()  # without a plan there is no table of classes to complain about
     classes = class_indices(read_case_labels(workspace.case_labels_file), recipe.class_names)
 
     def make_trainer(**arguments: Any) -> MultiTaskTrainer:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ctcore.errors import BundleError, RequestError
-from pipeline.bundle import DEMO_NOTICE, MANIFEST, Bundle, create_bundle, load_bundle, sha256_of
+from pipeline.bundle import MANIFEST, Bundle, create_bundle, load_bundle, sha256_of
+from pipeline.manifest import DEMO_NOTICE
 
 
 def edit_manifest(bundle: Bundle, **changes: Any) -> None:

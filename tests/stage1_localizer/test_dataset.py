@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from ctcore.errors import LabelError
@@ -17,9 +18,7 @@ from stage1_localizer.recipe import LocalizerRecipe
 
 def test_gland_duct_and_lesion_become_pancreas(training_folder: Path, tmp_path: Path, recipe: LocalizerRecipe) -> None:
     reports: list[tuple[int, int]] = []
-    workspace = prepare(
-        [training_folder], tmp_path, recipe, folds=2, progress=lambda *report: reports.append(report)
-    )
+    workspace = prepare([training_folder], tmp_path, recipe, folds=2, progress=lambda *report: reports.append(report))
     assert workspace == workspace_at(tmp_path)
     label = read(training_folder / "labelsTr" / "a.nii.gz")
     np.testing.assert_array_equal(read(workspace.label_file("a")).array, np.isin(label.array, (1, 4, 5)))
@@ -42,7 +41,7 @@ def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Pa
         assert (one.root / file).read_bytes() == (two.root / file).read_bytes(), file
 
 
-def one_case(folder: Path, label: np.ndarray, spacing: float) -> Path:  # type: ignore[type-arg]
+def one_case(folder: Path, label: npt.NDArray[np.uint8], spacing: float) -> Path:
     geometry = Geometry(label.shape, (spacing, spacing, spacing))
     image = np.arange(label.size, dtype=np.int16).reshape(label.shape)
     for case_id in ("p", "q"):

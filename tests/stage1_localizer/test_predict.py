@@ -51,9 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def test_results_lie_on_the_files_grid(folder: Path, tmp_path: Path) -> None:
     reports: list[tuple[int, int]] = []
     output = tmp_path / "out"
-    failed = predict_folder(
-        tmp_path, folder, output, device="cpu", progress=lambda *report: reports.append(report)
-    )
+    failed = predict_folder(tmp_path, folder, output, device="cpu", progress=lambda *report: reports.append(report))
     assert list(failed) == ["bad"]
     assert "bad.nii.gz" in failed["bad"]
     assert reports == [(1, 2), (2, 2)]

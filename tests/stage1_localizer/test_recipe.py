@@ -41,7 +41,7 @@ def test_an_unknown_name() -> None:
     ],
 )
 def test_a_wrong_line_is_quoted(recipe_file: Path, tmp_path: Path, line: str, quoted: str) -> None:
-    key = line.split(" =")[0]
+    key = line.split(" =", maxsplit=1)[0]
     kept = [other for other in recipe_file.read_text().splitlines() if not other.startswith(f"{key} =")]
     changed = tmp_path / "changed.toml"
     changed.write_text("\n".join([*kept, line]))

@@ -14,8 +14,10 @@ from ctcore.files import write
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.dataset import write_case_labels
 from ctcore.nnunet.exported import Normalization, save_model, unique_state
-from ctcore.nnunet.planning import architecture_of
+from ctcore.nnunet.planning import architecture_of, plan
+from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
+from stage2_multitask.dataset import prepare
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.network import build_network
 from stage2_multitask.recipe import MultiTaskRecipe, load
@@ -100,6 +102,14 @@ def recipe(recipe_file: Path) -> MultiTaskRecipe:
 def architecture(recipe: MultiTaskRecipe) -> dict[str, Any]:
     """nnU-Net's description of the tiny recipe's U-Net."""
     return architecture_of(recipe)
+
+
+@pytest.fixture(scope="session")
+def planned(training_folder: Path, recipe: MultiTaskRecipe, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace planned by nnU-Net."""
+    workspace = prepare([training_folder], tmp_path_factory.mktemp("workspace"), recipe, folds=2)
+    plan(workspace, recipe)
+    return workspace
 
 
 @pytest.fixture

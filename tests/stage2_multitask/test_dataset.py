@@ -56,7 +56,7 @@ def test_no_pancreas_no_crop(training_folder: Path, tmp_path: Path, recipe: Mult
 def test_the_recipes_classes_count(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
     changed = recipe.model_copy(update={"class_names": ("benign", "malignant")})
     folder = copy_of(training_folder, tmp_path / "data")
-    with pytest.raises(DatasetError, match="case 'a' has class 'PDAC'.*use benign or malignant"):
+    with pytest.raises(DatasetError, match=r"case 'a' has class 'PDAC'.*use benign or malignant"):
         prepare([folder], tmp_path / "work", changed, folds=2)
 
 

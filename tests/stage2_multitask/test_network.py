@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,6 @@ def test_both_tasks_share_the_encoder(architecture: dict[str, Any], image: torch
 
 
 def test_save_load_predict(architecture: dict[str, Any], image: torch.Tensor, tmp_path: Path) -> None:
-    import importlib
-
     network = make(architecture).eval()
     with torch.no_grad():
         for parameter in network.parameters():

@@ -44,7 +44,8 @@ def test_slab_by_slab_equals_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -
     powers = np.exp(whole.astype(np.float64))
     monkeypatch.setattr(predictor, "SLAB_VOXELS", slab)
     lesion, segmentation = to_grid(logits, shape, 2)
-    assert (lesion.dtype, segmentation.dtype) == (np.float32, np.uint8)
+    assert lesion.dtype == np.float32
+    assert segmentation.dtype == np.uint8
     np.testing.assert_allclose(lesion, powers[2] / powers.sum(axis=0), rtol=1e-4, atol=1e-6)
     decided = np.diff(np.sort(whole, axis=0)[-2:], axis=0)[0] > 1e-4
     np.testing.assert_array_equal(segmentation[decided], whole.argmax(axis=0)[decided])
@@ -66,7 +67,8 @@ def test_answers_lie_on_the_rois_grid(random_model: MakeModel, execution: Execut
     assert network.labels["pancreas"] == 4
     answer = network.predict(roi)
     assert answer.lesion_probability.shape == answer.segmentation.shape == roi.geometry.shape
-    assert (answer.lesion_probability.dtype, answer.segmentation.dtype) == (np.float32, np.uint8)
+    assert answer.lesion_probability.dtype == np.float32
+    assert answer.segmentation.dtype == np.uint8
     assert 0 <= answer.lesion_probability.min() < answer.lesion_probability.max() <= 1
     assert list(answer.class_probabilities) == ["non-PDAC", "PDAC"]
     assert sum(answer.class_probabilities.values()) == pytest.approx(1)

@@ -47,7 +47,7 @@ def test_an_unknown_name() -> None:
 )
 def test_wrong_lines_are_quoted(recipe_file: Path, tmp_path: Path, lines: str, quoted: str) -> None:
     top = recipe_file.read_text().split("\n\n", maxsplit=1)[0].splitlines()
-    key = lines.split(" =")[0]
+    key = lines.split(" =", maxsplit=1)[0]
     changed = tmp_path / "changed.toml"
     changed.write_text("\n".join([*(line for line in top if not line.startswith(f"{key} =")), lines]))
     with pytest.raises(RecipeError, match=rf"recipe 'changed\.toml'.*{quoted}"):

@@ -140,9 +140,7 @@ def test_weights_too_few_or_too_many(folder: Path, network: torch.nn.Module) -> 
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
-def test_weights_that_are_not_finite(
-    folder: Path, network: torch.nn.Module, exported: MakeModel, value: float
-) -> None:
+def test_weights_that_are_not_finite(folder: Path, network: torch.nn.Module, exported: MakeModel, value: float) -> None:
     state = unique_state(network)
     name = next(iter(state))
     broken = state[name].clone()
@@ -175,7 +173,9 @@ def test_a_pickle_by_another_name_is_refused_unread(folder: Path, network: torch
 
 def test_no_module_unpickles() -> None:
     root = Path(__file__).parents[3]
-    sources = [path for room in ("ctcore", "stage1_localizer", "stage2_multitask") for path in (root / room).rglob("*.py")]
+    sources = [
+        path for room in ("ctcore", "stage1_localizer", "stage2_multitask") for path in (root / room).rglob("*.py")
+    ]
     assert len(sources) > 40
     for path in sources:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

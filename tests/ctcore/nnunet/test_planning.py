@@ -40,9 +40,7 @@ def test_a_residual_encoder_counts_blocks(recipe: Callable[..., TrainingRecipe])
 
 
 @pytest.mark.parametrize("patch", [(16, 16, 17), (8, 8, 8)])
-def test_an_impossible_patch_is_quoted(
-    recipe: Callable[..., TrainingRecipe], patch: tuple[int, int, int]
-) -> None:
+def test_an_impossible_patch_is_quoted(recipe: Callable[..., TrainingRecipe], patch: tuple[int, int, int]) -> None:
     with pytest.raises(RecipeError, match=rf"patch_size \({patch[0]}, {patch[1]}, {patch[2]}\)"):
         architecture_of(recipe(patch_size=patch))
 

@@ -138,7 +138,7 @@ def test_the_moving_average_trails_the_weights(make_trainer: MakeTrainer) -> Non
     assert 0 < trailed < moved
 
 
-def test_validation_counts_by_hand(make_trainer: MakeTrainer) -> None:
+def test_validation_counts_by_hand(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
     label = torch.zeros(1, 1, 16, 16, 16)
     label[0, 0, :2] = 1  # 512 voxels
@@ -146,10 +146,7 @@ def test_validation_counts_by_hand(make_trainer: MakeTrainer) -> None:
     logits[0, 1, 1:4] = 1  # 768 voxels, of which 256 are right
     logits[0, 0] += 0.5
 
-    def answer(*_: Any) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        return torch.tensor(0.25), logits, {}
-
-    trainer.validation_outputs = answer  # type: ignore[method-assign]
+    monkeypatch.setattr(trainer, "validation_outputs", lambda *_: (torch.tensor(0.25), logits, {}))
     result = trainer.validation_step({"data": label, "target": [label, label[..., ::2]], "keys": ["a"]})
     assert result["loss"] == 0.25
     counts = [result[name].tolist() for name in ("tp_hard", "fp_hard", "fn_hard")]
@@ -188,7 +185,7 @@ class Evil:
 
 def test_a_checkpoint_runs_no_code(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     torch.save({"network_weights": Evil(tmp_path / "proof")}, tmp_path / "checkpoint.pth")
-    with pytest.raises(Exception, match="[Ww]eights.only"):
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
         make_trainer().load_checkpoint(str(tmp_path / "checkpoint.pth"))
     assert not (tmp_path / "proof").exists()
 

@@ -28,9 +28,9 @@ def convolve(image: Array, weight: Array, bias: Array) -> Array:
 
 def enlarge(coarse: Array, shape: tuple[int, ...]) -> Array:
     fine = np.zeros((len(coarse), *shape))
-    for index in itertools.product(*map(range, shape)):
+    for index in np.ndindex(*shape):
         source = tuple(i * n // m for i, n, m in zip(index, coarse.shape[1:], shape, strict=True))
-        fine[(slice(None), *index)] = coarse[(slice(None), *source)]
+        fine[:, *index] = coarse[:, *source]
     return fine
 
 

@@ -1,0 +1,95 @@
+"""The training commands that both stages' command lines share: prepare, plan, train, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from ctcore.console import progress, training_progress
+
+Workspace = Annotated[Path, typer.Option("--workspace", help="Folder that 'prepare' made.", show_default=False)]
+Recipe = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a .toml file.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that help.")]
+
+
+class StageTraining(Protocol):
+    """What a stage gives its training commands; each function is imported when it is first asked for.
+
+    Attributes:
+        title: the stage's name in messages.
+        makes: what `prepare` makes of CTs with label maps.
+    """
+
+    title: str
+    makes: str
+
+    def load(self, recipe: str) -> Any:
+        """Reads a recipe of the stage by name or path."""
+
+    def prepare(self, sources: list[Path], root: Path, recipe: Any, **options: Any) -> Any:
+        """Writes the stage's raw dataset."""
+
+    def workspace_at(self, root: Path) -> Any:
+        """Returns the stage's workspace in a folder."""
+
+    def train(self, root: Path, recipe: Any, fold: str, **options: Any) -> Path:
+        """Trains one fold and returns its folder."""
+
+    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str) -> Any:
+        """Writes the trained folds as a stage folder."""
+
+
+def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
+    """Adds prepare, plan, train and export to a stage's command line."""
+
+    @app.command(help=f"Turns CTs with label maps into {stage.makes}.")
+    def prepare(
+        sources: Annotated[
+            list[Path],
+            typer.Option("--input", help="Folder with imagesTr, labelsTr, case_labels.csv; repeatable."),
+        ],
+        output: Annotated[Path, typer.Option("--output", help="Workspace to make.", show_default=False)],
+        recipe: Recipe = "demo",
+        folds: Annotated[int, typer.Option(min=2, help="Folds of the split, stratified by class.")] = 5,
+        workers: Workers = 1,
+    ) -> None:
+        settings = stage.load(recipe)
+        with progress("preparing") as report:
+            stage.prepare(sources, output, settings, folds=folds, workers=workers, progress=report)
+        typer.echo(f"Dataset: {output}")
+
+    @app.command(help="Runs nnU-Net's fingerprint, planner and preprocessing.")
+    def plan(workspace: Workspace, recipe: Recipe = "demo", workers: Workers = 1) -> None:
+        from ctcore.nnunet.planning import plan as plan_dataset
+
+        place = stage.workspace_at(workspace)
+        plan_dataset(place, stage.load(recipe), workers=max(1, workers))
+        typer.echo(f"Plan: {place.plans_file}")
+
+    @app.command(help="Trains one fold.")
+    def train(
+        workspace: Workspace,
+        recipe: Recipe = "demo",
+        fold: Annotated[str, typer.Option(help="Fold of the split, or all.")] = "0",
+        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        workers: Workers = 1,
+        resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint.")] = True,
+    ) -> None:
+        settings = stage.load(recipe)
+        with training_progress(f"{stage.title} fold {fold}") as report:
+            folder = stage.train(
+                workspace, settings, fold, device=device, resume=resume, workers=workers, progress=report
+            )
+        typer.echo(f"Trained: {folder}")
+
+    @app.command(help="Writes the trained folds as model.json and safetensors, for 'pipeline bundle create'.")
+    def export(
+        workspace: Workspace,
+        output: Annotated[Path, typer.Option(help="Stage folder to write.", show_default=False)],
+        trained_on: Annotated[str, typer.Option(help="The training data in words.", show_default=False)],
+        recipe: Recipe = "demo",
+    ) -> None:
+        stage.export(workspace, stage.load(recipe), output, trained_on=trained_on)
+        typer.echo(f"Model: {output}")

@@ -1,0 +1,55 @@
+"""What a bundle says of itself: the content of `bundle.json`."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ctcore.detection.candidates import CandidateSettings
+from ctcore.detection.fusion import FusionSettings
+
+BUNDLE_SCHEMA_VERSION: Final = 1
+"""Raised when a manifest of today could no longer be read as it is."""
+
+DEMO_NOTICE = "demonstration model trained on synthetic images (phantoms); not for clinical use"
+"""What every output of a demonstration bundle says."""
+
+
+class BundleManifest(BaseModel):
+    """What `bundle.json` holds.
+
+    Attributes:
+        schema_version: version of this table of keys.
+        name: the bundle's name.
+        version: version of the model, chosen by whoever made it.
+        description: one sentence.
+        demo: whether it is a demonstration model: every output then says so.
+        orientation: axis order that the stages expect; `LPS` volumes are brought to it and results taken back.
+        class_names: patient-level classes, in the order of the classifier's outputs.
+        lesion_classes: those of them that stand for a lesion.
+        candidates: how lesion candidates are cut out of the lesion probability.
+        fusion: how the score is made.
+        files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = BUNDLE_SCHEMA_VERSION
+    name: str = Field(min_length=1)
+    version: str = "1"
+    description: str
+    demo: bool
+    orientation: Literal["LPS"] = "LPS"
+    class_names: tuple[str, ...] = Field(min_length=2)
+    lesion_classes: tuple[str, ...] = Field(min_length=1)
+    candidates: CandidateSettings
+    fusion: FusionSettings
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _lesion_classes_are_classes(self) -> BundleManifest:
+        unknown = sorted(set(self.lesion_classes) - set(self.class_names))
+        if unknown:
+            raise ValueError(f"lesion classes {unknown} are not among the classes {list(self.class_names)}")
+        return self

@@ -1,0 +1,148 @@
+"""The multi-task trainer: what is frozen when, which losses count, and the AUROC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+
+from ctcore.errors import LabelError
+from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.workspace import Workspace
+from stage2_multitask.losses import classification_loss
+from stage2_multitask.multitask_trainer import MultiTaskTrainer, freeze
+from stage2_multitask.network import MultiTaskNetwork, build_network
+from stage2_multitask.recipe import MultiTaskRecipe, PhaseShares
+from stage2_multitask.schedule import Phase
+
+PARTS = ("encoder", "decoder", "head")
+TRAINS = {
+    Phase.SEGMENTATION: {"encoder": True, "decoder": True, "head": False},
+    Phase.HEAD: {"encoder": False, "decoder": False, "head": True},
+    Phase.JOINT: {"encoder": True, "decoder": True, "head": True},
+}
+
+
+def snapshot(network: MultiTaskNetwork) -> dict[str, list[torch.Tensor]]:
+    return {part: [p.detach().clone() for p in network.get_submodule(part).parameters()] for part in PARTS}
+
+
+def changed(before: dict[str, list[torch.Tensor]], network: MultiTaskNetwork) -> dict[str, list[bool]]:
+    after = snapshot(network)
+    return {part: [not torch.equal(a, b) for a, b in zip(before[part], after[part], strict=True)] for part in PARTS}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+def test_only_what_a_phase_trains_changes(
+    architecture: dict[str, Any], recipe: MultiTaskRecipe, phase: Phase, kind: str
+) -> None:
+    network = build_network(architecture, 7, 2, recipe.head, deep_supervision=True)
+    optimizer: torch.optim.Optimizer
+    if kind == "adamw":
+        optimizer = torch.optim.AdamW(network.parameters(), 0.1, weight_decay=0.5)
+    else:
+        optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.99, weight_decay=0.5, nesterov=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        output = network(torch.randn(1, 1, 16, 16, 16))
+        loss = sum(level.square().mean() for level in output.segmentation) + output.classes.square().sum()
+        loss.backward()
+        optimizer.step()
+
+    freeze(network, Phase.JOINT)
+    step()  # moments and momentum exist: a frozen weight must not drift on them, nor decay
+    before = snapshot(network)
+    freeze(network, phase)
+    step()
+    for part, moved in changed(before, network).items():
+        assert network.get_submodule(part).training is TRAINS[phase][part]
+        assert all(moved) if TRAINS[phase][part] else not any(moved), part
+
+
+@pytest.fixture
+def trainer(planned: Workspace, recipe: MultiTaskRecipe) -> Iterator[MultiTaskTrainer]:
+    """An initialised trainer of ten epochs: five for segmentation, two for the head, three for both."""
+    settings = recipe.model_copy(
+        update={"epochs": 10, "phases": PhaseShares(segmentation=0.5, head=0.2), "ema_decay": None}
+    )
+    with nnunet_environment(planned.root, augmentation_workers=0):
+        made = MultiTaskTrainer(
+            plans=planned.plans() | {"continue_training": False},
+            configuration="3d_fullres",
+            fold=0,
+            dataset_json=planned.dataset_json(),
+            device=torch.device("cpu"),
+        )
+        made.case_classes = {"a": 1, "b": 0}
+        made.configure(settings)
+        made.initialize()
+        yield made
+
+
+@pytest.fixture
+def batch() -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 7, (2, 1, 16, 16, 16), generator=generator).float()
+    image = torch.randn(2, 1, 16, 16, 16, generator=generator)
+    return {"data": image, "target": [label, label[:, :, ::2, ::2, ::2]], "keys": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "phase"),
+    [(0, Phase.SEGMENTATION), (4, Phase.SEGMENTATION), (5, Phase.HEAD), (6, Phase.HEAD), (7, Phase.JOINT)],
+)
+def test_a_step_of_every_phase(trainer: MultiTaskTrainer, batch: dict[str, Any], epoch: int, phase: Phase) -> None:
+    trainer.current_epoch = epoch
+    trainer.on_train_epoch_start()
+    assert trainer.phase is phase
+    before = snapshot(trainer.network)
+    losses = trainer.train_step(batch)
+    assert ("classification" in losses) == (phase is Phase.JOINT)
+    for part, moved in changed(before, trainer.network).items():
+        assert any(moved) == TRAINS[phase][part], part
+
+
+def test_losses_by_hand(trainer: MultiTaskTrainer, batch: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "autocast", nullcontext)
+    data, target, keys = batch["data"], batch["target"], batch["keys"]
+    with torch.no_grad():
+        output = trainer.network(data)
+        segmentation = trainer.loss(output.segmentation, target)
+        classification = classification_loss(output.classes, torch.tensor([1, 0]), (1.0, 3.0))
+        trainer.phase = Phase.SEGMENTATION
+        assert trainer.batch_losses(data, target, keys)["loss"].item() == pytest.approx(segmentation.item())
+        trainer.phase = Phase.HEAD
+        assert trainer.batch_losses(data, target, keys)["loss"].item() == pytest.approx(classification.item())
+        trainer.phase = Phase.JOINT
+        joint = trainer.batch_losses(data, target, keys)["loss"].item()
+        assert joint == pytest.approx((segmentation + 0.5 * classification).item())
+
+
+def test_a_case_without_class_is_named(trainer: MultiTaskTrainer) -> None:
+    assert trainer.class_targets(["b", "a"]).tolist() == [0, 1]
+    with pytest.raises(LabelError, match=r"case 'zz' has no class; add its row to 'case_labels\.csv'"):
+        trainer.class_targets(["a", "zz"])
+
+
+def test_auroc_by_hand(trainer: MultiTaskTrainer) -> None:
+    # Case 0.9 beats all three negatives; case 0.4 ties with one and loses to two.
+    trainer._class_records = [(1, 0.9), (1, 0.4), (0, 0.4), (0, 0.5), (0, 0.7)]
+    assert trainer.extra_figures() == {"auroc": pytest.approx(3.5 / 6)}
+    trainer._class_records = [(0, 0.4), (0, 0.5)]
+    assert trainer.extra_figures() == {}
+
+
+def test_validation_collects_the_last_classs_probability(trainer: MultiTaskTrainer, batch: dict[str, Any]) -> None:
+    trainer.on_train_epoch_start()
+    with torch.no_grad():
+        loss, logits, _ = trainer.validation_outputs(batch["data"], batch["target"], batch["keys"])
+        expected = trainer.network(batch["data"]).classes.softmax(1)[:, 1]
+    assert torch.isfinite(loss)
+    assert logits.shape == (2, 7, 16, 16, 16)
+    assert [index for index, _ in trainer._class_records] == [1, 0]
+    assert [value for _, value in trainer._class_records] == pytest.approx(expected.tolist(), abs=0.02)
