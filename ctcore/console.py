@@ -64,6 +64,7 @@ def _say(message: str, code: int) -> int:
 
 def progress_columns(out: Console | None = None) -> Progress:
     """Returns a progress bar with counts, time elapsed and time left, on a console; stdout and stderr stay alone."""
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -81,7 +82,8 @@ def progress_columns(out: Console | None = None) -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=out,
+        # The stream of now: it stays visible where stdout is redirected later.
+        console=out or Console(file=sys.stdout),
         redirect_stdout=False,
         redirect_stderr=False,
     )

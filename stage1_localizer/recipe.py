@@ -20,8 +20,8 @@ class LocalizerRecipe(TrainingRecipe):
     """
 
     margin_mm: tuple[Margin, Margin, Margin]
-    bridge_mm: Annotated[float, Field(ge=0)] = 40.0
-    minimum_ml: Annotated[float, Field(ge=0)] = 2.0
+    bridge_mm: Margin = 40.0
+    minimum_ml: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
 
 
 def load(name_or_path: str) -> LocalizerRecipe:

@@ -98,8 +98,6 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
         plans["configurations"] = {CONFIGURATION: configuration}
         # nnU-Net would bring the coarsest axis first; volumes stay in (z, y, x) order in training as in inference.
         plans["transpose_forward"] = plans["transpose_backward"] = [0, 1, 2]
-        # nnU-Net moves the axis of the largest spacing to the front; a recipe's sizes are (z, y, x), and so are ours.
-        plans.update(transpose_forward=[0, 1, 2], transpose_backward=[0, 1, 2])
         write_json(workspace.plans_file, plans)
         preprocess_dataset(
             workspace.dataset_id,

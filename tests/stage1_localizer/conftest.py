@@ -35,6 +35,7 @@ optimizer = "adamw"
 augmentation = "light"
 ema_decay = 0.9
 margin_mm = [8.0, 8.0, 8.0]
+bridge_mm = 8.0
 minimum_ml = 0.5
 """
 
@@ -118,6 +119,7 @@ def constant_model(tmp_path: Path, recipe: LocalizerRecipe) -> Callable[..., Pat
             "trained_on": "nothing",
             "recipe": {},
             "margin_mm": recipe.margin_mm,
+            "bridge_mm": recipe.bridge_mm,
             "minimum_ml": recipe.minimum_ml,
         }
         folder = tmp_path / ("everywhere" if pancreas else "nowhere")

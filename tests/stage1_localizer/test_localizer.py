@@ -58,7 +58,7 @@ def test_nothing_is_found_even_where_no_minimum_is_asked(
     assert Localizer(constant_model(False, minimum_ml=0.0), execution).locate(ct).source == "fallback"
 
 
-def test_a_component_below_the_minimum_is_no_pancreas(
+def test_a_cluster_below_the_minimum_is_no_pancreas(
     constant_model: MakeModel, execution: Execution, ct: Volume
 ) -> None:
     volume_ml = 16 * 16 * 20 * 0.064

@@ -35,6 +35,8 @@ def test_an_unknown_name() -> None:
         ("margin_mm = [8.0, 8.0]", r"margin_mm\.2"),
         ("margin_mm = [8.0, -1.0, 8.0]", r"margin_mm\.1 = -1\.0"),
         ("margin_mm = [8.0, inf, 8.0]", r"margin_mm\.1 = inf"),
+        ("bridge_mm = -1.0", r"bridge_mm = -1\.0"),
+        ("minimum_ml = inf", r"minimum_ml = inf"),
         ("minimum_ml = -2.0", r"minimum_ml = -2\.0"),
         ("margin = 5", r"margin = 5: Extra inputs"),
         ("margin_mm = ", r"is not valid TOML"),

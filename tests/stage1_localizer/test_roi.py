@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ctcore.geometry import Box
 from ctcore.volume import Geometry
-from stage1_localizer.roi import fallback_box, largest_component, roi_box, scale_box, touches_border
+from stage1_localizer.roi import fallback_box, largest_cluster, largest_component, roi_box, scale_box, touches_border
 
 BoolArray = npt.NDArray[np.bool_]
 Triple = tuple[int, int, int]
@@ -57,6 +57,42 @@ def test_corners_connect() -> None:
     mask[0, 0, 0] = mask[1, 1, 1] = True
     mask[3, 3, 0] = True
     assert largest_component(mask).sum() == 2
+
+
+def slow_cluster_sizes(mask: BoolArray, spacing: tuple[float, float, float], bridge_mm: float) -> list[int]:
+    """Sizes of the components of what lies within half a bridge of the mask; only the mask's own voxels count."""
+    inside = np.argwhere(mask)
+    near = np.zeros(mask.shape, dtype=bool)
+    for index in np.ndindex(*mask.shape):
+        near[index] = (np.linalg.norm((inside - index) * spacing, axis=1) <= bridge_mm / 2).any()
+    return [sum(bool(mask[index]) for index in component) for component in flood(near)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.bool_, array_shapes(min_dims=3, max_dims=3, max_side=6), elements=st.sampled_from([False] * 9 + [True])),
+    st.sampled_from([0.0, 2.0, 3.0, 5.0, 9.0]),
+)
+def test_largest_cluster_is_a_slow_ones(mask: BoolArray, bridge_mm: float) -> None:
+    cluster = largest_cluster(mask, (2.0, 1.0, 1.0), bridge_mm)
+    assert not (cluster & ~mask).any()
+    assert cluster.sum() == max(slow_cluster_sizes(mask, (2.0, 1.0, 1.0), bridge_mm), default=0)
+
+
+@pytest.mark.parametrize(("bridge_mm", "size"), [(0.0, 3), (15.0, 3), (30.0, 5), (60.0, 5)])
+def test_pieces_within_the_bridge_are_one_cluster(bridge_mm: float, size: int) -> None:
+    mask = np.zeros((3, 3, 30), dtype=bool)
+    mask[1, 1, 2:5] = True  # ends at 4, 30 mm before the next piece
+    mask[1, 1, 10:12] = True
+    assert largest_cluster(mask, (5.0, 5.0, 5.0), bridge_mm).sum() == size
+
+
+def test_a_cluster_of_pieces_outweighs_the_largest_component() -> None:
+    mask = np.zeros((3, 3, 40), dtype=bool)
+    mask[1, 1, [2, 4, 6, 8]] = True
+    mask[1, 1, 30:33] = True
+    assert largest_component(mask)[1, 1, 30]
+    np.testing.assert_array_equal(np.flatnonzero(largest_cluster(mask, (5.0, 5.0, 5.0), 10.0)[1, 1]), [2, 4, 6, 8])
 
 
 def test_roi_box_by_hand() -> None:
@@ -110,7 +146,7 @@ def cylinder(shape: Triple, radius: float) -> npt.NDArray[np.int16]:
 
 def test_fallback_lies_inside_the_body() -> None:
     hounsfield = cylinder((30, 40, 60), 14)
-    hounsfield[:, 38, :] = 100  # a thin table
+    hounsfield[:, 35, :] = 100  # a thin table that the body lies on
     outline = Box((0, 6, 16), (30, 35, 45))
     box = fallback_box(hounsfield)
     assert all(o <= b for o, b in zip(outline.start, box.start, strict=True))

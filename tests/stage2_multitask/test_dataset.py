@@ -28,6 +28,18 @@ def test_crops_by_hand(training_folder: Path, tmp_path: Path, recipe: MultiTaskR
     assert workspace.dataset_json()["labels"] == recipe.labels
 
 
+def test_labels_keep_their_values_at_another_spacing(
+    training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe
+) -> None:
+    coarser = recipe.model_copy(update={"spacing_mm": (5.0, 5.0, 5.0)})
+    workspace = prepare([training_folder], tmp_path, coarser, folds=2)
+    label = read(workspace.label_file("a"))
+    # (12, 14, 20) voxels of 4 mm: 48, 56 and 80 mm.
+    assert label.geometry.shape == read(workspace.image_file("a")).geometry.shape == (10, 11, 16)
+    assert label.array.dtype == np.uint8
+    assert set(np.unique(label.array)) == {0, 1, 4, 5}
+
+
 def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
     one = prepare([training_folder], tmp_path / "one", recipe, folds=2)
     two = prepare([training_folder], tmp_path / "two", recipe, folds=2, workers=2)

@@ -58,6 +58,8 @@ def test_only_what_a_phase_trains_changes(
     step()  # moments and momentum exist: a frozen weight must not drift on them, nor decay
     before = snapshot(network)
     freeze(network, phase)
+    for part in PARTS:
+        assert all((p.grad is None) is not TRAINS[phase][part] for p in network.get_submodule(part).parameters())
     step()
     for part, moved in changed(before, network).items():
         assert network.get_submodule(part).training is TRAINS[phase][part]

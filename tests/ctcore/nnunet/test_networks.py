@@ -40,7 +40,15 @@ def test_only_network_classes_are_called(architecture: dict[str, Any], name: str
         build_unet(architecture | {"network_class_name": name}, 1, 2)
 
 
-@pytest.mark.parametrize("layer", ["subprocess.call", "torch.hub.load", "torch.nn.modules.module.torch.hub.load"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "subprocess.call",
+        "torch.hub.load",
+        "torch.nn.modules.module.torch.hub.load",
+        "torch.nn.modules.module.OrderedDict",
+    ],
+)
 def test_only_layers_are_called(architecture: dict[str, Any], tmp_path: Path, layer: str) -> None:
     proof = tmp_path / "called"
     arguments = architecture["arch_kwargs"] | {

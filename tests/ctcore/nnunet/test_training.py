@@ -47,7 +47,7 @@ class CountingTrainer:
             self.network.weight.data.fill_(epoch + 1)
             self.latest.write_text(str(epoch + 1))
             if self.progress is not None:
-                self.progress(epoch + 1, self.epochs, {})
+                self.progress(epoch + 1, self.epochs, {"train": 0.5})
 
     def trained_network(self) -> torch.nn.Module:
         return self.network
@@ -134,8 +134,8 @@ def test_an_interrupted_restart_does_not_count_as_trained(train: Callable[..., P
 def test_only_the_callers_progress_reaches_the_console(
     train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(progress=lambda done, total, figures: print(f"epoch {done}/{total}"))
-    assert capsys.readouterr().out == "epoch 1/4\nepoch 2/4\nepoch 3/4\nepoch 4/4\n"
+    train(progress=lambda done, total, figures: print(f"epoch {done}/{total} {figures}"))
+    assert capsys.readouterr().out == "".join(f"epoch {epoch}/4 {{'train': 0.5}}\n" for epoch in range(1, 5))
 
 
 def test_nothing_to_train_on(tmp_path: Path, recipe: Callable[..., TrainingRecipe]) -> None:
