@@ -39,8 +39,8 @@ def largest_cluster(
     """Returns the voxels of the largest cluster of components of a (z, y, x) mask.
 
     At low resolution a thin, atrophic or fatty gland falls into pieces, of which the largest component is only one.
-    Pieces whose gap is at most `bridge_mm` (between voxel centres, up to about a voxel more) count as one cluster; its size is that of the mask's
-    own voxels.
+    Pieces whose gap is at most `bridge_mm` (between voxel centres, up to about a voxel more) count as one cluster; its
+    size is that of the mask's own voxels.
     """
     if not mask.any():
         return np.zeros(mask.shape, dtype=bool)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctcore.errors import DatasetError, RequestError
+from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_atomic, write_text
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.recipe import TrainingRecipe
@@ -58,6 +58,7 @@ def train_fold(
 
     Raises:
         DatasetError: nothing was planned, or the fold is not in the split.
+        RecipeError: the fold was begun with other values under the same recipe name.
     """
     import torch
     from safetensors.torch import save_file
@@ -77,8 +78,11 @@ def train_fold(
             device=torch.device(device),
         )
         folder = Path(trainer.output_folder)
+        if resume:
+            check_same_recipe(folder, recipe)
         if resume and (folder / WEIGHTS_NAME).is_file():
             return folder
+        write_text(folder / RECIPE_NAME, recipe_text(recipe))
         trainer.configure(recipe, report)
         latest = folder / LATEST_NAME
         if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
@@ -89,8 +93,25 @@ def train_fold(
         trainer.run_training()
     state = unique_state(trainer.trained_network())
     write_atomic(folder / WEIGHTS_NAME, lambda partial: save_file(state, partial))
-    write_text(folder / RECIPE_NAME, recipe.model_dump_json(indent=2) + "\n")
     return folder
+
+
+def recipe_text(recipe: TrainingRecipe) -> str:
+    """Returns a recipe as the fold's folder keeps it."""
+    return recipe.model_dump_json(indent=2) + "\n"
+
+
+def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
+    """Checks that a fold that was begun earlier was begun with this recipe.
+
+    Raises:
+        RecipeError: it was begun with other values under the same name.
+    """
+    path = folder / RECIPE_NAME
+    if path.is_file() and path.read_text(encoding="utf-8") != recipe_text(recipe):
+        raise RecipeError(
+            f"'{folder}' was trained with other values of recipe '{recipe.name}'; rename the recipe or use --restart"
+        )
 
 
 def _on_this_console(progress: Progress) -> Progress:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ctcore.errors import DatasetError, RequestError
+from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_json
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training import check_fold, normalization_of, train_fold, trained_folds, trained_state
@@ -129,6 +129,18 @@ def test_an_interrupted_restart_does_not_count_as_trained(train: Callable[..., P
         trained_folds(workspace, "tiny")
     train()
     assert CountingTrainer.runs == 3
+
+
+def test_another_recipe_of_the_same_name_is_refused(
+    train: Callable[..., Path], workspace: Workspace, recipe: Callable[..., TrainingRecipe]
+) -> None:
+    train()
+    make: Any = CountingTrainer
+    other = recipe(learning_rate=0.5)
+    with pytest.raises(RecipeError, match="other values of recipe 'tiny'; rename the recipe or use --restart"):
+        train_fold(workspace, other, "0", make, workers=0)
+    train_fold(workspace, other, "0", make, workers=0, resume=False)
+    assert CountingTrainer.runs == 2
 
 
 def test_only_the_callers_progress_reaches_the_console(
