@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ctcore.compressed import verify_metaimage, verify_nrrd
 from ctcore.errors import ImageDimensionError, IntensityError, RequestError, UnreadableImageError, first_line
 from ctcore.nifti import verify_and_restore
 from ctcore.volume import Geometry, Volume
@@ -22,6 +23,7 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 """File names that are taken for images, in lower case."""
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
+METAIMAGE_SUFFIXES = (".mha", ".mhd")
 
 COMPRESSION_LEVEL = 1
 """Outputs are read again within minutes: a higher gzip level costs seconds a case and saves a few per cent."""
@@ -166,6 +168,10 @@ def read(path: Path) -> Volume:
     volume = from_sitk(image)
     if suffix in NIFTI_SUFFIXES:
         verify_and_restore(path, volume.array)
+    elif suffix in METAIMAGE_SUFFIXES:
+        verify_metaimage(path)
+    else:
+        verify_nrrd(path)
     return volume
 
 
@@ -173,6 +179,8 @@ def _itk_reason(error: RuntimeError) -> str:
     """Returns the last telling line of an ITK exception, which starts with the place in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1] if lines else first_line(error)
+    if reason.startswith("Reason:"):  # MetaImage: the last error of the system, whatever it was about
+        reason = "it is damaged or ends early"
     return reason.split("ITK ERROR:")[-1].strip().rstrip(".;")[:200]
 
 

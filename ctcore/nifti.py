@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,17 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.errors import UnreadableImageError, first_line
+from ctcore.inflate import GZIP_MAGIC, inflated, plain
 
 HEADER_BYTES = 348
 """Length of a NIfTI-1 header, which its first four bytes state in the file's byte order."""
 
 FLOATING_CODES = {16: "f4", 64: "f8"}
 """NIfTI-1 datatype codes of the floating types: DT_FLOAT32, DT_FLOAT64."""
-
-BLOCK_BYTES = 1 << 20
-GZIP_MAGIC = b"\x1f\x8b"
-GZIP_WINDOW = 31
-"""zlib's name for a gzip stream of the largest window; its checksum and length are then verified."""
 
 
 def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:
@@ -51,7 +46,7 @@ def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:
 def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
     compressed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     handle.seek(0)
-    blocks = _inflated(handle) if compressed else _plain(handle)
+    blocks = inflated(handle) if compressed else plain(handle)
 
     head = b""
     while len(head) < HEADER_BYTES:
@@ -81,32 +76,3 @@ def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
         voxel, rest = voxel + whole, voxels[whole * dtype.itemsize :]
     if position < end:
         raise EOFError(f"it holds {position} of {end} bytes")
-
-
-def _plain(handle: BinaryIO) -> Iterator[bytes]:
-    """Yields the bytes of a file."""
-    while block := handle.read(BLOCK_BYTES):
-        yield block
-
-
-def _inflated(handle: BinaryIO) -> Iterator[bytes]:
-    """Yields the decompressed bytes of a gzip file of one or more members, none of them empty.
-
-    Raises:
-        EOFError: the file ends within a member.
-        zlib.error: a member is damaged.
-    """
-    member = zlib.decompressobj(GZIP_WINDOW)
-    for block in _plain(handle):
-        rest = block
-        while rest:
-            if member.eof:
-                rest = rest.lstrip(b"\0")  # padding between and after members is allowed
-                if not rest:
-                    break
-                member = zlib.decompressobj(GZIP_WINDOW)
-            if inflated := member.decompress(rest):
-                yield inflated
-            rest = member.unused_data
-    if not member.eof:
-        raise EOFError("its compressed data ends early")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ctcore import nifti
+from ctcore import inflate
 from ctcore.errors import UnreadableImageError
 from ctcore.nifti import verify_and_restore
 
@@ -53,7 +53,7 @@ def test_values_are_put_back(
     order: str,
     dtype: str,
 ) -> None:
-    monkeypatch.setattr(nifti, "BLOCK_BYTES", block)
+    monkeypatch.setattr(inflate, "BLOCK_BYTES", block)
     data = stored(values, dtype, order, gap=16) + b"\0after the voxels"
     (tmp_path / "a").write_bytes(gzip.compress(data) if packed else data)
     array = as_itk_reads(values.astype(dtype))

@@ -1,0 +1,47 @@
+"""Decompressing a file block by block, with its checksum verified."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+BLOCK_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+ZLIB_OR_GZIP = 47
+"""zlib's name for a stream of either kind and the largest window; its checksum and length are then verified."""
+
+
+def plain(handle: BinaryIO) -> Iterator[bytes]:
+    """Yields the bytes of a file from where it stands."""
+    while block := handle.read(BLOCK_BYTES):
+        yield block
+
+
+def inflated(handle: BinaryIO, *, members: bool = True) -> Iterator[bytes]:
+    """Yields the decompressed bytes of zlib or gzip streams, none of them empty.
+
+    Args:
+        handle: a file that stands where the first stream begins.
+        members: whether streams may follow one another, as in a gzip file; otherwise what follows the first is ignored.
+
+    Raises:
+        EOFError: the file ends within a stream.
+        zlib.error: a stream is damaged.
+    """
+    member = zlib.decompressobj(ZLIB_OR_GZIP)
+    for block in plain(handle):
+        rest = block
+        while rest:
+            if member.eof:
+                if not members:
+                    return
+                rest = rest.lstrip(b"\0")  # padding between and after members is allowed
+                if not rest:
+                    break
+                member = zlib.decompressobj(ZLIB_OR_GZIP)
+            if made := member.decompress(rest):
+                yield made
+            rest = member.unused_data
+    if not member.eof:
+        raise EOFError("its compressed data ends early")
