@@ -93,6 +93,7 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
             spacing=list(recipe.spacing_mm),
             patch_size=list(recipe.patch_size),
             batch_size=recipe.batch_size,
+            batch_dice=recipe.batch_dice,
             architecture=architecture,
         )
         plans["configurations"] = {CONFIGURATION: configuration}

@@ -41,7 +41,10 @@ class TrainingRecipe(BaseModel):
         augmentation: `nnunet` is its default pipeline; `light` leaves out its blur and low-resolution transforms,
             which cost more than a training step of a small network on a CPU.
         mirror: whether mirroring augments (and is allowed at inference).
-        oversample_foreground: share of a batch's patches that are centred on a labelled voxel.
+        oversample_foreground: share of a batch's patches that are centred on a labelled voxel; 0 suits a patch as large
+            as the image, which a centred patch would half leave.
+        batch_dice: whether the Dice loss is taken over the batch as one image, so that a false positive in a case
+            without the label counts against the cases that have it; otherwise one Dice a case.
         ema_decay: decay of the exponential moving average of the weights that is exported; None exports the weights
             themselves.
         seed: seed of initial weights and of sampling.
@@ -69,6 +72,7 @@ class TrainingRecipe(BaseModel):
     augmentation: Literal["nnunet", "light"] = "nnunet"
     mirror: bool = True
     oversample_foreground: Annotated[float, Field(ge=0, le=1)] = 0.33
+    batch_dice: bool = False
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: int = 0
 

@@ -1,7 +1,8 @@
 """A feature-pyramid classification head over the last three encoder levels.
 
 Source: the two-stage PANORAMA report's head ("FPN over the last three encoder levels, aggregated features, fully
-connected"), with the pyramid of Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017.
+connected"), with the pyramid of Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017. As there, the
+pyramid has no normalisation: after instance normalisation the average of every channel would say nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ class FPNHead(nn.Module):
         self.smooth = nn.ModuleList(
             nn.Sequential(
                 nn.Conv3d(width, width, kernel_size=3, padding=1),
-                nn.InstanceNorm3d(width, affine=True),
                 nn.LeakyReLU(inplace=True),
             )
             for _ in channels

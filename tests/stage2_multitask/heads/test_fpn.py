@@ -46,10 +46,6 @@ def slow_head(head: FPNHead, features: list[Array]) -> Array:
     pooled = []
     for i, level in enumerate(levels):
         smooth = convolution(f"smooth.{i}.0", level)
-        mean = smooth.mean(axis=(1, 2, 3), keepdims=True)
-        smooth = (smooth - mean) / np.sqrt(smooth.var(axis=(1, 2, 3), keepdims=True) + 1e-5)
-        scale, shift = weights[f"smooth.{i}.1.weight"], weights[f"smooth.{i}.1.bias"]
-        smooth = smooth * scale[:, None, None, None] + shift[:, None, None, None]
         smooth = np.where(smooth > 0, smooth, 0.01 * smooth)
         pooled.append(smooth.mean(axis=(1, 2, 3)))
         if head.pooling == "average-max":
