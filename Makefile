@@ -47,16 +47,17 @@ lint: install-test
 	$(BIN)/lint-imports
 	$(BIN)/mypy ctcore stage1_localizer stage2_multitask pipeline benchmarks tests
 
-# Makes the bundle that ships inside the package again, from nothing but parametric phantoms: about 75 minutes on two cores.
+# Makes the bundle that ships inside the package again, from nothing but parametric phantoms: about 2.5 hours on two cores.
 demo-bundle: install
 	$(BIN)/pipeline phantom --cases 400 --seed 1001 --domain wide --workers $(WORKERS) --output $(WORK)/phantoms-wide
 	$(BIN)/pipeline phantom --cases 500 --seed 1002 --workers $(WORKERS) --output $(WORK)/phantoms-clinical
+	$(BIN)/pipeline phantom --cases 1000 --seed 1003 --workers $(WORKERS) --output $(WORK)/phantoms-more
 	$(BIN)/stage1-localizer prepare --input $(WORK)/phantoms-wide --output $(WORK)/stage1 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage1-localizer plan --workspace $(WORK)/stage1 --workers $(WORKERS)
 	$(BIN)/stage1-localizer train --workspace $(WORK)/stage1
 	$(BIN)/stage1-localizer export --workspace $(WORK)/stage1 --output $(WORK)/stage1-model --trained-on "$(TRAINED_ON)"
 	$(BIN)/stage2-multitask prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
-		--output $(WORK)/stage2 --folds 20 --workers $(WORKERS)
+		--input $(WORK)/phantoms-more --output $(WORK)/stage2 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage2-multitask plan --workspace $(WORK)/stage2 --workers $(WORKERS)
 	$(BIN)/stage2-multitask train --workspace $(WORK)/stage2
 	$(BIN)/stage2-multitask export --workspace $(WORK)/stage2 --output $(WORK)/stage2-model --trained-on "$(TRAINED_ON)"

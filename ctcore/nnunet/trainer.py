@@ -8,6 +8,7 @@ moving average of the weights; checkpoints are written whole or not at all; prog
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,12 +19,15 @@ import torch
 from nnunetv2.training.loss.dice import get_tp_fp_fn_tn
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from ctcore.files import write_atomic
 from ctcore.nnunet.augmentation import light_transforms
 from ctcore.nnunet.recipe import TrainingRecipe
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # about timm's own use of torch
+    from timm.utils.model_ema import ModelEmaV3
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with epochs done, epochs in all, and the epoch's figures."""

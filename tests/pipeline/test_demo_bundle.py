@@ -71,6 +71,23 @@ def test_phantoms_from_end_to_end(tmp_path: Path) -> None:
     assert metrics["ap"]["ci95"] is None
 
 
+@pytest.mark.slow
+def test_carcinoma_is_told_from_the_rest(tmp_path: Path) -> None:
+    """The acceptance benchmark says how well; here, that a bundle made anew is not a blind one."""
+    runner = CliRunner()
+    phantoms, results, evaluation = tmp_path / "phantoms", tmp_path / "results", tmp_path / "evaluation"
+    for command in (
+        ["phantom", "--cases", "40", "--seed", "41", "--workers", "2", "--output", str(phantoms)],
+        ["run", "--input", str(phantoms / "imagesTr"), "--output", str(results), "--no-report"],
+        ["evaluate", "--predictions", str(results), "--labels", str(phantoms / "labelsTr"), "--output", str(evaluation)],
+    ):
+        outcome = runner.invoke(app, command)
+        assert outcome.exit_code == 0, outcome.output
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    assert metrics["auroc"]["value"] >= 0.75
+    assert metrics["ap"]["value"] >= 0.4
+
+
 @pytest.mark.skipif(not REAL_CT.is_dir(), reason=f"the real CT is not on this machine ({REAL_CT})")
 def test_real_ct(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(
