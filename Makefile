@@ -59,7 +59,7 @@ demo-bundle: install
 	$(BIN)/stage2-multitask prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
 		--input $(WORK)/phantoms-more --output $(WORK)/stage2 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage2-multitask plan --workspace $(WORK)/stage2 --workers $(WORKERS)
-	$(BIN)/stage2-multitask train --workspace $(WORK)/stage2
+	$(BIN)/stage2-multitask train --workspace $(WORK)/stage2 --workers 0
 	$(BIN)/stage2-multitask export --workspace $(WORK)/stage2 --output $(WORK)/stage2-model --trained-on "$(TRAINED_ON)"
 	$(BIN)/pipeline bundle create --stage1 $(WORK)/stage1-model --stage2 $(WORK)/stage2-model --demo --overwrite \
 		--name demo --description "Demonstration model, trained on synthetic CTs alone; not for clinical use" \
