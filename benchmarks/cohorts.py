@@ -130,9 +130,9 @@ def _records(finished: Finished, cohort: Path) -> list[dict[str, Any]]:
 
 def _single_terms(records: Sequence[dict[str, Any]], cohort: Path) -> dict[str, Any]:
     """Returns the AUROC of each term of the fusion alone."""
-    from ctcore.evaluation.bootstrap import auroc_interval
-    from ctcore.evaluation.curves import auroc
     from ctcore.evaluation.predictions import read_table
+    from ctcore.evaluation.statistics.bootstrap import auroc_interval
+    from ctcore.evaluation.statistics.curves import auroc
     from ctcore.labels import NON_PDAC
 
     classes = read_table(cohort / "case_labels.csv", ("case_id", "class_name"))

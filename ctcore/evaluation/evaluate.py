@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ctcore import files
 from ctcore.errors import CaseError, DatasetError, RequestError, first_line
-from ctcore.evaluation.bootstrap import auroc_interval, average_precision_interval
 from ctcore.evaluation.case_table import CaseRecord, case_table
-from ctcore.evaluation.curves import precision_recall_curve, roc_curve
 from ctcore.evaluation.lesion_label import LesionLabel, choose_lesion_label, values_present
 from ctcore.evaluation.matching import Outcome, match_case
 from ctcore.evaluation.metrics import Counts, Estimate, Metrics
 from ctcore.evaluation.predictions import Prediction, Predictions, listed, read_predictions, read_table
+from ctcore.evaluation.statistics.bootstrap import auroc_interval, average_precision_interval
+from ctcore.evaluation.statistics.curves import precision_recall_curve, roc_curve
 from ctcore.labels import CLASS_NAMES, NON_PDAC
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctcore.evaluation.curves import Floats, PrecisionRecallCurve, RocCurve
 from ctcore.evaluation.metrics import Estimate, Metrics
+from ctcore.evaluation.statistics.curves import Floats, PrecisionRecallCurve, RocCurve
 from ctcore.files import write_atomic
 
 if TYPE_CHECKING:

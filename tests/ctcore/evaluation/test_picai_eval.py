@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from ctcore.errors import DatasetError
-from ctcore.evaluation.curves import auroc, average_precision
 from ctcore.evaluation.matching import CaseMatch, Outcome, match_case
+from ctcore.evaluation.statistics.curves import auroc, average_precision
 
 with contextlib.redirect_stdout(io.StringIO()):
     import picai_eval

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcore.evaluation.curves import auroc, average_precision, precision_recall_curve, roc_curve
+from ctcore.evaluation.statistics.curves import auroc, average_precision, precision_recall_curve, roc_curve
 
 SCORES = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9])
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ctcore.evaluation import bootstrap
-from ctcore.evaluation.bootstrap import auroc_interval, average_precision_interval, draws
-from ctcore.evaluation.curves import auroc, average_precision
+from ctcore.evaluation.statistics import bootstrap
+from ctcore.evaluation.statistics.bootstrap import auroc_interval, average_precision_interval, draws
+from ctcore.evaluation.statistics.curves import auroc, average_precision
 
 N = 40
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.evaluation.curves import Floats
+from ctcore.evaluation.statistics.curves import Floats
 
 Interval = tuple[float, float]
 
