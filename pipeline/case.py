@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.geometry import Box, Reorientation, crop, paste, to_lps
+from ctcore.resample import nearest_index
 from ctcore.volume import Volume
 from pipeline.records import DEMO_FLAG, FusionRecord, RoiRecord
 
 if TYPE_CHECKING:
-    from ctcore.detection.detection_map import Candidate
     from ctcore.detection.fusion import FusionResult
+    from ctcore.detection.measures import Candidate
     from pipeline.bundle import Bundle
     from pipeline.stages import PancreasLocation, Stages
 
@@ -131,8 +132,9 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         CaseError: the case cannot be used.
     """
     from ctcore.detection.candidates import extract_candidates
-    from ctcore.detection.detection_map import describe, detection_map
+    from ctcore.detection.detection_map import detection_map
     from ctcore.detection.fusion import fuse
+    from ctcore.detection.measures import describe
 
     manifest = bundle.manifest
     with clock.phase("locate"):
@@ -143,11 +145,14 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         prediction = stages.predictor.predict(roi)
         classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
     with clock.phase("detect"):
-        found = extract_candidates(prediction.lesion_probability, manifest.candidates)
+        pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
+        found = extract_candidates(
+            prediction.lesion_probability, manifest.candidates, geometry=roi.geometry, pancreas=pancreas
+        )
         detection = detection_map(found)
-        candidates = describe(found, roi.geometry, roi.array)
+        candidates = describe(found, roi.geometry, roi.array, pancreas)
         fused = fuse(classes, float(detection.max(initial=0.0)), manifest.fusion, manifest.lesion_classes)
-    flags = (*location.flags, *((DEMO_FLAG,) if manifest.demo else ()))
+    flags = (*location.flags, *found.flags, *((DEMO_FLAG,) if manifest.demo else ()))
     return CaseResult(
         ct=lps,
         reorientation=reorientation,
@@ -161,6 +166,12 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         candidates=tuple(_on_input(candidate, location.box, reorientation) for candidate in candidates),
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def _on_roi(mask: npt.NDArray[Any], shape: tuple[int, int, int], roi: Box) -> npt.NDArray[Any]:
+    """Returns a mask (z, y, x) over the CT's field of view on the ROI of a CT of `shape`: the nearest voxels."""
+    z, y, x = (nearest_index(old, new)[inside] for old, new, inside in zip(mask.shape, shape, roi.slices, strict=True))
+    return np.asarray(mask[np.ix_(z, y, x)])
 
 
 def _on_input(candidate: Candidate, roi: Box, reorientation: Reorientation) -> dict[str, Any]:

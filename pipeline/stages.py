@@ -32,6 +32,10 @@ class PancreasLocation(Protocol):
         """What a reader must know of the search."""
 
     @property
+    def pancreas(self) -> Volume:
+        """Pancreas mask, non-zero inside, on any grid over the field of view of the CT in LPS order; empty if none."""
+
+    @property
     def pancreas_ml(self) -> float:
         """Volume of the pancreas found, in millilitres."""
 

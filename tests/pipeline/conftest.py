@@ -32,6 +32,7 @@ class FakeLocation:
     box: Box
     source: str
     flags: tuple[str, ...]
+    pancreas: Volume
     pancreas_ml: float
 
 
@@ -46,10 +47,12 @@ class FakeLocalizer:
         self.seen.append(ct.geometry)
         mask = ct.array >= PANCREAS_HU
         box = Box.of_mask(mask)
+        pancreas = ct.with_array(mask.astype(np.uint8))
         if box is None:
-            return FakeLocation(Box.whole(ct.geometry.shape), "fallback", ("pancreas_not_found", "roi_fallback"), 0.0)
+            flags = ("pancreas_not_found", "roi_fallback")
+            return FakeLocation(Box.whole(ct.geometry.shape), "fallback", flags, pancreas, 0.0)
         volume_ml = float(mask.sum()) * ct.geometry.voxel_volume_ml
-        return FakeLocation(box.expand((1, 1, 1)).clip(ct.geometry.shape), "localizer", (), volume_ml)
+        return FakeLocation(box.expand((1, 1, 1)).clip(ct.geometry.shape), "localizer", (), pancreas, volume_ml)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,132 +1,38 @@
-"""Lesion candidates: equal to the reference implementation on the whole volume, and its traps."""
+"""Lesion candidates: settings, options, checks."""
 
-import contextlib
-import io
 import subprocess
 import sys
-from typing import Any, cast
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as st_numpy
 from pydantic import ValidationError
-from scipy import ndimage
 
-from ctcore.detection.candidates import CandidateMode, CandidateSettings, extract_candidates
-from ctcore.errors import ProbabilityError
+from ctcore.detection.candidates import FLAG_NOT_GATED, CandidateMode, CandidateSettings, extract_candidates
+from ctcore.detection.detection_map import detection_map
+from ctcore.errors import GeometryError, ProbabilityError, RequestError
+from ctcore.volume import Geometry
 
-with contextlib.redirect_stdout(io.StringIO()):
-    from report_guided_annotation import extract_lesion_candidates
-
-MODES: tuple[CandidateMode, ...] = ("dynamic-v2", "dynamic", "dynamic-fast")
+MODES: tuple[CandidateMode, ...] = get_args(CandidateMode)
 Floats = npt.NDArray[np.float32]
 
 
-def reference(probability: Floats, how: CandidateSettings) -> tuple[npt.NDArray[np.int_], tuple[float, ...]]:
-    """The package's answer on the whole volume, sorted, less what is documented as dropped."""
-    _, found, indices = extract_lesion_candidates(
-        cast(Any, probability),  # the package's hint says float64; it works in the array's own type
-        threshold=how.mode,
-        min_voxels_detection=how.min_voxels,
-        num_lesions_to_extract=how.num_lesions_to_extract,
-        dynamic_threshold_factor=how.dynamic_threshold_factor,
-    )
-    for index, confidence in found:
-        if confidence == 0:  # it covers everything, on top of the others
-            indices = indices - index
-    wanted = [(i, float(c)) for i, c in found if c > 0 and c >= how.min_confidence]
-    wanted.sort(key=lambda candidate: -candidate[1])
-    labels = np.zeros(probability.shape, dtype=int)
-    for number, (index, _) in enumerate(wanted, start=1):
-        labels[indices == index] = number
-    return labels, tuple(confidence for _, confidence in wanted)
+def settings_of(mode: CandidateMode) -> CandidateSettings:
+    return CandidateSettings(mode=mode, fixed_threshold=0.1 if mode == "fixed" else None)
 
 
-def assert_equal(probability: Floats, how: CandidateSettings) -> int:
-    found = extract_candidates(probability, how)
-    labels, confidences = reference(probability, how)
-    assert found.confidences == confidences
-    np.testing.assert_array_equal(found.labels, labels)
-    return len(confidences)
-
-
-def random_probability(rng: np.random.Generator) -> Floats:
-    """Blobs, specks, plateaus of equal value, saturated and faint maps."""
-    shape = tuple(rng.integers(3, 16, 3))
-    values = rng.random(shape)
-    width = rng.choice([0, 0.7, 1.2, 2.0])
-    values = ndimage.gaussian_filter(values, width) if width else values
-    values = (values - values.min()) / np.ptp(values)
-    kind = rng.integers(5)
-    if kind == 0:
-        values = np.round(values * rng.integers(2, 8)) / 8
-    elif kind == 1:
-        values = values ** rng.integers(2, 9)
-    elif kind == 2:
-        values = np.clip(values * 3 - 1.2, 0, 1)
-    elif kind == 3:
-        values = values * 10 ** -rng.uniform(0, 3)
-    return np.asarray(values * (rng.random(shape) < rng.choice([1.0, 0.5, 0.2])), dtype=np.float32)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_equals_the_reference_on_random_volumes(mode: CandidateMode) -> None:
-    rng = np.random.default_rng(MODES.index(mode))
-    found = 0
-    for _ in range(400):
-        how = CandidateSettings(
-            mode=mode,
-            dynamic_threshold_factor=float(rng.choice([1.3, 2.5, 15])),
-            min_voxels=int(rng.choice([0, 3, 10])),
-            num_lesions_to_extract=int(rng.choice([1, 3, 5, 20])),
-            min_confidence=float(rng.choice([0, 0.05, 0.3])),
-        )
-        found += assert_equal(random_probability(rng), how)
-    assert found > 300  # the volumes do hold candidates
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    probability=st_numpy.arrays(
-        np.float32,
-        st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 9)),
-        elements=st.sampled_from([np.float32(v) for v in (0, 0.003, 0.004, 0.01, 0.02, 0.36, 0.4, 0.9, 1)]),
-    ),
-    mode=st.sampled_from(MODES),
-    min_voxels=st.integers(0, 4),
-    min_confidence=st.sampled_from([0.0, 0.01, 0.4]),
-)
-def test_equals_the_reference_at_the_bounds(
-    probability: Floats, mode: CandidateMode, min_voxels: int, min_confidence: float
-) -> None:
-    assert_equal(probability, CandidateSettings(mode=mode, min_voxels=min_voxels, min_confidence=min_confidence))
-
-
-def lesion_with_spike() -> Floats:
-    """A spike of three voxels at 0.9 and a lesion of 700 voxels at 0.3."""
-    probability = np.zeros((12, 20, 20), dtype=np.float32)
-    probability[1, 1, 1:4] = 0.9
-    probability[2:9, 5:15, 5:15] = 0.3
-    return probability
-
-
-@pytest.mark.parametrize(("mode", "expected"), [("dynamic-v2", (0.3,)), ("dynamic", ()), ("dynamic-fast", ())])
-def test_a_small_spike_hides_the_lesion_but_in_version_2(mode: CandidateMode, expected: tuple[float, ...]) -> None:
-    found = extract_candidates(lesion_with_spike(), CandidateSettings(mode=mode))
-    assert found.confidences == pytest.approx(expected)
-    assert (found.labels > 0).sum() == 700 * len(expected)
-
-
-def test_two_lesions_by_hand() -> None:
+def two_lesions() -> Floats:
     probability = np.zeros((6, 12, 30), dtype=np.float32)
     probability[1:4, 2:6, 2:6] = 0.4  # second
     probability[1:4, 2:6, 20:25] = 0.8  # first, with an edge at 0.8 / 2.5 = 0.32 and one just below
     probability[1:4, 2:6, 25] = 0.33
     probability[1:4, 2:6, 19] = 0.31
-    found = extract_candidates(probability, CandidateSettings())
+    return probability
+
+
+def test_two_lesions_by_hand() -> None:
+    found = extract_candidates(two_lesions(), CandidateSettings())
     assert found.confidences == pytest.approx((0.8, 0.4))
     assert found.maximum == found.confidences[0]
     assert (found.labels[1:4, 2:6, 20:26] == 1).all()
@@ -137,7 +43,7 @@ def test_two_lesions_by_hand() -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("value", [0.0, 1e-6])
 def test_a_flat_map_has_no_candidate(mode: CandidateMode, value: float) -> None:
-    found = extract_candidates(np.full((4, 5, 6), value, dtype=np.float32), CandidateSettings(mode=mode))
+    found = extract_candidates(np.full((4, 5, 6), value, dtype=np.float32), settings_of(mode))
     assert found.confidences == ()
     assert found.maximum == 0
     assert not found.labels.any()
@@ -161,9 +67,11 @@ def test_the_minimum_confidence_drops_candidates() -> None:
 
 
 def test_the_input_is_not_changed() -> None:
-    probability = lesion_with_spike()
+    probability = two_lesions()
     before = probability.copy()
-    extract_candidates(probability, CandidateSettings())
+    geometry = Geometry(probability.shape, (1, 1, 1))
+    options = CandidateSettings(smoothing_sigma_mm=1, pancreas_gate_mm=3, one_per_component=True)
+    extract_candidates(probability, options, geometry=geometry, pancreas=probability > 0.5)
     np.testing.assert_array_equal(probability, before)
 
 
@@ -196,11 +104,118 @@ def test_other_shapes_are_refused() -> None:
         {"num_lesions_to_extract": 0},
         {"min_confidence": 1.5},
         {"minimum": 3},
+        {"mode": "fixed"},
+        {"fixed_threshold": 0.1},
+        {"mode": "fixed", "fixed_threshold": 1.1},
+        {"dynamic_threshold_factor": 1 + 1e-9},
+        {"min_volume_ml": 0.0},
+        {"smoothing_sigma_mm": 0.0},
+        {"pancreas_gate_mm": -1.0},
     ],
 )
 def test_impossible_settings_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         CandidateSettings.model_validate(change)
+
+
+def test_settings_of_earlier_bundles_keep_their_answer() -> None:
+    before = {
+        "mode": "dynamic-v2",
+        "dynamic_threshold_factor": 2.5,
+        "min_voxels": 10,
+        "num_lesions_to_extract": 5,
+        "min_confidence": 0.05,
+    }
+    assert CandidateSettings.model_validate(before) == CandidateSettings()
+    settings = CandidateSettings(mode="fixed", fixed_threshold=0.3, min_volume_ml=0.1, one_per_component=True)
+    assert CandidateSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize(("volume_ml", "kept"), [(0.035, 1), (0.036, 1), (0.0361, 0)])
+def test_the_minimum_volume_is_the_grids(volume_ml: float, kept: int) -> None:
+    probability = np.zeros((3, 6, 20), dtype=np.float32)
+    probability[1, 1:4, 1:7] = 0.9  # 18 voxels of 2 mm^3
+    geometry = Geometry(probability.shape, (0.8, 1.25, 2.0))
+    found = extract_candidates(probability, CandidateSettings(min_volume_ml=volume_ml), geometry=geometry)
+    assert len(found.confidences) == kept
+
+
+def test_min_voxels_counts_beside_the_minimum_volume() -> None:
+    probability = np.zeros((3, 6, 20), dtype=np.float32)
+    probability[1, 1:4, 1:4] = 0.9  # 9 voxels, which the default leaves out
+    geometry = Geometry(probability.shape, (1, 1, 1))
+    assert not extract_candidates(probability, CandidateSettings(min_volume_ml=1e-3), geometry=geometry).confidences
+    alone = CandidateSettings(min_volume_ml=0.009, min_voxels=0)
+    assert extract_candidates(probability, alone, geometry=geometry).confidences == pytest.approx((0.9,))
+
+
+def test_the_gate_acts_before_the_thresholds() -> None:
+    probability = two_lesions()
+    pancreas = np.zeros(probability.shape, dtype=np.uint8)
+    pancreas[2, 3, 3] = 1
+    geometry = Geometry(probability.shape, (1, 1, 1))
+    gate = CandidateSettings(mode="dynamic-fast", pancreas_gate_mm=5)
+    found = extract_candidates(probability, gate, geometry=geometry, pancreas=pancreas)
+    assert found.confidences == pytest.approx((0.4,))  # the one at 0.8, which would have set the threshold, is away
+    assert found.flags == ()
+
+
+def test_an_empty_pancreas_gates_nothing_and_says_so() -> None:
+    probability = two_lesions()
+    geometry = Geometry(probability.shape, (1, 1, 1))
+    gate = CandidateSettings(pancreas_gate_mm=5)
+    found = extract_candidates(probability, gate, geometry=geometry, pancreas=np.zeros(probability.shape))
+    assert found.flags == (FLAG_NOT_GATED,)
+    assert found.confidences == extract_candidates(probability, CandidateSettings()).confidences
+
+
+def test_smoothing_acts_before_extraction() -> None:
+    probability = np.zeros((9, 9, 9), dtype=np.float32)
+    probability[4, 4, 4] = 1.0
+    assert not extract_candidates(probability, CandidateSettings(min_voxels=6)).confidences  # one voxel is too small
+    smooth = CandidateSettings(min_voxels=6, smoothing_sigma_mm=1.0)
+    found = extract_candidates(probability, smooth, geometry=Geometry(probability.shape, (1, 1, 1)))
+    assert found.confidences == pytest.approx(((2 * np.pi) ** -1.5,), rel=0.02)
+    assert (found.labels == 1).sum() == 7  # the peak and its faces: exp(-1/2) is above 1/2.5, an edge's exp(-1) below
+
+
+def test_touching_candidates_become_one() -> None:
+    probability = np.zeros((3, 6, 20), dtype=np.float32)
+    probability[:, 1:5, 1:5] = 0.9
+    probability[:, 1:5, 5:9] = 0.2
+    probability[:, 1:5, 14:18] = 0.5
+    touching = CandidateSettings(remove_adjacent_candidates=False)
+    assert extract_candidates(probability, touching).confidences == pytest.approx((0.9, 0.5, 0.2))
+    merged = extract_candidates(probability, touching.model_copy(update={"one_per_component": True}))
+    assert merged.confidences == pytest.approx((0.9, 0.5))
+    painted = detection_map(merged)
+    assert (painted[:, 1:5, 1:9] == np.float32(0.9)).all()
+    assert (painted[:, 1:5, 14:18] == np.float32(0.5)).all()
+
+
+@pytest.mark.parametrize(
+    "change", [{"min_volume_ml": 0.1}, {"smoothing_sigma_mm": 1.5}, {"pancreas_gate_mm": 10.0}], ids=str
+)
+def test_options_in_mm_and_ml_need_the_geometry(change: dict[str, float]) -> None:
+    ((name, value),) = change.items()
+    with pytest.raises(RequestError, match=f"{name}={value:g} needs the voxel spacing; give the geometry"):
+        extract_candidates(two_lesions(), CandidateSettings.model_validate(change))
+
+
+def test_the_gate_needs_a_pancreas() -> None:
+    probability = two_lesions()
+    with pytest.raises(RequestError, match="pancreas_gate_mm=10 needs the predicted pancreas"):
+        extract_candidates(
+            probability, CandidateSettings(pancreas_gate_mm=10), geometry=Geometry(probability.shape, (1, 1, 1))
+        )
+
+
+def test_grids_must_agree() -> None:
+    probability = two_lesions()
+    with pytest.raises(GeometryError, match=r"a grid of \(6, 12, 31\)"):
+        extract_candidates(probability, CandidateSettings(), geometry=Geometry((6, 12, 31), (1, 1, 1)))
+    with pytest.raises(GeometryError, match=r"a pancreas of shape \(6, 12\)"):
+        extract_candidates(probability, CandidateSettings(), pancreas=np.zeros((6, 12)))
 
 
 def test_the_citation_notice_stays_off_the_console() -> None:
