@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ctcore.detection.candidates import FLAG_NOT_GATED, CandidateSettings
 from ctcore.files import read_ct
+from ctcore.resample import resampled_geometry
+from ctcore.volume import Volume
 from pipeline.bundle import Bundle
 from pipeline.case import Clock, process_case
-from pipeline.stages import Stages
+from pipeline.stages import LocatorStage, PancreasLocation, Stages
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "RAS", "LAI", "PIR", "SAL"])
@@ -40,6 +45,10 @@ def test_maps_lie_where_the_ct_has_the_lesion(
     )
     assert candidate["mean_hu"] == 200
     assert candidate["voxels"] == 3 * 4 * 4
+    corners = ct.geometry.index_to_physical(np.array([lesion.min(axis=0) - 0.5, lesion.max(axis=0) + 0.5]))
+    np.testing.assert_allclose(candidate["box_lps_mm"]["low"], corners.min(axis=0), atol=1e-3)
+    np.testing.assert_allclose(candidate["box_lps_mm"]["high"], corners.max(axis=0), atol=1e-3)
+    assert (candidate["pancreas_distance_mm"], candidate["pancreas_share"]) == (0.0, 1.0)
 
 
 def test_stages_see_lps(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages) -> None:
@@ -71,3 +80,47 @@ def test_case_without_pancreas_is_scored_and_flagged(
     assert result.record_fields()["score"] == pytest.approx(0.5 * 0.2)
     assert result.candidates == ()
     assert result.detection_volume().array.max() == 0
+
+
+@dataclass
+class CoarseLocalizer:
+    """Answers the fake localizer's ROI with a pancreas of some voxels on a grid of half as many along every axis."""
+
+    inner: LocatorStage
+    voxels: tuple[tuple[int, int, int], ...]
+
+    def locate(self, ct: Volume, /) -> PancreasLocation:
+        z, y, x = (size // 2 for size in ct.geometry.shape)
+        mask = np.zeros((z, y, x), dtype=np.uint8)
+        for voxel in self.voxels:
+            mask[voxel] = 1
+        found: Any = self.inner.locate(ct)
+        location: PancreasLocation = replace(found, pancreas=Volume(mask, resampled_geometry(ct.geometry, (z, y, x))))
+        return location
+
+
+def test_the_pancreas_is_taken_from_the_localizers_grid(
+    tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages
+) -> None:
+    ct = read_ct(make_ct(tmp_path / "case.nii.gz", orientation="RAS"))
+    # the lesion fills z 4..6, y 6..9, x 5..8 of the LPS grid; coarse voxel (2, 3, 3) fills z 4..5, y 6..7, x 6..7
+    for voxel, distance, share in (((2, 3, 3), 0.0, 8 / 48), ((2, 3, 6), 4 * 0.7, 0.0)):
+        coarse = Stages(CoarseLocalizer(stages.localizer, (voxel,)), stages.predictor)
+        (candidate,) = process_case(ct, coarse, bundle, Clock()).candidates
+        assert candidate["pancreas_distance_mm"] == pytest.approx(distance, rel=1e-5)
+        assert candidate["pancreas_share"] == pytest.approx(share)
+
+
+def test_a_bundle_may_gate_candidates_by_the_pancreas(
+    tmp_path: Path, make_ct: Callable[..., Path], make_bundle: Callable[..., Bundle], stages: Stages
+) -> None:
+    bundle = make_bundle(candidates=CandidateSettings(pancreas_gate_mm=2.0))
+    ct = read_ct(make_ct(tmp_path / "case.nii.gz"))
+    away = Stages(CoarseLocalizer(stages.localizer, ((2, 3, 6),)), stages.predictor)
+    result = process_case(ct, away, bundle, Clock())
+    assert (result.candidates, result.flags) == ((), ())
+    nowhere = Stages(CoarseLocalizer(stages.localizer, ()), stages.predictor)
+    result = process_case(ct, nowhere, bundle, Clock())
+    assert result.flags == (FLAG_NOT_GATED,)
+    (candidate,) = result.candidates
+    assert (candidate["pancreas_distance_mm"], candidate["pancreas_share"]) == (None, None)
