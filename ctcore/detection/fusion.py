@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -75,34 +75,37 @@ class FusionResult:
 
 def fuse(
     class_probabilities: Mapping[str, float],
-    detection_max: float,
+    detection_max: float | Mapping[str, float],
     settings: FusionSettings,
     lesion_classes: Collection[str],
 ) -> FusionResult:
-    """Fuses the class probabilities with the maximum of a detection map of one lesion label.
+    """Fuses the class probabilities with the maximum of the detection map, or of one map for every lesion class.
 
-    With p[k] the probability of class k, P = sum of p over the lesion classes and d the map's maximum, the score is
-    rule(P, d). Lesion class k receives its share of it, score * p[k] / P, which does not change their order (equal
-    shares if P is 0); for `mean` this is w p[k] + (1 - w) d p[k] / P. A class without lesion scores
-    w p[k] + (1 - w)(1 - d) with `mean`, else its share p[k] / (1 - P) of 1 - score. With the two classes of one
-    lesion label the scores are therefore `score` and 1 - `score`.
+    With p[k] the probability of class k, P = sum of p over the lesion classes and d the largest maximum, the score is
+    rule(P, d). Where all lesions are one label, lesion class k receives its share of it, score * p[k] / P, which does
+    not change their order (equal shares if P is 0); for `mean` this is w p[k] + (1 - w) d p[k] / P. Where every lesion
+    class has a label and a map of its own, it scores rule(p[k], d[k]). A class without lesion scores
+    w p[k] + (1 - w)(1 - d) with `mean`, else its share p[k] / (1 - P) of 1 - score. With two classes the scores are
+    therefore `score` and 1 - `score`.
 
     Args:
         class_probabilities: calibrated softmax by class name; sums to 1.
-        detection_max: maximum of the detection map, 0..1.
+        detection_max: maximum of the detection map, 0..1; or the maximum of every lesion class's own map.
         settings: rule and constants.
         lesion_classes: names of the classes that stand for a lesion.
 
     Raises:
         ProbabilityError: a probability or the maximum is NaN or outside 0..1, or the probabilities do not sum to 1.
-        RequestError: `lesion_classes` is empty or names a class without probability.
+        RequestError: `lesion_classes` is empty or names a class without probability, or the maxima are not those of
+            the lesion classes.
     """
     unknown = sorted(set(lesion_classes) - set(class_probabilities))
     if unknown or not lesion_classes:
         known = ", ".join(class_probabilities)
         raise RequestError(f"lesion classes {sorted(lesion_classes)} must be some of the classes: {known or 'none'}")
     p = {name: _probability(f"probability of class '{name}'", value) for name, value in class_probabilities.items()}
-    d = _probability("maximum of the detection map", detection_max)
+    own = _own_maxima(detection_max, lesion_classes) if isinstance(detection_max, Mapping) else {}
+    d = max(own.values()) if own else _probability("maximum of the detection map", cast(float, detection_max))
     total = math.fsum(p.values())
     if abs(total - 1) > 10 * PROBABILITY_TOLERANCE:
         raise ProbabilityError(
@@ -113,7 +116,10 @@ def fuse(
     other = {name: value for name, value in p.items() if name not in lesion_classes}
     p_lesion = min(math.fsum(lesion.values()), 1.0)
     score = _apply(settings, p_lesion, d)
-    scores = {name: score * share for name, share in _shares(lesion).items()}
+    if own:
+        scores = {name: _apply(settings, value, own[name]) for name, value in lesion.items()}
+    else:
+        scores = {name: score * share for name, share in _shares(lesion).items()}
     if settings.rule == "mean":
         w = settings.weight
         scores |= {name: w * value + (1 - w) * (1 - d) for name, value in other.items()}
@@ -121,12 +127,21 @@ def fuse(
         scores |= {name: (1 - score) * share for name, share in _shares(other).items()}
     scores = {name: scores[name] for name in p}
 
-    terms = {"p_lesion": p_lesion, "detection_max": d}
+    terms = {"p_lesion": p_lesion, "detection_max": d, **{f"detection_max_{name}": own[name] for name in own}}
     if settings.rule == "mean":
         terms["weight"] = settings.weight
     elif settings.rule == "logistic" and settings.logistic is not None:
         terms |= settings.logistic.model_dump()
     return FusionResult(score, scores, max(scores, key=scores.__getitem__), settings.rule, terms)
+
+
+def _own_maxima(maxima: Mapping[str, float], lesion_classes: Collection[str]) -> dict[str, float]:
+    """Returns the maximum of every lesion class's own map, checked."""
+    if set(maxima) != set(lesion_classes):
+        raise RequestError(
+            f"detection maps of {sorted(maxima)} are not those of the lesion classes {sorted(lesion_classes)}"
+        )
+    return {name: _probability(f"maximum of the detection map of '{name}'", value) for name, value in maxima.items()}
 
 
 def _apply(settings: FusionSettings, p: float, d: float) -> float:

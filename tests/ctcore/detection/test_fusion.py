@@ -56,6 +56,25 @@ def test_subtypes_share_the_map_by_their_probability() -> None:
     assert result.label == "a"
 
 
+def test_subtypes_with_a_map_each() -> None:
+    p = {"healthy": 0.2, "a": 0.6, "b": 0.2}
+    result = fuse(p, {"b": 0.9, "a": 0.1}, FusionSettings(weight=0.5), ["a", "b"])
+    # each its own w p + (1 - w) d; healthy w p + (1 - w) (1 - the largest); the patient's score from 0.8 and 0.9
+    assert result.scores == pytest.approx({"healthy": 0.15, "a": 0.35, "b": 0.55})
+    assert (result.score, result.label) == (pytest.approx(0.85), "b")
+    assert result.terms["detection_max_a"] == 0.1
+    assert result.terms["detection_max"] == 0.9
+    largest = fuse(p, {"a": 0.1, "b": 0.9}, FusionSettings(rule="max"), ["a", "b"])
+    assert largest.scores == pytest.approx({"healthy": 0.1, "a": 0.6, "b": 0.9})
+
+
+def test_every_lesion_class_needs_its_map() -> None:
+    with pytest.raises(RequestError, match=r"detection maps of \['a'\] are not those of the lesion classes"):
+        fuse({"healthy": 0.2, "a": 0.6, "b": 0.2}, {"a": 0.5}, FusionSettings(), ["a", "b"])
+    with pytest.raises(ProbabilityError, match="maximum of the detection map of 'b' is nan"):
+        fuse({"healthy": 0.2, "a": 0.6, "b": 0.2}, {"a": 0.5, "b": math.nan}, FusionSettings(), ["a", "b"])
+
+
 def test_subtypes_without_a_healthy_class() -> None:
     result = fuse({"a": 0.5, "b": 0.3, "c": 0.2}, 0.9, FusionSettings(), ["a", "b", "c"])
     assert result.scores == pytest.approx({"a": 0.475, "b": 0.285, "c": 0.19})
