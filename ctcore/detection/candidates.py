@@ -216,5 +216,5 @@ def _check_grid(
                 raise RequestError(f"{name}={value:g} needs the voxel spacing; give the geometry of the probability")
     if settings.pancreas_gate_mm is not None and pancreas is None:
         raise RequestError(
-            f"pancreas_gate_mm={settings.pancreas_gate_mm:g} needs the predicted pancreas; give it, or None as the gate"
+            f"pancreas_gate_mm={settings.pancreas_gate_mm:g} needs the predicted pancreas; give it, or set no gate"
         )

@@ -98,10 +98,9 @@ def describe(
     """
     from skimage.measure import regionprops
 
-    arrays = {"candidates": candidates.labels, "an image": image_array, "a pancreas": pancreas}
-    for name, array in arrays.items():
+    for name, array in (("candidates", candidates.labels), ("image", image_array), ("pancreas", pancreas)):
         if array is not None and array.shape != geometry.shape:
-            raise GeometryError(f"{name} of shape {array.shape} do not lie on a grid of {geometry.shape}")
+            raise GeometryError(f"{name} of shape {array.shape} on a grid of {geometry.shape}; give all on one grid")
 
     gland = None if pancreas is None or not candidates.confidences else _Gland.of(pancreas, geometry.spacing_zyx)
     described = []
