@@ -201,9 +201,9 @@ def test_a_small_spike_hides_the_lesion_but_in_version_2(mode: CandidateMode, ex
 @pytest.mark.parametrize("alone", [True, False])
 def test_version_2_keeps_voxels_at_the_threshold_that_only_small_components_pass(alone: bool) -> None:
     probability = np.zeros((5, 8, 20), dtype=np.float32)
-    probability[0, 0, 0:3] = 0.9
     probability[1:4, 2:6, 8:16] = 0.1
     probability[1:4, 2:6, 10:14] = 0.2
+    probability[(0, 0, slice(0, 3)) if alone else (1, 2, slice(14, 16))] = 0.9
     at_threshold = (0, 7, 0) if alone else (2, 4, 12)  # it sets the next threshold to 0.144 in both places
     probability[at_threshold] = np.float32(0.9) / np.float32(2.5)
     how = CandidateSettings(mode="dynamic-v2")
