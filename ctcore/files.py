@@ -13,7 +13,7 @@ import numpy as np
 
 from ctcore.compressed import verify_metaimage, verify_nrrd
 from ctcore.errors import ImageDimensionError, IntensityError, RequestError, UnreadableImageError, first_line
-from ctcore.nifti import verify_and_restore
+from ctcore.nifti import read_stored, verify_and_restore
 from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -158,6 +158,11 @@ def read(path: Path) -> Volume:
             raise ImageDimensionError(
                 f"'{path.name}' has {dimension} dimensions of size {tuple(size)}; give one 3-D volume"
             )
+        elif suffix in NIFTI_SUFFIXES and reader.GetNumberOfComponents() == 1:
+            array = read_stored(path, (size[2], size[1], size[0]))
+            if array is not None:
+                spacing, origin, direction = reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
+                return Volume(array, Geometry(array.shape, spacing, origin, direction))
         image = reader.Execute()
     except RuntimeError as error:
         raise UnreadableImageError(

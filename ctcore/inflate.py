@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 20
+INFLATED_BYTES = 1 << 22
+"""Largest piece that is yielded: a block of zeros would otherwise inflate to a thousand times its size at once."""
 GZIP_MAGIC = b"\x1f\x8b"
 ZLIB_OR_GZIP = 47
 """zlib's name for a stream of either kind and the largest window; its checksum and length are then verified."""
@@ -31,8 +33,8 @@ def inflated(handle: BinaryIO, *, members: bool = True) -> Iterator[bytes]:
     """
     member = zlib.decompressobj(ZLIB_OR_GZIP)
     for block in plain(handle):
-        rest = block
-        while rest:
+        rest, made = block, b""
+        while rest or len(made) == INFLATED_BYTES:  # after a full piece there may be more to come of the same bytes
             if member.eof:
                 if not members:
                     return
@@ -40,8 +42,8 @@ def inflated(handle: BinaryIO, *, members: bool = True) -> Iterator[bytes]:
                 if not rest:
                     break
                 member = zlib.decompressobj(ZLIB_OR_GZIP)
-            if made := member.decompress(rest):
+            if made := member.decompress(rest, INFLATED_BYTES):
                 yield made
-            rest = member.unused_data
+            rest = member.unused_data if member.eof else member.unconsumed_tail
     if not member.eof:
         raise EOFError("its compressed data ends early")

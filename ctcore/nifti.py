@@ -1,8 +1,8 @@
-"""What ITK's NIfTI reader does not tell: files that are damaged, and voxels that are not finite.
+"""The voxels of NIfTI-1 files: read as stored, or, where ITK has to scale them, checked.
 
-Where the bytes of a file end early or cannot be decompressed, its library goes on with 0 or with garbage, without an
-error; the checksum of a compressed file is not looked at; NaN and infinity become 0 (seen with ITK 5.4). Here the
-bytes are therefore read once more, without being turned into an image.
+Where the bytes of a file end early or cannot be decompressed, ITK's library goes on with 0 or with garbage, without an
+error; the checksum of a compressed file is not looked at; NaN and infinity become 0 (seen with ITK 5.4). So the bytes
+are read here, once, and become the voxels themselves unless the header asks for more than that; ITK reads the grid.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +28,65 @@ HEADER_BYTES = 348
 FLOATING_CODES = {16: "f4", 64: "f8"}
 """NIfTI-1 datatype codes of the floating types: DT_FLOAT32, DT_FLOAT64."""
 
+SCALAR_CODES = {
+    2: "u1", 4: "i2", 8: "i4", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+    **FLOATING_CODES,
+}
+"""NIfTI-1 datatype codes of all types with one number a voxel that ITK reads as they are."""
+
+SINGLE_FILE_MAGIC = b"n+1\0"
+"""NIfTI-1 with header and voxels in one file."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the header says of the voxels' bytes.
+
+    Attributes:
+        order: byte order, `<` or `>`.
+        code: datatype.
+        bits: per voxel.
+        start: first byte of the voxels.
+        plain: whether the voxels are numbers to be taken as they are.
+    """
+
+    order: str
+    code: int
+    bits: int
+    start: int
+    plain: bool
+
+
+def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | None:
+    """Reads the voxels of a NIfTI-1 file, or returns None where they are scaled, of another type, or elsewhere.
+
+    Args:
+        path: the `.nii` or `.nii.gz` file, whose header ITK could read.
+        shape: (z, y, x) of its grid.
+
+    Raises:
+        UnreadableImageError: the file ends early, or its compressed bytes are damaged.
+    """
+    with _faults_of(path), path.open("rb") as handle:
+        header, head, blocks = _opened(handle)
+        if not header.plain:
+            return None
+        dtype = np.dtype(header.order + SCALAR_CODES[header.code])
+        array = np.empty(shape, dtype)
+        target = memoryview(array.reshape(-1).view(np.uint8))
+        end = header.start + array.nbytes
+        position = 0
+        for block in itertools.chain((head,), blocks):
+            first, last = max(header.start - position, 0), max(end - position, 0)
+            voxels = block[first:last] if first or last < len(block) else block
+            if voxels:
+                at = position + first - header.start
+                target[at : at + len(voxels)] = voxels
+            position += len(block)
+        if position < end:
+            raise EOFError(f"it holds {position} of {end} bytes")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
 
 def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:
     """Checks a NIfTI-1 file that ITK could read, and puts NaN and infinity back.
@@ -36,18 +98,24 @@ def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:
     Raises:
         UnreadableImageError: the file ends early, or its compressed bytes are damaged.
     """
+    with _faults_of(path), path.open("rb") as handle:
+        _verify_and_restore(handle, array)
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Turns what can go wrong with the bytes of a file into one error."""
     try:
-        with path.open("rb") as handle:
-            _verify_and_restore(handle, array)
+        yield
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
 
 
-def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
+def _opened(handle: BinaryIO) -> tuple[_Header, bytes, Iterator[bytes]]:
+    """Returns the header, the first bytes of the file, and the blocks that follow them."""
     compressed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     handle.seek(0)
     blocks = inflated(handle) if compressed else plain(handle)
-
     head = b""
     while len(head) < HEADER_BYTES:
         block = next(blocks, b"")
@@ -56,11 +124,16 @@ def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
         head += block
     order = "<" if struct.unpack_from("<i", head, 0)[0] == HEADER_BYTES else ">"
     code, bits = struct.unpack_from(f"{order}2h", head, 70)
-    (offset,) = struct.unpack_from(f"{order}f", head, 108)
-    start = max(int(offset), HEADER_BYTES)
-    end = start + array.size * bits // 8
+    offset, slope, intercept = struct.unpack_from(f"{order}3f", head, 108)
+    as_they_are = code in SCALAR_CODES and head[344:HEADER_BYTES] == SINGLE_FILE_MAGIC
+    unscaled = slope == 0 or (slope == 1 and intercept == 0)
+    return _Header(order, code, bits, max(int(offset), HEADER_BYTES), as_they_are and unscaled), head, blocks
 
-    dtype = np.dtype(order + FLOATING_CODES[code]) if code in FLOATING_CODES else None
+
+def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
+    header, head, blocks = _opened(handle)
+    start, end = header.start, header.start + array.size * header.bits // 8
+    dtype = np.dtype(header.order + FLOATING_CODES[header.code]) if header.code in FLOATING_CODES else None
     values = array.reshape(-1)
     position, voxel, rest = 0, 0, b""
     for block in itertools.chain((head,), blocks):

@@ -11,22 +11,26 @@ import pytest
 
 from ctcore import inflate
 from ctcore.errors import UnreadableImageError
-from ctcore.nifti import verify_and_restore
+from ctcore.nifti import SCALAR_CODES, read_stored, verify_and_restore
 
-CODES = {"i2": (4, 16), "f4": (16, 32), "f8": (64, 64)}
+CODES = {dtype: (code, 8 * int(dtype[1])) for code, dtype in SCALAR_CODES.items()}
 
 
-def header(dtype: str, order: str, offset: float) -> bytes:
+def header(dtype: str, order: str, offset: float, slope: float, intercept: float) -> bytes:
     """The fields of a NIfTI-1 header that matter here."""
     made = bytearray(352)
     struct.pack_into(f"{order}i", made, 0, 348)
     struct.pack_into(f"{order}2h", made, 70, *CODES[dtype])
-    struct.pack_into(f"{order}f", made, 108, offset)
+    struct.pack_into(f"{order}3f", made, 108, offset, slope, intercept)
+    made[344:348] = b"n+1\0"
     return bytes(made)
 
 
-def stored(values: npt.NDArray[Any], dtype: str, order: str = "<", gap: int = 0) -> bytes:
-    return header(dtype, order, 352 + gap) + b"\0" * gap + values.astype(order + dtype).tobytes()
+def stored(
+    values: npt.NDArray[Any], dtype: str, order: str = "<", gap: int = 0, slope: float = 0, intercept: float = 0
+) -> bytes:
+    made = header(dtype, order, 352 + gap, slope, intercept)
+    return made + b"\0" * gap + values.astype(order + dtype).tobytes()
 
 
 def as_itk_reads(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -118,3 +122,50 @@ def test_gzip_in_members(values: npt.NDArray[np.float64], tmp_path: Path, paddin
     (tmp_path / "a").write_bytes(b"".join(members[:-1]))
     with pytest.raises(UnreadableImageError, match="it holds"):
         verify_and_restore(tmp_path / "a", array)
+
+
+@pytest.mark.parametrize("inflated", [64, 1000, 1 << 22])
+@pytest.mark.parametrize("block", [1, 13, 352, 1 << 20])
+@pytest.mark.parametrize("packed", [False, True])
+def test_voxels_are_read_in_pieces_of_any_size(
+    values: npt.NDArray[np.float64],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packed: bool,
+    block: int,
+    inflated: int,
+) -> None:
+    monkeypatch.setattr(inflate, "BLOCK_BYTES", block)
+    monkeypatch.setattr(inflate, "INFLATED_BYTES", inflated)
+    values[1:4] = 0  # long runs, of which a few bytes inflate to many pieces
+    data = stored(values, "f4", gap=16) + b"\0after the voxels"
+    (tmp_path / "a").write_bytes(gzip.compress(data) if packed else data)
+    np.testing.assert_array_equal(read_stored(tmp_path / "a", (5, 6, 7)), values)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", sorted(CODES))
+def test_every_type_is_read_as_stored(tmp_path: Path, dtype: str, order: str) -> None:
+    array = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    (tmp_path / "a").write_bytes(stored(array, dtype, order))
+    found = read_stored(tmp_path / "a", (2, 3, 4))
+    np.testing.assert_array_equal(found, array)
+    assert found is not None
+    assert found.dtype == np.dtype(dtype)
+    assert found.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "plain"), [(1, 0, True), (0, 5, True), (1, -1024, False), (2, 0, False)]
+)
+def test_scaled_voxels_are_left_to_itk(tmp_path: Path, slope: float, intercept: float, plain: bool) -> None:
+    (tmp_path / "a").write_bytes(stored(np.ones((2, 3, 4)), "i2", slope=slope, intercept=intercept))
+    assert (read_stored(tmp_path / "a", (2, 3, 4)) is not None) is plain
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_stored_voxels_that_are_missing_are_refused(tmp_path: Path, packed: bool) -> None:
+    data = stored(np.ones((2, 3, 4)), "i2")
+    (tmp_path / "a").write_bytes(gzip.compress(data[:-1]) if packed else data[:-1])
+    with pytest.raises(UnreadableImageError, match=f"holds {len(data) - 1} of {len(data)} bytes; check or replace"):
+        read_stored(tmp_path / "a", (2, 3, 4))
