@@ -107,11 +107,29 @@ def choose_lesion_label(labels: Path, requested: str | None) -> LesionLabel:
     )
 
 
+def label_names(labels: Path, lesion: LesionLabel) -> dict[str, tuple[int, ...]]:
+    """Returns the values of every label (lower-case name) that the label maps are known to have, less the background.
+
+    The names are those of the dataset.json beside them, or PANORAMA's where the labels are taken for PANORAMA's or
+    binary. The lesion has all of `LESION_NAMES`.
+
+    Args:
+        labels: folder of label maps.
+        lesion: what was chosen as lesion.
+    """
+    named = _named_labels(labels if labels.is_dir() else labels.parent)
+    if named is None:
+        named = {name: (value,) for name, value in PANORAMA_NAMES.items()} if lesion.assumed else {}
+    names = {name.lower(): values for name, values in named.items() if values != (0,)}
+    return {**names, **dict.fromkeys(LESION_NAMES, lesion.values)}
+
+
 def values_present(labels: npt.NDArray[Any]) -> set[int]:
     """Returns the values of a label array (z, y, x) of whole numbers from 0."""
     present: set[int] = set()
-    for plane in labels:  # one plane at a time: counting needs wide integers
-        present.update(np.flatnonzero(np.bincount(plane.ravel().astype(np.int64))).tolist())
+    for plane in labels:  # most planes hold a few values, most often one
+        low, high = int(plane.min()), int(plane.max())
+        present.update({low} if low == high else np.flatnonzero(np.bincount(plane.ravel().astype(np.intp))).tolist())
     return present
 
 

@@ -1,10 +1,9 @@
-"""Matching of lesion candidates and lesions: the rule of the PANORAMA and PI-CAI challenges.
+"""Matching of lesion candidates and lesions: the rules of the PANORAMA and PI-CAI challenges.
 
-A candidate is a 26-connected component of detection map > 0, its confidence the component's maximum. A lesion is a
-26-connected component of the label. The assignment of candidates to lesions first makes as many pairs with
-IoU >= min_overlap as possible, then the largest total overlap (SciPy's linear sum assignment). A paired candidate is a
-hit. A candidate without pair is ignored if it overlaps some lesion enough, else it is a false positive. A lesion
-without pair is missed, and enters the precision-recall curve with confidence 0.
+The assignment of candidates to lesions first makes as many pairs of sufficient overlap as possible, then the largest
+total overlap (SciPy's linear sum assignment). A paired candidate is a hit. A candidate without pair that overlaps some
+lesion enough is ignored or a false positive, by the rule; any other is a false positive. A lesion without pair is
+missed, and enters the precision-recall curve with confidence 0.
 
 Source: Saha et al., "Artificial intelligence and radiologists in prostate cancer detection on MRI (PI-CAI)", Lancet
 Oncology 25(7), 2024; package picai_eval 1.4.13, whose decisions these are (a test compares them).
@@ -13,24 +12,20 @@ Oncology 25(7), 2024; package picai_eval 1.4.13, whose decisions these are (a te
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.errors import DatasetError
-from ctcore.geometry import Box
+from ctcore.errors import RequestError
+from ctcore.evaluation.components import CaseComponents
 
-NEIGHBOURS = np.ones((3, 3, 3), dtype=np.int8)
-"""Connectivity of candidates and lesions: 26 neighbours."""
-
-CONFIDENCE_TOLERANCE = 1e-6
-"""How far above 1 a confidence may be, for rounding of stored values."""
-
-_IOU_SMOOTHING = 1e-8
-"""Added to intersection and union in the assignment, as picai_eval does, so that equal totals are split alike."""
+_SMOOTHING = 1e-8
+"""Added to numerator and denominator in the assignment, as picai_eval does, so that equal totals are split alike."""
 
 
 class Outcome(StrEnum):
@@ -42,6 +37,39 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class MatchingRule:
+    """When a candidate hits a lesion.
+
+    Attributes:
+        min_overlap: smallest overlap of a hit, above 0 and at most 1.
+        overlap: `iou` (intersection over union) or `dice`.
+        further: what a candidate is that overlaps a lesion enough but is not the one paired with it: `ignored`, or a
+            `false_positive` (picai_eval with `allow_unmatched_candidates_with_minimal_overlap=False`).
+
+    Raises:
+        RequestError: a value is none of these.
+    """
+
+    min_overlap: float = 0.15
+    overlap: Literal["iou", "dice"] = "iou"
+    further: Literal["ignored", "false_positive"] = "ignored"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.min_overlap) and 0 < self.min_overlap <= 1):
+            raise RequestError(
+                f"minimum overlap {self.min_overlap} is not above 0 and at most 1; the challenge's value is 0.15"
+            )
+        if self.overlap not in ("iou", "dice"):
+            raise RequestError(f"overlap '{self.overlap}' is unknown; choose iou or dice")
+        if self.further not in ("ignored", "false_positive"):
+            raise RequestError(f"further candidates cannot be '{self.further}'; choose ignored or false_positive")
+
+
+RULES: Mapping[str, MatchingRule] = MappingProxyType({"panorama": MatchingRule(0.15), "picai": MatchingRule(0.10)})
+"""The rules of the two challenges by name; they differ in the smallest IoU alone."""
+
+
+@dataclass(frozen=True)
 class CandidateMatch:
     """One candidate of a detection map.
 
@@ -49,7 +77,7 @@ class CandidateMatch:
         confidence: maximum of its voxels.
         outcome: what became of it.
         lesion: index of the lesion it hits (in scan order), or None.
-        overlap: IoU with the lesion it hits, 0 without.
+        overlap: overlap (by the rule) with the lesion it hits, 0 without.
     """
 
     confidence: float
@@ -82,6 +110,15 @@ class CaseMatch:
         return self.n_lesions - self.count(Outcome.HIT)
 
     @property
+    def lesion_confidences(self) -> list[float]:
+        """For every lesion the confidence of the candidate that hits it, 0 without one."""
+        confidences = [0.0] * self.n_lesions
+        for candidate in self.candidates:
+            if candidate.lesion is not None:
+                confidences[candidate.lesion] = candidate.confidence
+        return confidences
+
+    @property
     def findings(self) -> list[tuple[bool, float]]:
         """What the precision-recall curve is made of: (is a lesion, confidence) of hits, false positives and misses."""
         made = [
@@ -92,69 +129,36 @@ class CaseMatch:
         return made + [(True, 0.0)] * self.n_missed
 
 
-def match_case(detection_map: npt.NDArray[Any], lesion: npt.NDArray[np.bool_], min_overlap: float) -> CaseMatch:
-    """Matches the candidates of a detection map with the lesions of a label.
-
-    Args:
-        detection_map: (z, y, x) confidences, 0..1, each candidate's voxels holding one value.
-        lesion: (z, y, x) lesion voxels on the same grid.
-        min_overlap: smallest IoU of a hit, above 0 and at most 1.
-
-    Raises:
-        DatasetError: the map holds NaN, a negative value, a value above 1, or fewer components than distinct values,
-            as a softmax does.
-    """
-    from scipy import ndimage
+def match(components: CaseComponents, rule: MatchingRule) -> CaseMatch:
+    """Matches the candidates of a case with its lesions."""
     from scipy.optimize import linear_sum_assignment
 
-    detection_map = detection_map.astype(np.float32, copy=False)
-    detection_max = _checked_maximum(detection_map)
-    box = Box.of_mask((detection_map > 0) | lesion)
-    if box is None:
-        return CaseMatch((), 0, 0.0)
-    detection_map, lesion = detection_map[box.slices], lesion[box.slices]  # does not change the scan order
-
-    candidates, n_candidates = ndimage.label(detection_map > 0, structure=NEIGHBOURS)
-    n_values = np.unique(detection_map[candidates > 0]).size
-    if n_candidates < n_values:
-        raise DatasetError(
-            f"the map has {n_values} distinct values on {n_candidates} components: it looks like a softmax, not a"
-            " detection map; give maps in which every candidate holds one value"
-        )
-    numbers = np.arange(1, n_candidates + 1)
-    confidences = np.asarray(ndimage.maximum(detection_map, candidates, numbers)) if n_candidates else np.empty(0)
-    lesions, n_lesions = ndimage.label(lesion, structure=NEIGHBOURS)
-
-    pair = lesions.astype(np.int64) * (n_candidates + 1) + candidates
-    counts = np.bincount(pair.ravel(), minlength=(n_lesions + 1) * (n_candidates + 1))
-    intersection = counts.reshape(n_lesions + 1, n_candidates + 1)
-    sizes_lesion, sizes_candidate = intersection.sum(axis=1)[1:, None], intersection.sum(axis=0)[None, 1:]
-    intersection = intersection[1:, 1:]
-    union = sizes_lesion + sizes_candidate - intersection
-    overlap = (intersection + _IOU_SMOOTHING) / (union + _IOU_SMOOTHING)
-    enough = (overlap >= min_overlap) & (intersection > 0)
-
+    exact, smoothed = overlaps(components, rule.overlap)
+    enough = (smoothed >= rule.min_overlap) & (components.common > 0)
     # One more for every possible pair: the number of pairs outweighs any gain of overlap.
-    pairs = zip(*linear_sum_assignment(np.where(enough, overlap + 1, 0), maximize=True), strict=True)
+    pairs = zip(*linear_sum_assignment(np.where(enough, smoothed + 1, 0), maximize=True), strict=True)
     lesion_of = {int(candidate): int(lesion) for lesion, candidate in pairs if enough[lesion, candidate]}
     near_lesion = enough.any(axis=0)
     matches = []
-    for candidate, confidence in enumerate(confidences):
-        hit = lesion_of.get(candidate)
+    for index, candidate in enumerate(components.candidates):
+        hit = lesion_of.get(index)
         if hit is not None:
-            iou = float(intersection[hit, candidate] / union[hit, candidate])
-            matches.append(CandidateMatch(float(confidence), Outcome.HIT, hit, iou))
+            matches.append(CandidateMatch(candidate.confidence, Outcome.HIT, hit, float(exact[hit, index])))
         else:
-            outcome = Outcome.IGNORED if near_lesion[candidate] else Outcome.FALSE_POSITIVE
-            matches.append(CandidateMatch(float(confidence), outcome, None, 0.0))
-    return CaseMatch(tuple(matches), n_lesions, detection_max)
+            outcome = Outcome(rule.further) if near_lesion[index] else Outcome.FALSE_POSITIVE
+            matches.append(CandidateMatch(candidate.confidence, outcome, None, 0.0))
+    return CaseMatch(tuple(matches), len(components.lesions), components.detection_max)
 
 
-def _checked_maximum(detection_map: npt.NDArray[np.float32]) -> float:
-    """Returns the maximum of a map whose values are confidences."""
-    low, high = float(detection_map.min()), float(detection_map.max())  # a NaN comes through both
-    if math.isnan(low) or math.isnan(high):
-        raise DatasetError("the detection map holds NaN; write confidences within 0..1")
-    if low < 0 or high > 1 + CONFIDENCE_TOLERANCE:
-        raise DatasetError(f"the detection map holds values from {low:g} to {high:g}; write confidences within 0..1")
-    return high
+def overlaps(
+    components: CaseComponents, kind: Literal["iou", "dice"]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns the overlap of every (lesion, candidate), exact and as smoothed for the assignment."""
+    lesion = np.array([region.voxels for region in components.lesions], dtype=np.int64)[:, None]
+    candidate = np.array([region.voxels for region in components.candidates], dtype=np.int64)[None, :]
+    common: npt.NDArray[Any] = components.common
+    if kind == "dice":
+        numerator, denominator = 2 * common, lesion + candidate
+    else:
+        numerator, denominator = common, lesion + candidate - common
+    return numerator / denominator, (numerator + _SMOOTHING) / (denominator + _SMOOTHING)

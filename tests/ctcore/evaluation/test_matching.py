@@ -4,8 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ctcore.errors import DatasetError
-from ctcore.evaluation.matching import CaseMatch, Outcome, match_case
+from ctcore.errors import RequestError
+from ctcore.evaluation.components import find_components
+from ctcore.evaluation.matching import RULES, CaseMatch, MatchingRule, Outcome
+from ctcore.evaluation.matching import match as match_components
+from ctcore.volume import Geometry
 
 SHAPE = (3, 8, 40)
 
@@ -19,9 +22,10 @@ def row(*runs: tuple[int, int, float]) -> npt.NDArray[np.float32]:
 
 
 def match(
-    candidates: npt.NDArray[np.float32], lesions: npt.NDArray[np.float32], min_overlap: float = 0.15
+    candidates: npt.NDArray[np.float32], lesions: npt.NDArray[np.float32], rule: MatchingRule = RULES["panorama"]
 ) -> CaseMatch:
-    return match_case(candidates, lesions > 0, min_overlap)
+    components = find_components(candidates, lesions > 0, Geometry(candidates.shape, (1.0, 1.0, 1.0)))  # type: ignore[arg-type]
+    return match_components(components, rule)
 
 
 def outcomes(result: CaseMatch) -> list[tuple[str, float]]:
@@ -69,17 +73,6 @@ def test_the_number_of_hits_goes_before_the_overlap() -> None:
     assert result.candidates[0].lesion != result.candidates[1].lesion
 
 
-def test_components_touch_by_their_corners() -> None:
-    candidates = np.zeros((3, 3, 3), dtype=np.float32)
-    candidates[0, 0, 0] = candidates[1, 1, 1] = 0.5
-    assert len(match_case(candidates, np.zeros((3, 3, 3), dtype=bool), 0.15).candidates) == 1
-
-
-def test_touching_candidates_are_one_with_the_highest_confidence() -> None:
-    result = match(row((0, 5, 0.3), (5, 8, 0.6), (20, 22, 0.3)), row())
-    assert outcomes(result) == [("false_positive", 0.6), ("false_positive", 0.3)]
-
-
 def test_empty_map_and_empty_label() -> None:
     assert match(row(), row()) == CaseMatch((), 0, 0.0)
     missed = match(row(), row((0, 3, 1)))
@@ -87,15 +80,43 @@ def test_empty_map_and_empty_label() -> None:
     assert outcomes(match(row((0, 3, 1)), row())) == [("false_positive", 1.0)]
 
 
-def test_a_softmax_is_refused() -> None:
-    softmax = row(*((x, x + 1, x / 20) for x in range(1, 10)))
-    with pytest.raises(DatasetError, match="9 distinct values on 1 components: it looks like a softmax"):
-        match(softmax, row())
+def test_a_further_candidate_may_be_a_false_positive() -> None:
+    rule = MatchingRule(further="false_positive")
+    result = match(row((0, 6, 0.3), (7, 10, 0.8)), row((0, 10, 1)), rule)
+    assert outcomes(result) == [("hit", 0.3), ("false_positive", 0.8)]
+    assert sorted(result.findings) == [(False, pytest.approx(0.8)), (True, pytest.approx(0.3))]
+
+
+@pytest.mark.parametrize(("minimum", "hit"), [(0.5, True), (0.51, False)])
+def test_dice_instead_of_iou(minimum: float, hit: bool) -> None:
+    # 5 common voxels of 10 and 10: Dice 10 / 20, IoU 5 / 15
+    result = match(row((5, 15, 0.5)), row((0, 10, 1)), MatchingRule(minimum, overlap="dice"))
+    assert (result.count(Outcome.HIT) == 1) is hit
+    assert result.candidates[0].overlap == (0.5 if hit else 0.0)
+
+
+def test_the_two_challenges_differ_in_the_smallest_overlap() -> None:
+    # 2 common voxels of 10 and 10: IoU 2 / 18 = 0.11
+    made = row((8, 18, 0.5)), row((0, 10, 1))
+    assert match(*made, RULES["picai"]).count(Outcome.HIT) == 1
+    assert match(*made, RULES["panorama"]).count(Outcome.HIT) == 0
+
+
+def test_every_lesion_has_the_confidence_of_its_hit() -> None:
+    result = match(row((12, 15, 0.4), (30, 34, 0.7)), row((0, 3, 1), (12, 15, 1), (20, 25, 1)))
+    assert result.lesion_confidences == [0.0, pytest.approx(0.4), 0.0]
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"), [(np.nan, "holds NaN"), (-0.5, "from -0.5 to 0.9"), (1.5, "from 0 to 1.5"), (np.inf, "to inf")]
+    ("arguments", "message"),
+    [
+        ({"min_overlap": 0.0}, "minimum overlap 0.0 is not above 0"),
+        ({"min_overlap": 1.1}, "minimum overlap 1.1 is not above 0 and at most 1"),
+        ({"min_overlap": float("nan")}, "minimum overlap nan"),
+        ({"overlap": "jaccard"}, "overlap 'jaccard' is unknown; choose iou or dice"),
+        ({"further": "hit"}, "cannot be 'hit'; choose ignored or false_positive"),
+    ],
 )
-def test_what_is_no_confidence_is_refused(bad: float, message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
-        match(row((0, 3, 0.9), (10, 12, bad)), row())
+def test_an_impossible_rule_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        MatchingRule(**arguments)  # type: ignore[arg-type]
