@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.detection.candidates import CandidateMap
-from ctcore.detection.diameter import longest_axial_diameter_mm
+from ctcore.diameter import longest_axial_diameter_mm
 from ctcore.errors import GeometryError
 from ctcore.geometry import Box
 from ctcore.volume import Geometry

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctcore.detection.diameter import longest_axial_diameter_mm
+from ctcore.diameter import longest_axial_diameter_mm
 from ctcore.volume import Geometry
 
 
