@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import BundleError, RequestError
@@ -107,6 +108,8 @@ def create_bundle(
     candidates: CandidateSettings | None = None,
     fusion: FusionSettings | None = None,
     lesion_classes: tuple[str, ...] = (PDAC,),
+    temperature: float | None = None,
+    calibration: Calibration | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Packs two exported stages into a bundle; the folder appears complete or not at all.
@@ -122,6 +125,8 @@ def create_bundle(
         candidates: how lesion candidates are extracted; None for the defaults.
         fusion: how the score is made; None for the defaults.
         lesion_classes: classes that stand for a lesion.
+        temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
+        calibration: what is known of the scores from validation cases.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
@@ -145,6 +150,9 @@ def create_bundle(
             (new / folder).mkdir(parents=True)
             for file in _stage_files(source):
                 shutil.copyfile(file, new / folder / file.name)
+        if temperature is not None:
+            details[1] |= {"temperature": temperature}
+            write_json(new / STAGE_FOLDERS[1] / "model.json", details[1])
         draft = BundleManifest(
             name=name,
             version=version,
@@ -154,6 +162,7 @@ def create_bundle(
             lesion_classes=lesion_classes,
             candidates=candidates or CandidateSettings(),
             fusion=fusion or FusionSettings(),
+            calibration=calibration,
             files={},
         )
         write_text(new / MODEL_CARD, model_card(draft, *details))

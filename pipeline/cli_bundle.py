@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.console import console
+
+if TYPE_CHECKING:
+    from ctcore.detection.calibration import Calibration
 
 app = typer.Typer(help="Make, show and check model bundles.", pretty_exceptions_enable=False)
 
@@ -77,6 +80,61 @@ def create(
     console().print(f"{bundle.folder}: {len(bundle.manifest.files)} files, {bundle.digest[:12]}", markup=False)
 
 
+class FusionFitChoice(StrEnum):
+    """Fusion of the calibrated bundle."""
+
+    KEEP = "keep"
+    MEAN = "mean"
+    LOGISTIC = "logistic"
+
+
+@app.command()
+def calibrate(
+    bundle: Annotated[Path, typer.Option(help="The bundle that made the run.", show_default=False)],
+    predictions: Annotated[
+        Path, typer.Option(help="Output of 'pipeline run' on validation cases.", show_default=False)
+    ],
+    case_labels: Annotated[Path, typer.Option(help="Table case_id,class_name.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Folder of the new bundle.", show_default=False)],
+    fitted_on: Annotated[str, typer.Option(help="Which cases these are, in a few words.", show_default=False)],
+    fusion: Annotated[
+        FusionFitChoice, typer.Option(help="Keep the fusion, or fit the constants of a rule.")
+    ] = FusionFitChoice.KEEP,
+    sensitivity: Annotated[
+        list[float] | None, typer.Option(help="Find the threshold of this sensitivity; may be repeated. Default: 0.95.")
+    ] = None,
+    specificity: Annotated[
+        list[float] | None, typer.Option(help="Find the threshold of this specificity; may be repeated.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+) -> None:
+    """Fits temperature, fusion and operating points on validation cases, and makes a bundle with them."""
+    from pipeline.bundle import load_bundle
+    from pipeline.calibrate import calibrate_bundle
+
+    made = calibrate_bundle(
+        load_bundle(bundle),
+        predictions,
+        case_labels,
+        output,
+        fitted_on=fitted_on,
+        fusion=fusion.value,
+        sensitivities=tuple((0.95,) if sensitivity is None and specificity is None else sensitivity or ()),
+        specificities=tuple(specificity or ()),
+        overwrite=overwrite,
+    )
+    calibration = made.manifest.calibration
+    out = console()
+    out.print(f"{made.folder}: fusion {_settings(made.manifest.fusion.model_dump())}", markup=False, soft_wrap=True)
+    for point in calibration.operating_points if calibration else ():
+        out.print(
+            f"{point.name}: score >= {point.threshold:.4f}, sensitivity {point.sensitivity:.3f}, specificity"
+            f" {point.specificity:.3f} on {calibration.cases if calibration else 0} cases",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
 @app.command()
 def inspect(bundle: Folder = None) -> None:
     """Shows what a bundle is, after checking it."""
@@ -98,6 +156,7 @@ def inspect(bundle: Folder = None) -> None:
         "orientation": manifest.orientation,
         "candidates": _settings(manifest.candidates.model_dump()),
         "fusion": _settings(manifest.fusion.model_dump()),
+        "calibration": _calibration(manifest.calibration),
         "files": f"{len(manifest.files)}, {size / 2**20:.1f} MiB",
         "sha256": loaded.digest,
         "folder": str(loaded.folder),
@@ -116,6 +175,13 @@ def verify(bundle: Folder = None) -> None:
 
     loaded = load_bundle(bundle or DEMO_BUNDLE)
     console().print(f"{loaded.folder}: all {len(loaded.manifest.files)} files are as its manifest says", markup=False)
+
+
+def _calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "none"
+    points = "; ".join(f"{point.name} at score {point.threshold:.4f}" for point in calibration.operating_points)
+    return f"on {calibration.cases} cases ({calibration.fitted_on}): {points or 'no operating point'}"
 
 
 def _settings(values: dict[str, object]) -> str:

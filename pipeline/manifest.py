@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
 
@@ -30,6 +31,7 @@ class BundleManifest(BaseModel):
         lesion_classes: those of them that stand for a lesion.
         candidates: how lesion candidates are cut out of the lesion probability.
         fusion: how the score is made.
+        calibration: what is known of the scores from validation cases, or None.
         files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
     """
 
@@ -45,6 +47,7 @@ class BundleManifest(BaseModel):
     lesion_classes: tuple[str, ...] = Field(min_length=1)
     candidates: CandidateSettings
     fusion: FusionSettings
+    calibration: Calibration | None = None
     files: dict[str, str]
 
     @model_validator(mode="after")

@@ -1,0 +1,173 @@
+"""Calibrating a bundle: its temperature, fusion and operating points, fitted on a run over validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from ctcore.detection.calibration import Calibration, choose_operating_point, fit_isotonic, fit_temperature
+from ctcore.detection.fusion import FusionSettings, fuse
+from ctcore.detection.fusion_fit import fit_logistic, fit_mean
+from ctcore.errors import DatasetError, RequestError
+from ctcore.evaluation.predictions import listed, read_table
+from ctcore.files import read_json
+from pipeline.bundle import Bundle, create_bundle
+from pipeline.records import CaseRecord
+
+FusionFit = Literal["keep", "mean", "logistic"]
+"""Which fusion the new bundle has: that of the old one, or one of the rules with constants, fitted."""
+
+SMALLEST_PROBABILITY = 1e-12
+"""Stands for a probability of 0, whose logarithm is not finite."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationCases:
+    """What a run said of cases whose class is known.
+
+    Attributes:
+        classes: (cases,) index of the true class.
+        probabilities: (cases, classes) by the bundle that is calibrated.
+        detection_max: (cases,) maximum of the detection map.
+        positive: (cases,) whether the class is a lesion class.
+    """
+
+    classes: npt.NDArray[np.intp]
+    probabilities: Floats
+    detection_max: Floats
+    positive: npt.NDArray[np.bool_]
+
+
+def calibrate_bundle(
+    bundle: Bundle,
+    run: Path,
+    case_labels: Path,
+    output: Path,
+    *,
+    fitted_on: str,
+    fusion: FusionFit = "keep",
+    sensitivities: Sequence[float] = (0.95,),
+    specificities: Sequence[float] = (),
+    overwrite: bool = False,
+) -> Bundle:
+    """Makes a bundle with the same weights whose temperature, fusion, isotonic curve and operating points are fitted.
+
+    The cases must not be those that the stages were trained on, or every score will look surer than it is.
+
+    Args:
+        bundle: the bundle that made the run.
+        run: output of `pipeline run` on validation cases.
+        case_labels: table `case_id,class_name` with every case of the run.
+        output: the folder to make.
+        fitted_on: which cases these are, for whoever reads the bundle.
+        fusion: whether to keep the fusion or fit one.
+        sensitivities: sensitivities to find thresholds for.
+        specificities: specificities to find thresholds for.
+        overwrite: whether a bundle that already lies at `output` is replaced.
+
+    Raises:
+        RequestError: the run was made by another bundle, or cannot be read.
+        DatasetError: a case has no class, or the cases are not of both kinds.
+    """
+    manifest = bundle.manifest
+    cases = read_cases(bundle, run, case_labels)
+    model = read_json(bundle.stage2 / "model.json")
+    step = fit_temperature(np.log(np.maximum(cases.probabilities, SMALLEST_PROBABILITY)), cases.classes)
+    probabilities = tempered(cases.probabilities, step)
+    lesion = [manifest.class_names.index(name) for name in manifest.lesion_classes]
+    p_lesion = np.clip(probabilities[:, lesion].sum(axis=1), 0.0, 1.0)
+    settings = _fusion(manifest.fusion, fusion, p_lesion, cases)
+    scores = [
+        fuse(
+            dict(zip(manifest.class_names, row.tolist(), strict=True)), float(d), settings, manifest.lesion_classes
+        ).score
+        for row, d in zip(probabilities, cases.detection_max, strict=True)
+    ]
+    points = [choose_operating_point(scores, cases.positive, "sensitivity", value) for value in sensitivities]
+    points += [choose_operating_point(scores, cases.positive, "specificity", value) for value in specificities]
+    return create_bundle(
+        bundle.stage1,
+        bundle.stage2,
+        output,
+        name=manifest.name,
+        description=manifest.description,
+        demo=manifest.demo,
+        version=manifest.version,
+        candidates=manifest.candidates,
+        fusion=settings,
+        lesion_classes=manifest.lesion_classes,
+        temperature=float(model.get("temperature", 1.0)) * step,
+        calibration=Calibration(
+            cases=len(scores),
+            positive=int(cases.positive.sum()),
+            fitted_on=fitted_on,
+            isotonic=fit_isotonic(scores, cases.positive),
+            operating_points=tuple(points),
+        ),
+        overwrite=overwrite,
+    )
+
+
+def read_cases(bundle: Bundle, run: Path, case_labels: Path) -> ValidationCases:
+    """Reads what a run of the bundle said of cases, with their classes.
+
+    Raises:
+        RequestError: the run was made by another bundle, or cannot be read.
+        DatasetError: a case has no class of the bundle's.
+    """
+    record = read_json(run / "run.json")
+    made_by = record.get("bundle", {}).get("sha256") if isinstance(record, dict) else None
+    if made_by != bundle.digest:
+        raise RequestError(
+            f"run '{run}' was made by bundle {str(made_by)[:12]}, not by '{bundle.folder}' ({bundle.digest[:12]});"
+            " run that bundle on the validation cases"
+        )
+    done = [case for case in map(_case, sorted((run / "cases").glob("*.json"))) if case.status == "done"]
+    rows = read_table(case_labels, ("case_id", "class_name"))
+    missing = [case.case_id for case in done if case.case_id not in rows]
+    if missing:
+        raise DatasetError(f"'{case_labels}' has no row for {listed(missing)}; add their class")
+    names = bundle.manifest.class_names
+    true = [rows[case.case_id]["class_name"] for case in done]
+    unknown = [(case.case_id, name) for case, name in zip(done, true, strict=True) if name not in names]
+    if unknown:
+        case_id, name = unknown[0]
+        raise DatasetError(f"case '{case_id}' in '{case_labels}' has class '{name}'; the bundle has {', '.join(names)}")
+    return ValidationCases(
+        np.array([names.index(name) for name in true], dtype=np.intp),
+        np.array([[case.classes[name] for name in names] for case in done], dtype=np.float64).reshape(-1, len(names)),
+        np.array([case.detection_max or 0.0 for case in done], dtype=np.float64),
+        np.array([name in bundle.manifest.lesion_classes for name in true], dtype=bool),
+    )
+
+
+def tempered(probabilities: Floats, temperature: float) -> Floats:
+    """Returns the softmax (cases, classes) of the logits divided by a temperature."""
+    logits = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def _fusion(old: FusionSettings, wanted: FusionFit, p_lesion: Floats, cases: ValidationCases) -> FusionSettings:
+    """Returns the fusion of the new bundle."""
+    if wanted == "keep":
+        return old
+    fit = fit_mean if wanted == "mean" else fit_logistic
+    return fit(p_lesion, np.clip(cases.detection_max, 0.0, 1.0), cases.positive)
+
+
+def _case(path: Path) -> CaseRecord:
+    """Reads the record of a case."""
+    try:
+        return CaseRecord.model_validate(read_json(path))
+    except ValidationError as error:
+        raise RequestError(f"'{path}' is not the record of a case; run the case again") from error
