@@ -105,13 +105,13 @@ def measure_identity(volumes: int) -> tuple[dict[str, Any], list[Bound]]:
 
 
 def measure_speed(repetitions: int) -> tuple[dict[str, Any], list[Bound]]:
-    """Measures the ratio of the package's time to ours, a volume after the other, one after the other on each."""
+    """Measures the ratio of the package's time to ours, the two in turn on every volume."""
     times: dict[CandidateMode, list[tuple[float, float]]] = {mode: [] for mode in SPEED_BOUNDS}
     extract_candidates(blobs((4, 5, 6), 1, np.random.default_rng(0)), CandidateSettings())  # imports
     with progress("ROI-size volumes") as report:
         for index in range(repetitions):
             probability = blobs(ROI_SHAPE, BLOBS, np.random.default_rng((SEED, index)), ROI_SPACING)
-            for mode, measured in times.items():
+            for place, (mode, measured) in enumerate(times.items(), start=1):
                 settings = CandidateSettings(mode=mode, min_confidence=0.0)
                 begin = time.perf_counter()
                 theirs = package_answer(probability, settings)
@@ -121,7 +121,7 @@ def measure_speed(repetitions: int) -> tuple[dict[str, Any], list[Bound]]:
                 if not _equal(ours, _sorted(theirs, settings)):
                     raise AssertionError(f"mode '{mode}' differs on ROI-size volume {index}: the times mean nothing")
                 measured.append((between - begin, end - between))
-                report(index * len(times) + len(measured), repetitions * len(times))
+                report(index * len(times) + place, repetitions * len(times))
     figures = {}
     for mode, measured in times.items():
         theirs_seconds, our_seconds = np.median(measured, axis=0).tolist()
