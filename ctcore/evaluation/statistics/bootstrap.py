@@ -1,110 +1,154 @@
-"""Bootstrap intervals of AUROC and AP: cases drawn with replacement, positive and negative ones apart.
+"""Bootstrap intervals of any statistics, from one set of draws.
 
-Percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Positives and negatives
-are drawn apart, so that every replicate has the study's numbers of both. A case is drawn with all its findings.
+Patients are drawn with replacement, positive and negative ones apart, so that every replicate has the study's numbers
+of both; a patient comes with all cases and a case with all its findings.
+
+The intervals are bias-corrected and accelerated (BCa; Efron, JASA 82, 1987): the percentiles are taken at
+Phi(z0 + (z0 + z) / (1 - a (z0 + z))), with z0 from the share of replicates below the estimate (equal ones count half)
+and the acceleration a from a jackknife by strata (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
+section 5.3). Plain percentiles reach too high near 1, where a statistic scatters the less the higher it is: in
+simulated studies (`python -m benchmarks.uncertainty`) they hold an AUROC of 0.95 in 93 % of the studies of 250 patients
+and one of 0.90 in 91 % of those of 50, BCa in 95 % of both.
+
+There is no interval (None) where
+
+- the statistic is undefined in more than `MAX_UNDEFINED` of the replicates: it rests on fewer than some three patients;
+- no replicate differs from the estimate, as for an AUROC of 1: the draws know nothing of patients who were not seen;
+- |z0| exceeds `MAX_BIAS`: drawing with replacement shifts the statistic itself, as it does to the calibration error of
+  well calibrated scores, and no percentile of such replicates holds the truth as often as it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.evaluation.statistics.curves import Floats
+from ctcore.errors import RequestError
+from ctcore.evaluation.statistics.lesions import Findings, average_precision
+from ctcore.evaluation.statistics.roc import auroc
+from ctcore.evaluation.statistics.sampling import Counts, Design
+from ctcore.evaluation.statistics.statistic import Floats, Statistic, point
 
 Interval = tuple[float, float]
 
 CONFIDENCE_LEVEL = 0.95
-"""Share of replicates within an interval."""
+"""Share of studies whose interval should hold the truth."""
 
-_CHUNK_ELEMENTS = 4_000_000
-"""Replicates x items that are held in memory at once."""
+MAX_UNDEFINED = 0.05
+"""Share of replicates in which a statistic with an interval may be undefined; they are left out."""
+
+MAX_BIAS = 0.6
+"""Largest |z0|: at least 27 % of the replicates lie on either side of the estimate."""
+
+JACKKNIFE_BLOCKS = 250
+"""Parts of a stratum that are left out in turn. The cubes and squares of independent influences add up, so that
+the acceleration of the parts is that of the patients."""
+
+TIE_TOLERANCE = 1e-12
+"""Replicates so near to the estimate, relative to it or absolute below 1, are equal to it."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: None if it is undefined (no positive or no negative case, no lesion).
+        ci95: 95 % bootstrap interval, None if there is none (see the module).
+    """
+
+    value: float | None
+    ci95: Interval | None
+
+
+def estimates(
+    statistics: Mapping[str, Statistic],
+    strata: npt.ArrayLike,
+    replicates: int,
+    seed: int,
+    groups: Sequence[str] | Sequence[int] | npt.NDArray[np.generic] | None = None,
+) -> dict[str, Estimate]:
+    """Returns every statistic with its interval; all share the same draws.
+
+    Args:
+        statistics: by name.
+        strata: (cases,) integers; patients of each are drawn apart. Usually whether the case is positive.
+        replicates: number of bootstrap samples; 0 for no intervals.
+        seed: of all random draws.
+        groups: (cases,) the patient of every case; by default every case is a patient.
+
+    Raises:
+        DatasetError: strata and groups differ in length.
+        RequestError: replicates or seed are negative.
+    """
+    if replicates < 0 or seed < 0:
+        raise RequestError(f"bootstrap {replicates} and seed {seed} must not be negative; 0 replicates: no intervals")
+    design = Design.of(strata, groups)
+    values = {name: point(statistic, design.unit.size) for name, statistic in statistics.items()}
+    resampled = {name: statistics[name] for name, value in values.items() if value is not None and replicates}
+    drawn = _evaluated(resampled, design.draws(replicates, seed))
+    deleted = _evaluated(resampled, design.deletions(JACKKNIFE_BLOCKS, seed))
+    return {
+        name: Estimate(value, None if value is None or not replicates else _interval(value, drawn[name], deleted[name]))
+        for name, value in values.items()
+    }
+
+
+def _evaluated(statistics: Mapping[str, Statistic], samples: Iterable[Counts]) -> dict[str, list[Floats]]:
+    """Returns the values of every statistic, an array for each block of samples."""
+    found: dict[str, list[Floats]] = {name: [] for name in statistics}
+    for weights in samples if statistics else ():
+        for name, statistic in statistics.items():
+            found[name].append(statistic(weights))
+    return found
+
+
+def _interval(value: float, drawn: Sequence[Floats], deleted: Sequence[Floats]) -> Interval | None:
+    """Returns the BCa interval from the replicates and the jackknife values of every stratum."""
+    from scipy.special import ndtr, ndtri
+
+    replicates = np.concatenate(drawn)
+    defined = replicates[~np.isnan(replicates)]
+    if defined.size < (1 - MAX_UNDEFINED) * replicates.size:
+        return None
+    tolerance = TIE_TOLERANCE * max(1.0, abs(value))
+    below, above = np.mean(defined < value - tolerance), np.mean(defined > value + tolerance)
+    if below == above == 0:
+        return None
+    bias = float(ndtri((1 + below - above) / 2))
+    if abs(bias) > MAX_BIAS:
+        return None
+    shifted = bias + ndtri(np.array([(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2]))
+    low, high = np.quantile(defined, ndtr(bias + shifted / (1 - _acceleration(deleted) * shifted)))
+    return float(low), float(high)
+
+
+def _acceleration(deleted: Sequence[Floats]) -> float:
+    """Returns a: a sixth of the skewness of the influences, from the jackknife values of every stratum.
+
+    Its size is at most 1/6. A part whose loss leaves the statistic undefined has no influence that could be measured.
+    """
+    influences = []
+    for values in deleted:
+        known = values[~np.isnan(values)]
+        if known.size:
+            influences.append((known.mean() - known) * (known.size - 1) / known.size)
+    influence = np.concatenate(influences) if influences else np.empty(0)
+    squares = float(np.sum(influence**2))
+    return 0.0 if squares == 0 else float(np.sum(influence**3)) / (6 * squares**1.5)
 
 
 def auroc_interval(scores: Sequence[float], positive: Sequence[bool], replicates: int, seed: int) -> Interval | None:
-    """Returns the interval of the AUROC, or None if it is undefined or no replicate is asked for.
-
-    Args:
-        scores: one a case.
-        positive: one a case.
-        replicates: number of bootstrap samples.
-        seed: of the random draws.
-    """
-    truth = np.asarray(positive, dtype=bool)
-    if replicates < 1 or truth.all() or not truth.any():
-        return None
-    starts, order = _groups(np.asarray(scores, dtype=np.float64))
-    areas = []
-    for drawn in draws(truth, replicates, seed, truth.size):
-        ordered = drawn[:, order]
-        positives = np.add.reduceat(ordered * truth[order], starts, axis=1).astype(np.float64)
-        negatives = np.add.reduceat(ordered * ~truth[order], starts, axis=1).astype(np.float64)
-        below = negatives.sum(axis=1, keepdims=True) - np.cumsum(negatives, axis=1)  # scores fall along the axis
-        areas.append((positives * (below + negatives / 2)).sum(axis=1))
-    return _percentiles(np.concatenate(areas) / (truth.sum() * (~truth).sum()))
+    """Returns the interval of the AUROC alone, or None; the arguments are (cases,) and those of `estimates`."""
+    return estimates({"auroc": auroc(scores, positive)}, positive, replicates, seed)["auroc"].ci95
 
 
 def average_precision_interval(
     findings: Sequence[Sequence[tuple[bool, float]]], positive: Sequence[bool], replicates: int, seed: int
 ) -> Interval | None:
-    """Returns the interval of the AP, or None if there is no lesion or no replicate is asked for.
-
-    Replicates without any lesion, which can be drawn if a positive case has none in its label, have no AP and are left
-    out.
-
-    Args:
-        findings: for every case its (is a lesion, confidence).
-        positive: one a case.
-        replicates: number of bootstrap samples.
-        seed: of the random draws.
-    """
-    case = np.array([index for index, made in enumerate(findings) for _ in made], dtype=np.intp)
-    lesion = np.array([is_lesion for made in findings for is_lesion, _ in made], dtype=bool)
-    if replicates < 1 or not lesion.any():
-        return None
-    confidences = np.array([confidence for made in findings for _, confidence in made], dtype=np.float64)
-    starts, order = _groups(confidences)
-    case, lesion, confidences = case[order], lesion[order], confidences[order]
-    counts = confidences[starts] > 0  # the precision at threshold 0 is defined as 0
-    truth = np.asarray(positive, dtype=bool)
-    areas = []
-    for drawn in draws(truth, replicates, seed, max(truth.size, case.size)):
-        of_finding = drawn[:, case]
-        hits = np.add.reduceat(of_finding * lesion, starts, axis=1).astype(np.float64)
-        called = np.cumsum(np.add.reduceat(of_finding, starts, axis=1), axis=1)
-        precision = np.cumsum(hits, axis=1) / np.maximum(called, 1)
-        lesions = hits.sum(axis=1)
-        area = (hits * precision * counts).sum(axis=1)
-        areas.append(area[lesions > 0] / lesions[lesions > 0])
-    values = np.concatenate(areas)
-    return _percentiles(values) if values.size else None
-
-
-def _groups(values: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Returns where each distinct value starts once sorted from high to low, and that order."""
-    order = np.argsort(-values, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(values[order]) != 0))
-    return starts, order
-
-
-def draws(positive: npt.NDArray[np.bool_], replicates: int, seed: int, items: int) -> Iterator[npt.NDArray[np.int32]]:
-    """Yields arrays (replicates, cases) of how often each case was drawn, in chunks of bounded size."""
-    rng = np.random.default_rng(seed)
-    per_chunk = max(1, _CHUNK_ELEMENTS // max(items, 1))
-    for begin in range(0, replicates, per_chunk):
-        rows = min(per_chunk, replicates - begin)
-        drawn = np.zeros((rows, positive.size), dtype=np.int32)
-        for stratum in (np.flatnonzero(positive), np.flatnonzero(~positive)):
-            if stratum.size:
-                picks = stratum[rng.integers(stratum.size, size=(rows, stratum.size))]
-                flat = picks + np.arange(rows)[:, None] * positive.size
-                drawn += np.bincount(flat.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.int32)
-        yield drawn
-
-
-def _percentiles(values: Floats) -> Interval:
-    """Returns the central `CONFIDENCE_LEVEL` of the replicates."""
-    tail = 50 * (1 - CONFIDENCE_LEVEL)
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    """Returns the interval of the AP alone, or None; `findings` are (is a lesion, confidence) of every case."""
+    statistic = average_precision(Findings.of_cases(findings))
+    return estimates({"ap": statistic}, positive, replicates, seed)["ap"].ci95

@@ -1,9 +1,10 @@
-"""ROC and precision-recall curves and the areas under them.
+"""ROC, precision-recall and FROC curves, and the areas under the first two.
 
 AUROC is the area under the empirical ROC curve by trapezoids, which equals the Mann-Whitney statistic with ties counted
 half (Hanley and McNeil, Radiology 143, 1982). AP is the step-wise sum of precision over recall, sum of
 (R[i] - R[i-1]) P[i], without interpolation; lesions that no candidate hits have confidence 0, where the precision is
-defined as 0, so they lower the recall that can be reached (as in picai_eval).
+defined as 0, so they lower the recall that can be reached (as in picai_eval). FROC is lesion sensitivity over false
+positives a case (Bunch et al., Proc. SPIE 127, 1977).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from ctcore.errors import DatasetError
+from ctcore.evaluation.statistics.statistic import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,21 @@ class PrecisionRecallCurve:
         return float(np.sum(np.diff(self.recall, prepend=0.0) * self.precision))
 
 
+@dataclass(frozen=True, eq=False)
+class FrocCurve:
+    """Lesion-level operating points, by falling threshold.
+
+    Attributes:
+        thresholds: confidence at or above which a candidate counts; the first is infinite, all are above 0.
+        false_positives_per_case: candidates that hit no lesion / cases, positive and negative ones.
+        sensitivity: hits / lesions.
+    """
+
+    thresholds: Floats
+    false_positives_per_case: Floats
+    sensitivity: Floats
+
+
 def roc_curve(scores: Sequence[float] | Floats, positive: Sequence[bool] | npt.NDArray[np.bool_]) -> RocCurve | None:
     """Returns the ROC curve of case scores, or None if no case or every case is positive."""
     truth = np.asarray(positive, dtype=bool)
@@ -81,6 +98,38 @@ def precision_recall_curve(findings: Sequence[tuple[bool, float]]) -> PrecisionR
     return PrecisionRecallCurve(thresholds, precision, lesions / lesions[-1])
 
 
+def froc_curve(findings: Sequence[tuple[bool, float]], n_cases: int) -> FrocCurve | None:
+    """Returns the FROC curve of all cases' findings (is a lesion, confidence), or None if there is no lesion.
+
+    Every confidence above 0 is a point, the lowest too: with it all candidates count, and the curve ends there. Lesions
+    without a hit have confidence 0, which is no threshold. picai_eval takes every distinct confidence for one and then
+    overwrites the last point with `TP[-1] = TP[-2]; FP[-1] = inf`, so that the missed lesions, at confidence 0, do not
+    become hits. Where no lesion is missed the last point is a real one: its hits and false positives are lost, and
+    lesion sensitivity at many false positives comes out too low. Without a second threshold it returns no curve at all.
+
+    Args:
+        findings: of all cases.
+        n_cases: number of all cases, with and without findings.
+
+    Raises:
+        DatasetError: there are findings but no cases.
+    """
+    if n_cases < 1 and findings:
+        raise DatasetError(f"{len(findings)} findings of {n_cases} cases; give the number of all cases")
+    lesions = sum(is_lesion for is_lesion, _ in findings)
+    if not lesions:
+        return None
+    candidates = [finding for finding in findings if finding[1] > 0]
+    truth = np.array([is_lesion for is_lesion, _ in candidates], dtype=bool)
+    confidences = np.array([confidence for _, confidence in candidates], dtype=np.float64)
+    thresholds, hits, false_positives = _cumulated(confidences, truth)
+    return FrocCurve(
+        np.concatenate([[np.inf], thresholds]),
+        np.concatenate([[0.0], false_positives / n_cases]),
+        np.concatenate([[0.0], hits / lesions]),
+    )
+
+
 def auroc(scores: Sequence[float] | Floats, positive: Sequence[bool] | npt.NDArray[np.bool_]) -> float | None:
     """Returns the area under the ROC curve, or None if no case or every case is positive."""
     curve = roc_curve(scores, positive)
@@ -97,6 +146,6 @@ def _cumulated(values: Floats, truth: npt.NDArray[np.bool_]) -> tuple[Floats, Fl
     """Returns the distinct values from high to low and the numbers of true and of false items at or above each."""
     order = np.argsort(-values, kind="stable")
     values, truth = values[order], truth[order]
-    last = np.flatnonzero(np.append(np.diff(values) != 0, True))
+    last = np.flatnonzero(np.diff(values, append=-np.inf) != 0) if values.size else np.empty(0, dtype=np.intp)
     true = np.cumsum(truth)[last].astype(np.float64)
     return values[last], true, last + 1.0 - true

@@ -1,11 +1,24 @@
 """Curves and areas, by hand and against slow definitions."""
 
+import contextlib
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcore.evaluation.statistics.curves import auroc, average_precision, precision_recall_curve, roc_curve
+from ctcore.errors import DatasetError
+from ctcore.evaluation.statistics.curves import (
+    auroc,
+    average_precision,
+    froc_curve,
+    precision_recall_curve,
+    roc_curve,
+)
+
+with contextlib.redirect_stdout(io.StringIO()):
+    from picai_eval.metrics import Metrics as PicaiMetrics
 
 SCORES = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9])
 
@@ -63,3 +76,42 @@ def test_average_precision_is_the_sum_over_thresholds(findings: list[tuple[bool,
             expected += (sum(called) - before) / lesions * sum(called) / len(called)
             before = sum(called)
     assert area == pytest.approx(expected, abs=1e-12)
+
+
+def test_froc_by_hand() -> None:
+    # Three lesions, one of them missed; four cases.
+    findings = [(True, 0.9), (True, 0.0), (True, 0.4), (False, 0.95), (False, 0.4), (False, 0.2)]
+    curve = froc_curve(findings, 4)
+    assert curve is not None
+    assert curve.thresholds.tolist() == [np.inf, 0.95, 0.9, 0.4, 0.2]
+    assert curve.sensitivity.tolist() == pytest.approx([0, 0, 1 / 3, 2 / 3, 2 / 3])
+    assert curve.false_positives_per_case.tolist() == [0, 0.25, 0.25, 0.5, 0.75]
+
+
+def test_froc_keeps_the_lowest_threshold_that_picai_eval_loses() -> None:
+    findings = [(True, 0.9), (False, 0.5), (True, 0.3)]
+    curve = froc_curve(findings, 2)
+    assert curve is not None
+    assert curve.sensitivity.tolist() == [0, 0.5, 0.5, 1]
+    assert curve.false_positives_per_case.tolist() == [0, 0, 0.5, 0.5]
+    theirs = PicaiMetrics({"a": [(int(truth), c, 1.0) for truth, c in findings], "b": []})
+    assert theirs.lesion_TPR.tolist() == [0.5, 0.5, 0.5]
+    assert theirs.lesion_FPR.tolist() == [0, 0.5, np.inf]
+
+    with_a_miss = [*findings, (True, 0.0)]  # now the point that they overwrite is that of the missed lesion
+    ours = froc_curve(with_a_miss, 2)
+    assert ours is not None
+    theirs = PicaiMetrics({"a": [(int(truth), c, 1.0) for truth, c in with_a_miss], "b": []})
+    assert theirs.lesion_TPR[:-1].tolist() == pytest.approx(ours.sensitivity[1:].tolist())
+    assert theirs.lesion_FPR[:-1].tolist() == ours.false_positives_per_case[1:].tolist()
+
+
+def test_froc_without_lesions_candidates_or_cases() -> None:
+    assert froc_curve([(False, 0.3)], 2) is None
+    assert froc_curve([], 0) is None
+    curve = froc_curve([(True, 0.0)], 1)
+    assert curve is not None
+    assert curve.thresholds.tolist() == [np.inf]
+    assert curve.sensitivity.tolist() == [0]
+    with pytest.raises(DatasetError, match="1 findings of 0 cases"):
+        froc_curve([(True, 0.3)], 0)
