@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +10,9 @@ import typer
 
 from ctcore.console import OneLineGroup, progress
 from pipeline.cli_bundle import app as bundle_app
+from pipeline.cli_evaluate import compare, evaluate
 from pipeline.cli_run import run
-from pipeline.console import console, print_metrics
+from pipeline.console import console
 
 app = typer.Typer(
     name="pipeline",
@@ -48,46 +48,8 @@ def _root() -> None:
 app.command()(run)
 
 
-@app.command()
-def evaluate(
-    predictions: Annotated[
-        Path, typer.Option(help="Output of 'pipeline run', or a folder of detection maps.", show_default=False)
-    ],
-    labels: Annotated[Path, typer.Option(help="Folder of label maps, one a case.", show_default=False)],
-    output: Annotated[Path, typer.Option(help="Folder for metrics.json and per_case.csv.", show_default=False)],
-    min_overlap: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="IoU from which a candidate hits a lesion.")
-    ] = 0.15,
-    lesion_label: Annotated[
-        str | None,
-        typer.Option(help="Lesion label: a name from dataset.json, or a value. Default: lesion, tumor or PDAC."),
-    ] = None,
-    case_labels: Annotated[
-        Path | None, typer.Option(help="Table case_id,class_name. Default: a case with a lesion is positive.")
-    ] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals; 0 for none.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
-) -> None:
-    """Measures results against labels: AUROC for patients, AP for lesions."""
-    from ctcore.evaluation.evaluate import evaluate as evaluate_folder
-
-    out = console()
-    logging.getLogger("ctcore.evaluation").addHandler(logging.NullHandler())  # its warnings are printed below
-    with progress("evaluating") as report:
-        metrics = evaluate_folder(
-            predictions,
-            labels,
-            output,
-            min_overlap=min_overlap,
-            lesion_label=lesion_label,
-            case_labels=case_labels,
-            bootstrap=bootstrap,
-            seed=seed,
-            progress=report,
-        )
-    print_metrics(out, metrics)
-    out.print(f"Figures: {output / 'metrics.json'}", markup=False, soft_wrap=True)
-    out.print(f"Cases: {output / 'per_case.csv'}", markup=False, soft_wrap=True)
+app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()

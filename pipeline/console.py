@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from ctcore.evaluation.metrics import Estimate, Metrics
+    from ctcore.evaluation.compare import Comparison
+    from ctcore.evaluation.metrics import Metrics
+    from ctcore.evaluation.statistics.bootstrap import Estimate
     from pipeline.records import CaseRecord
     from pipeline.run import RunSummary
 
@@ -132,6 +134,23 @@ def print_metrics(out: Console, metrics: Metrics) -> None:
         f" {counts.ignored} further candidates on a lesion; {counts.failed} cases failed"
     )
     for warning in metrics.warnings:
+        out.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+
+
+def print_comparison(out: Console, comparison: Comparison) -> None:
+    """Prints both results side by side, their differences, and what can be said of them."""
+    from rich.table import Table
+
+    out.print(f"A: {comparison.names[0]}", markup=False, soft_wrap=True)
+    out.print(f"B: {comparison.names[1]}", markup=False, soft_wrap=True)
+    table = Table("measure", "A", "B", "A - B", "95 % interval", "p", "test")
+    for name, row in (("AUROC", comparison.auroc), ("AP", comparison.ap)):
+        p = "undefined" if row.p_value is None else f"{row.p_value:.3g}"
+        table.add_row(name, _estimate(row.first)[0], _estimate(row.second)[0], *_estimate(row.difference), p, row.test)
+    out.print(table)
+    out.print(f"{comparison.cases} cases, {comparison.positive} positive. AUROC: {comparison.auroc.verdict}.")
+    out.print(f"AP: {comparison.ap.verdict}.")
+    for warning in comparison.warnings:
         out.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 

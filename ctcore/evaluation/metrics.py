@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+from ctcore.evaluation.matching import Outcome
+from ctcore.evaluation.statistics.bootstrap import Estimate
+from ctcore.evaluation.tables import CaseRecord
+
+SCHEMA_VERSION = 2
 """Of `metrics.json`; raised when a field changes its meaning or goes."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval.
-
-    Attributes:
-        value: None if it is undefined (no positive or no negative case, no lesion).
-        ci95: 95 % bootstrap interval, None if there is none.
-    """
-
-    value: float | None
-    ci95: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,24 @@ class Counts:
     false_positives: int
     ignored: int
 
+    @classmethod
+    def of(cls, records: Sequence[CaseRecord], failed: Sequence[str]) -> Counts:
+        """Counts cases, lesions and candidates."""
+        matches = [record.match for record in records]
+        positive = sum(record.positive for record in records)
+        return cls(
+            cases=len(records),
+            positive=positive,
+            negative=len(records) - positive,
+            failed=len(failed),
+            lesions=sum(match.n_lesions for match in matches),
+            hits=sum(match.count(Outcome.HIT) for match in matches),
+            missed=sum(match.n_missed for match in matches),
+            candidates=sum(len(match.candidates) for match in matches),
+            false_positives=sum(match.count(Outcome.FALSE_POSITIVE) for match in matches),
+            ignored=sum(match.count(Outcome.IGNORED) for match in matches),
+        )
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -62,6 +72,7 @@ class Metrics:
         failed_cases: ids of the cases without prediction.
         settings: what was asked for and chosen.
         warnings: what a reader must know, one line each.
+        parts: all other numbers, as `metrics.json` nests them.
     """
 
     auroc: Estimate
@@ -70,7 +81,10 @@ class Metrics:
     failed_cases: tuple[str, ...]
     settings: dict[str, Any]
     warnings: tuple[str, ...]
+    parts: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the content of `metrics.json`."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        parts = content.pop("parts")
+        return {**content, **parts}

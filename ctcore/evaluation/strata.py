@@ -49,9 +49,7 @@ class Column:
             raise RequestError(
                 f"strata '{text}': '{bounds}' are not numbers; write COLUMN:50,65,80 for bands"
             ) from error
-        if not all(math.isfinite(n) for n in numbers) or any(
-            b <= a for a, b in itertools.pairwise(numbers)
-        ):
+        if not all(math.isfinite(n) for n in numbers) or any(b <= a for a, b in itertools.pairwise(numbers)):
             raise RequestError(f"strata '{text}': the bounds must rise; write COLUMN:50,65,80 for bands")
         return cls(name.strip(), numbers)
 

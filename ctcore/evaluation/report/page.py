@@ -70,7 +70,7 @@ def evaluation_page(metrics: Mapping[str, Any], plots: Sequence[str], title: str
 {_table(("what", "number"), [(key.replace("_", " "), str(value)) for key, value in counts.items()])}
 <h2>Settings</h2>
 {_table(("setting", "value"), [(key.replace("_", " "), str(value)) for key, value in settings.items()])}
-<p class="soft">Tables for further work: <a href="metrics.json">metrics.json</a>, <a href="per_case.csv">per_case.csv</a>,
+<p class="soft">For further work: <a href="metrics.json">metrics.json</a>, <a href="per_case.csv">per_case.csv</a>,
 <a href="per_lesion.csv">per_lesion.csv</a>. Intervals are 95 %.</p>
 </main>
 </body>

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from ctcore.evaluation.report.figure import LINE_COLOUR, SECOND_COLOUR, frame, undefined, unit_square
 from ctcore.evaluation.statistics.bootstrap import Estimate
+from ctcore.evaluation.statistics.calibration import ReliabilityCurve
 from ctcore.evaluation.statistics.curves import FrocCurve, PrecisionRecallCurve, RocCurve
+from ctcore.evaluation.statistics.decision import DecisionCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Floats = npt.NDArray[np.float64]
 
 MOST_FALSE_POSITIVES = 8.0
 """Right end of the FROC axis, in false positives a case, where the curve goes further."""
@@ -74,32 +74,18 @@ def draw_froc(axes: Axes, curve: FrocCurve | None, lesions: int, cases: int) -> 
     axes.plot(x, np.append(curve.sensitivity, curve.sensitivity[-1]), color=LINE_COLOUR, drawstyle="steps-post")
 
 
-def draw_reliability(
-    axes: Axes, predicted: Floats, observed: Floats, cases: npt.NDArray[np.int64], brier: Estimate, ece: Estimate
-) -> None:
-    """Draws how often cases of a predicted probability are positive.
-
-    Args:
-        axes: the panel.
-        predicted: mean probability of every bin, NaN where it is empty.
-        observed: share of positive cases of every bin, NaN where it is empty.
-        cases: cases of every bin; a dot's area grows with them.
-        brier: for the title.
-        ece: for the title.
-    """
+def draw_reliability(axes: Axes, curve: ReliabilityCurve, brier: Estimate, ece: Estimate) -> None:
+    """Draws how often cases of a predicted probability are positive; a dot's area grows with the bin's cases."""
     title = f"Reliability of the score\nBrier {text_of(brier)}, ECE {text_of(ece)}"
     frame(axes, title, "Mean score of the bin", "Share of positive cases")
     unit_square(axes)
     axes.title.set_fontsize(8)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
-    filled = cases > 0
-    if not filled.any():
-        undefined(axes, "undefined: no case has\na score within 0 to 1")
-        return
-    areas = 20 + 300 * cases[filled] / cases.sum()
-    axes.plot(predicted[filled], observed[filled], color=LINE_COLOUR, linewidth=1.0)
-    axes.scatter(predicted[filled], observed[filled], s=areas, color=LINE_COLOUR, alpha=0.6)
-    for x, y, n in zip(predicted[filled], observed[filled], cases[filled], strict=True):
+    filled = curve.cases > 0
+    predicted, observed, cases = curve.predicted[filled], curve.observed[filled], curve.cases[filled]
+    axes.plot(predicted, observed, color=LINE_COLOUR, linewidth=1.0)
+    axes.scatter(predicted, observed, s=20 + 300 * cases / cases.sum(), color=LINE_COLOUR, alpha=0.6)
+    for x, y, n in zip(predicted, observed, cases, strict=True):
         axes.annotate(str(n), (x, y), textcoords="offset points", xytext=(0, -14), ha="center", fontsize=7)
 
 
@@ -126,13 +112,13 @@ def draw_sweep(axes: Axes, overlaps: Sequence[float], estimates: Sequence[Estima
         )
 
 
-def draw_net_benefit(axes: Axes, thresholds: Floats, model: Floats, treat_all: Floats, prevalence: float) -> None:
+def draw_net_benefit(axes: Axes, curve: DecisionCurve, prevalence: float) -> None:
     """Draws the decision curve: net benefit of acting by the score, on everyone, on no one."""
     frame(axes, "Decision curve", "Threshold probability", "Net benefit")
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.05, max(prevalence, 0.05) * 1.1)
-    axes.plot(thresholds, model, color=LINE_COLOUR, label="score")
-    axes.plot(thresholds, treat_all, color=SECOND_COLOUR, linewidth=1.0, label="everyone")
+    axes.plot(curve.thresholds, curve.model, color=LINE_COLOUR, label="score")
+    axes.plot(curve.thresholds, curve.treat_all, color=SECOND_COLOUR, linewidth=1.0, label="everyone")
     axes.axhline(0, color="grey", linewidth=1.0, label="no one")
     axes.legend(frameon=False)
 
