@@ -191,7 +191,8 @@ def measure_speed(output: Path, cases: int, workers: int) -> dict[str, Any]:
 
 
 def _lesion_alone(label: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return (label == 1).astype(np.int32)
+    lesion: npt.NDArray[Any] = (label == 1).astype(np.int32)
+    return lesion
 
 
 def _write_batch(folder: Path, first: int, cases: int) -> tuple[Path, list[str]]:

@@ -73,7 +73,7 @@ def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | N
             return None
         dtype = np.dtype(header.order + SCALAR_CODES[header.code])
         array = np.empty(shape, dtype)
-        target = memoryview(array.reshape(-1).view(np.uint8))
+        target = array.reshape(-1).view(np.uint8)
         end = header.start + array.nbytes
         position = 0
         for block in itertools.chain((head,), blocks):
@@ -81,7 +81,7 @@ def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | N
             voxels = block[first:last] if first or last < len(block) else block
             if voxels:
                 at = position + first - header.start
-                target[at : at + len(voxels)] = voxels
+                target[at : at + len(voxels)] = np.frombuffer(voxels, np.uint8)
             position += len(block)
         if position < end:
             raise EOFError(f"it holds {position} of {end} bytes")

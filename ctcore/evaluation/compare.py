@@ -146,7 +146,7 @@ def compare(
             )
         )
         done_before = len(studies[0].records)
-    comparison = _compared(*studies, (str(first), str(second)), resamples, seed)
+    comparison = _compared(studies[0], studies[1], (str(first), str(second)), resamples, seed)
     if output is not None:
         files.write_json(output / COMPARISON_FILE, comparison.as_dict())
     return comparison

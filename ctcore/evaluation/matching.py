@@ -138,7 +138,7 @@ def match(components: CaseComponents, rule: MatchingRule) -> CaseMatch:
     # One more for every possible pair: the number of pairs outweighs any gain of overlap.
     pairs = zip(*linear_sum_assignment(np.where(enough, smoothed + 1, 0), maximize=True), strict=True)
     lesion_of = {int(candidate): int(lesion) for lesion, candidate in pairs if enough[lesion, candidate]}
-    near_lesion = enough.any(axis=0)
+    near_lesion = np.asarray(enough.any(axis=0))
     matches = []
     for index, candidate in enumerate(components.candidates):
         hit = lesion_of.get(index)
