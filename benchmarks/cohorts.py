@@ -131,18 +131,18 @@ def _records(finished: Finished, cohort: Path) -> list[dict[str, Any]]:
 def _single_terms(records: Sequence[dict[str, Any]], cohort: Path) -> dict[str, Any]:
     """Returns the AUROC of each term of the fusion alone."""
     from ctcore.evaluation.predictions import read_table
-    from ctcore.evaluation.statistics.bootstrap import auroc_interval
-    from ctcore.evaluation.statistics.curves import auroc
+    from ctcore.evaluation.statistics.bootstrap import estimates
+    from ctcore.evaluation.statistics.roc import auroc
     from ctcore.labels import NON_PDAC
 
     classes = read_table(cohort / "case_labels.csv", ("case_id", "class_name"))
     positive = [classes[record["case_id"]]["class_name"] != NON_PDAC for record in records]
-    figures = {}
-    for name, term in (("auroc_class_probability", "p_lesion"), ("auroc_map_maximum", "detection_max")):
-        scores = [record["fusion"]["terms"][term] for record in records]
-        interval = auroc_interval(scores, positive, BOOTSTRAP, BOOTSTRAP_SEED)
-        figures[name] = {"value": auroc(scores, positive), "ci95": interval}
-    return figures
+    terms = {"auroc_class_probability": "p_lesion", "auroc_map_maximum": "detection_max"}
+    statistics = {
+        name: auroc([record["fusion"]["terms"][term] for record in records], positive) for name, term in terms.items()
+    }
+    found = estimates(statistics, positive, BOOTSTRAP, BOOTSTRAP_SEED)
+    return {name: asdict(estimate) for name, estimate in found.items()}
 
 
 def _cost(finished: Finished) -> dict[str, Any]:

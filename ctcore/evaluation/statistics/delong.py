@@ -28,6 +28,9 @@ from ctcore.evaluation.statistics.statistic import Bools, Floats, as_floats
 Z_975 = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
 
+PLACEMENT_TOLERANCE = 1e-9
+"""Shares of cases that differ by less differ by rounding: the smallest step is one in twice the number of cases."""
+
 
 @dataclass(frozen=True, eq=False)
 class DeLong:
@@ -105,10 +108,11 @@ def paired_test(first: npt.ArrayLike, second: npt.ArrayLike, positive: Sequence[
     of_positive, of_negative = placed
     difference = float(np.mean(of_positive[0] - of_positive[1]))
     changes = [of_positive[:1] - of_positive[1:], of_negative[:1] - of_negative[1:]]
-    if all(np.all(change == 0) for change in changes):
-        return PairedTest(0.0, None, 1.0)
+    if all(np.ptp(change) < PLACEMENT_TOLERANCE for change in changes):
+        same = abs(difference) < PLACEMENT_TOLERANCE
+        return PairedTest(0.0, None, 1.0) if same else PairedTest(difference, None, None)
     variance = sum(float(_covariance_of_mean(change)[0, 0]) for change in changes)
-    if not variance > 0:
+    if math.isnan(variance):
         return PairedTest(difference, None, None)
     half = Z_975 * math.sqrt(variance)
     p = math.erfc(abs(difference) / math.sqrt(2 * variance))
@@ -140,8 +144,7 @@ def _covariance_of_mean(values: Floats) -> Floats:
     number = values.shape[1]
     if number < 2:
         return np.full((len(values), len(values)), np.nan)
-    moved = values - values[:, :1]  # equal values have a variance of exactly 0
-    centred = moved - moved.mean(axis=1, keepdims=True)
+    centred = values - values.mean(axis=1, keepdims=True)
     return as_floats(centred @ centred.T / ((number - 1) * number))
 
 

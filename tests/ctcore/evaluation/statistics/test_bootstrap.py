@@ -6,12 +6,8 @@ import pytest
 from scipy import stats
 
 from ctcore.errors import DatasetError, RequestError
-from ctcore.evaluation.statistics.bootstrap import (
-    Estimate,
-    auroc_interval,
-    average_precision_interval,
-    estimates,
-)
+from ctcore.evaluation.statistics.bootstrap import Estimate, estimates
+from ctcore.evaluation.statistics.calibration import expected_calibration_error
 from ctcore.evaluation.statistics.curves import auroc as curve_auroc
 from ctcore.evaluation.statistics.curves import average_precision as curve_average_precision
 from ctcore.evaluation.statistics.lesions import Findings, average_precision
@@ -73,8 +69,6 @@ def test_intervals_equal_slow_replicates() -> None:
         expected = slow_bca(value, np.array([slow(cases) for cases in drawn]), deleted)
         assert found[name].value == pytest.approx(value, abs=1e-12)
         assert found[name].ci95 == pytest.approx(expected, abs=1e-12)
-    assert auroc_interval(scores, positive, replicates, 7) == found["auroc"].ci95
-    assert average_precision_interval(findings, positive, replicates, 7) == found["ap"].ci95
 
 
 def test_one_stratum_agrees_with_scipy() -> None:
@@ -158,6 +152,14 @@ def test_a_statistic_that_resampling_shifts_has_no_interval() -> None:
         return np.asarray((weights.astype(np.float64) ** 2).mean(axis=1))
 
     assert estimates({"r": repeats}, np.zeros(50, dtype=int), 200, 0)["r"] == Estimate(1.0, None)
+
+    rng = np.random.default_rng(0)
+    p = rng.random(250)
+    calibrated = expected_calibration_error(p, rng.random(250) < p)
+    drawn = np.concatenate([calibrated(weights) for weights in Design.of(np.zeros(250)).draws(1000, 0)])
+    value = float(calibrated(np.ones((1, 250), dtype=int))[0])
+    assert 0 < np.mean(drawn < value) < 0.25
+    assert estimates({"ece": calibrated}, np.zeros(250, dtype=int), 1000, 0)["ece"] == Estimate(value, None)
 
 
 def test_impossible_requests() -> None:

@@ -108,6 +108,16 @@ def test_degenerate_pairs() -> None:
     assert paired_test([1, 0, 2], [2, 0, 1], [True, False, False]) == PairedTest(-0.5, None, None)
 
 
+def test_a_difference_that_is_the_same_for_every_case_has_no_scale() -> None:
+    # Placements of A: 1/3, 1, 2/3 of both kinds of cases; of B: each 1/3 less, which floats are not exactly.
+    a = [[3, 7, 5], [6, 1, 4]]
+    b = [[0, 5, 3], [6, 2, 4]]
+    test = paired_test([*a[0], *a[1]], [*b[0], *b[1]], [True] * 3 + [False] * 3)
+    assert test is not None
+    assert test.difference == pytest.approx(1 / 3)
+    assert (test.ci95, test.p) == (None, None)
+
+
 def test_impossible_scores() -> None:
     with pytest.raises(DatasetError, match=r"\(2,\) and \(3,\)"):
         paired_test([0.1, 0.2], [0.1, 0.2, 0.3], [True, False])
