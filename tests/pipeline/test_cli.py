@@ -249,7 +249,7 @@ def test_what_is_run_can_be_evaluated(
     assert metrics["auroc"]["value"] == 1.0
     assert metrics["ap"]["value"] == 1.0
     shown = " ".join(result.stdout.split())
-    assert "AUROC │ 1.000 │ 1.000 to 1.000 │ 1 positive, 1 negative cases" in shown
+    assert "AUROC │ 1.000 │ none │ 1 positive, 1 negative cases" in shown
     assert "metrics.json" in shown
 
 
