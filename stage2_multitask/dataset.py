@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from ctcore.nnunet.dataset import (
 )
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
+from ctcore.volume import Geometry
 from stage2_multitask.recipe import MultiTaskRecipe
 
 DATASET_NAME = "Dataset002_MultiTask"
@@ -43,8 +45,8 @@ def prepare(
 ) -> Workspace:
     """Writes the nnU-Net raw dataset of ROI crops, and every case's class.
 
-    Images are brought to LPS, cropped around the true pancreas with the recipe's margin, and brought to its spacing by
-    the same code that inference runs.
+    Images are brought to LPS, cropped around the true pancreas with the recipe's margin and jitter, and brought to its
+    spacing by the same code that inference runs.
 
     Args:
         sources: folders with `imagesTr`, `labelsTr` and `case_labels.csv`; case ids must differ among them.
@@ -77,8 +79,28 @@ def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCa
     tight = Box.of_mask(pancreas_mask(label.array))
     if tight is None:
         raise LabelError(f"case '{case.case_id}': the label map holds no pancreas; leave the case out or label it")
-    box = tight.expand_mm(recipe.margin_mm, image.geometry.spacing_zyx).clip(image.geometry.shape)
+    box = training_roi(tight, recipe, image.geometry, case.case_id)
     roi = resample_to_spacing(crop(image, box), recipe.spacing_mm)
     labels = resample_to_spacing(crop(label, box), recipe.spacing_mm, "nearest")
     write(roi.with_array(np.rint(roi.array).astype(np.int16)), workspace.image_file(case.case_id))
     write(labels, workspace.label_file(case.case_id))
+
+
+def training_roi(tight: Box, recipe: MultiTaskRecipe, geometry: Geometry, case_id: str) -> Box:
+    """Returns the ROI of a training case: the pancreas box with the margin, each face moved by the recipe's jitter.
+
+    Args:
+        tight: box of the pancreas.
+        recipe: gives margin and jitter.
+        geometry: the CT's grid.
+        case_id: what the jitter of a case follows from, so that preparing again gives the same.
+    """
+    generator = np.random.default_rng(np.frombuffer(case_id.encode(), np.uint8))
+    jitter = generator.uniform(-recipe.margin_jitter_mm, recipe.margin_jitter_mm, (2, 3))
+    before, after = (
+        [math.ceil((margin + moved) / spacing) for margin, moved, spacing in zip(*terms, strict=True)]
+        for terms in ((recipe.margin_mm, row, geometry.spacing_zyx) for row in jitter)
+    )
+    start = (tight.start[0] - before[0], tight.start[1] - before[1], tight.start[2] - before[2])
+    stop = (tight.stop[0] + after[0], tight.stop[1] + after[1], tight.stop[2] + after[2])
+    return Box(start, stop).clip(geometry.shape)

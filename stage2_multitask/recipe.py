@@ -56,6 +56,8 @@ class MultiTaskRecipe(TrainingRecipe):
 
     Attributes:
         margin_mm: margin (z, y, x) in mm around the pancreas of training ROIs; the localizer's margin at inference.
+        margin_jitter_mm: how far at most each face of a training ROI is moved, in or out, so that the network learns
+            from ROIs as wrong as the localizer's; at most the smallest margin.
         labels: segmentation labels by value.
         lesion_label: name of the label that becomes the detection map.
         class_names: patient-level classes, in the order of the logits.
@@ -67,6 +69,7 @@ class MultiTaskRecipe(TrainingRecipe):
     """
 
     margin_mm: tuple[Margin, Margin, Margin]
+    margin_jitter_mm: Margin = 0.0
     labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
     lesion_label: str = "lesion"
     class_names: tuple[str, ...] = CLASS_NAMES
@@ -75,6 +78,12 @@ class MultiTaskRecipe(TrainingRecipe):
     head: HeadSettings = HeadSettings()
     phases: PhaseShares = PhaseShares()
     aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
+
+    @model_validator(mode="after")
+    def _jitter_leaves_the_pancreas(self) -> Self:
+        if self.margin_jitter_mm > min(self.margin_mm):
+            raise ValueError(f"margin_jitter_mm {self.margin_jitter_mm} exceeds the margin {min(self.margin_mm)}")
+        return self
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -9,8 +9,10 @@ import pytest
 
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read, write
+from ctcore.geometry import Box
 from ctcore.nnunet.dataset import write_case_labels
-from stage2_multitask.dataset import prepare, workspace_at
+from ctcore.volume import Geometry
+from stage2_multitask.dataset import prepare, training_roi, workspace_at
 from stage2_multitask.recipe import MultiTaskRecipe
 
 
@@ -26,6 +28,22 @@ def test_crops_by_hand(training_folder: Path, tmp_path: Path, recipe: MultiTaskR
     np.testing.assert_array_equal(read(workspace.label_file("a")).array, label.array[inside])
     assert crop.geometry.origin == pytest.approx(tuple(image.geometry.index_to_physical((6, 8, 6))))
     assert workspace.dataset_json()["labels"] == recipe.labels
+
+
+def test_jitter_moves_every_face_but_leaves_the_pancreas_inside(recipe: MultiTaskRecipe) -> None:
+    geometry = Geometry((100, 120, 140), (1.0, 2.0, 0.5))
+    tight = Box((40, 50, 60), (50, 60, 80))
+    jittered = recipe.model_copy(update={"margin_mm": (8.0, 8.0, 8.0), "margin_jitter_mm": 6.0})
+    boxes = [training_roi(tight, jittered, geometry, f"case {number}") for number in range(200)]
+    before = np.array(tight.start) - np.array([box.start for box in boxes])
+    after = np.array([box.stop for box in boxes]) - np.array(tight.stop)
+    for faces in (before, after):  # 8 - 6 to 8 + 6 mm, in voxels of (0.5, 2, 1) mm
+        assert (faces.min(axis=0) >= (4, 1, 2)).all()
+        assert (faces.max(axis=0) <= (28, 7, 14)).all()
+        assert (faces.std(axis=0) > (3, 1, 2)).all()
+    assert training_roi(tight, jittered, geometry, "case 7") == boxes[7]
+    exact = jittered.model_copy(update={"margin_jitter_mm": 0.0})
+    assert training_roi(tight, exact, geometry, "a") == tight.expand_mm((8.0, 8.0, 8.0), geometry.spacing_zyx)
 
 
 def test_labels_keep_their_values_at_another_spacing(

@@ -34,6 +34,7 @@ def test_an_unknown_name() -> None:
     ("lines", "quoted"),
     [
         ("margin_mm = [8.0, -1.0, 8.0]", r"margin_mm\.1 = -1\.0"),
+        ("margin_jitter_mm = 9.0", r"margin_jitter_mm 9\.0 exceeds the margin 8\.0"),
         ("class_weights = [1.0]", r"class_weights \(1\.0,\) do not match class_names \('non-PDAC', 'PDAC'\)"),
         ("class_weights = [1.0, 0.0]", r"class_weights\.1 = 0\.0"),
         ('lesion_label = "tumour"', r"lesion_label 'tumour' is not among labels"),
