@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure_equality(cases: int) -> dict[str, Any]:
-    """Compares every decision and both areas on small random cases, for every rule; a tenth of the studies is negative."""
+    """Compares every decision and both areas on small random cases, for every rule; every tenth study is negative."""
     other = refused = 0
     differences: dict[str, float] = {"auroc": 0.0, "ap": 0.0}
     compared = dict.fromkeys(RULES, 0)

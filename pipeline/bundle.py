@@ -179,6 +179,18 @@ def create_bundle(
     return load_bundle(output)
 
 
+def read_candidate_settings(path: Path) -> CandidateSettings:
+    """Reads candidate settings from a JSON file; what it leaves out keeps its default.
+
+    Raises:
+        RequestError: the file cannot be read, or holds an unknown key or an impossible value.
+    """
+    try:
+        return CandidateSettings.model_validate(read_json(path))
+    except ValidationError as error:
+        raise RequestError(f"'{path}' is not valid: {_findings(error)}; see docs/detection.md") from error
+
+
 def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()

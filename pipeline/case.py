@@ -17,6 +17,7 @@ from ctcore.volume import Volume
 from pipeline.records import DEMO_FLAG, FusionRecord, RoiRecord
 
 if TYPE_CHECKING:
+    from ctcore.detection.calibration import Calibration
     from ctcore.detection.fusion import FusionResult
     from ctcore.detection.measures import Candidate
     from pipeline.bundle import Bundle
@@ -66,6 +67,7 @@ class CaseResult:
         location: what the localizer said.
         classes: calibrated probability of every class.
         fused: the scores.
+        calibration: what the bundle knows of its scores, or None.
         candidates: lesion candidates; their boxes are of the input grid.
         flags: what a reader must know.
     """
@@ -79,6 +81,7 @@ class CaseResult:
     location: PancreasLocation
     classes: dict[str, float]
     fused: FusionResult
+    calibration: Calibration | None
     candidates: tuple[dict[str, Any], ...]
     flags: tuple[str, ...]
 
@@ -104,6 +107,7 @@ class CaseResult:
             "label": self.fused.label,
             "classes": self.classes,
             "detection_max": self.detection_max,
+            **_calibrated(self.fused.score, self.calibration),
             "fusion": FusionRecord(rule=self.fused.rule, terms=self.fused.terms),
             "candidates": self.candidates,
             "roi": RoiRecord(start=box.start, stop=box.stop, source=self.location.source),
@@ -163,9 +167,20 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         location=location,
         classes=classes,
         fused=fused,
+        calibration=manifest.calibration,
         candidates=tuple(_on_input(candidate, location.box, reorientation) for candidate in candidates),
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def _calibrated(score: float, calibration: Calibration | None) -> dict[str, Any]:
+    """Returns what the bundle's validation cases say of a score."""
+    if calibration is None:
+        return {}
+    return {
+        "calibrated_probability": calibration.isotonic.probability(score),
+        "operating_points": {point.name: score >= point.threshold for point in calibration.operating_points},
+    }
 
 
 def _on_roi(mask: npt.NDArray[Any], shape: tuple[int, int, int], roi: Box) -> npt.NDArray[Any]:

@@ -27,6 +27,9 @@ class ModeChoice(StrEnum):
     DYNAMIC_V2 = "dynamic-v2"
     DYNAMIC = "dynamic"
     DYNAMIC_FAST = "dynamic-fast"
+    DYNAMIC_V2_MEAN = "dynamic-v2-mean"
+    DYNAMIC_MEAN = "dynamic-mean"
+    DYNAMIC_FAST_MEAN = "dynamic-fast-mean"
 
 
 class RuleChoice(StrEnum):
@@ -54,6 +57,10 @@ def create(
     ] = None,
     candidates: Annotated[ModeChoice, typer.Option(help="Candidate extraction.")] = ModeChoice.DYNAMIC_V2,
     min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weaker candidates are dropped.")] = 0.05,
+    candidate_settings: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of candidate settings (docs/detection.md) instead of these two."),
+    ] = None,
     fusion: Annotated[RuleChoice, typer.Option(help="How the score is made.")] = RuleChoice.MEAN,
     weight: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the class probability in 'mean'.")] = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
@@ -62,7 +69,7 @@ def create(
     from ctcore.detection.candidates import CandidateSettings
     from ctcore.detection.fusion import FusionSettings
     from ctcore.labels import PDAC
-    from pipeline.bundle import create_bundle
+    from pipeline.bundle import create_bundle, read_candidate_settings
 
     bundle = create_bundle(
         stage1,
@@ -72,7 +79,11 @@ def create(
         description=description,
         demo=demo,
         version=version,
-        candidates=CandidateSettings(mode=candidates.value, min_confidence=min_confidence),
+        candidates=(
+            CandidateSettings(mode=candidates.value, min_confidence=min_confidence)
+            if candidate_settings is None
+            else read_candidate_settings(candidate_settings)
+        ),
         fusion=FusionSettings(rule=fusion.value, weight=weight),
         lesion_classes=tuple(lesion_class or (PDAC,)),
         overwrite=overwrite,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ctcore.detection.calibration import Calibration
 from pipeline.manifest import DEMO_NOTICE, BundleManifest
 
 _UNKNOWN = "not recorded"
@@ -43,6 +44,8 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
     ]
     if manifest.demo:
         lines.append("It has seen synthetic images alone: on patients its scores and maps have no established meaning.")
+    if manifest.calibration is not None:
+        lines += ["", "## Calibration", "", *_calibration(manifest.calibration)]
     for title, details in (("Stage 1: localizer", stage1), ("Stage 2: multi-task network", stage2)):
         lines += ["", f"## {title}", "", *_training(details)]
     lines += [
@@ -53,6 +56,16 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         "",
     ]
     return "\n".join(lines)
+
+
+def _calibration(calibration: Calibration) -> list[str]:
+    """Returns the operating points as list items, with the cases that they were found on."""
+    cases = f"{calibration.cases} cases, {calibration.positive} of them positive"
+    return [f"Fitted on {calibration.fitted_on} ({cases}); sensitivity and specificity are of these cases.", ""] + [
+        f"- {point.name}: score >= {point.threshold:.4f}, sensitivity {point.sensitivity:.3f}, specificity"
+        f" {point.specificity:.3f}"
+        for point in calibration.operating_points
+    ]
 
 
 def _training(details: Mapping[str, Any]) -> list[str]:

@@ -123,6 +123,8 @@ class CaseRecord(_Record):
         classes: calibrated probability of every class.
         detection_max: maximum of the detection map.
         fusion: how the score was made.
+        calibrated_probability: share of positive cases at this score among the bundle's validation cases, or None.
+        operating_points: for each of the bundle's operating points whether the score reaches its threshold.
         candidates: lesion candidates from the most confident to the least; their boxes are of the input grid.
         roi: the region that the multi-task network saw.
         pancreas_ml: volume of the pancreas that the localizer found.
@@ -144,6 +146,8 @@ class CaseRecord(_Record):
     classes: dict[str, float] = Field(default_factory=dict)
     detection_max: float | None = None
     fusion: FusionRecord | None = None
+    calibrated_probability: float | None = None
+    operating_points: dict[str, bool] = Field(default_factory=dict)
     candidates: tuple[dict[str, Any], ...] = ()
     roi: RoiRecord | None = None
     pancreas_ml: float | None = None

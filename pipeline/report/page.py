@@ -158,12 +158,15 @@ def _case(record: CaseRecord, has_picture: bool) -> str:
         else '<p class="soft">No picture: this case was computed with --no-report.</p>'
     )
     classes = ", ".join(f"{_text(k)} {v:.3f}" for k, v in record.classes.items())
+    points = [f"{'at or above' if hit else 'below'} {_text(name)}" for name, hit in record.operating_points.items()]
+    calibrated = f" &middot; operating points: {', '.join(points)}" if points else ""
     rule = _text(record.fusion.rule) if record.fusion else ""
     pancreas = "" if record.pancreas_ml is None else f" &middot; pancreas {record.pancreas_ml:.0f} ml"
     roi = f" &middot; ROI by {_text(record.roi.source)}" if record.roi else ""
     return (
         f'<section class="case" id="{_text(_anchor(record.case_id))}"><h3>{name}</h3>'
-        f'<p class="soft">score {record.score or 0.0:.3f} ({rule}) &middot; probabilities: {classes}{pancreas}{roi}</p>'
+        f'<p class="soft">score {record.score or 0.0:.3f} ({rule}) &middot; probabilities: {classes}'
+        f"{calibrated}{pancreas}{roi}</p>"
         f"{picture}{_candidates(record)}</section>"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ctcore.detection.calibration import Calibration, IsotonicCurve, OperatingPoint
 from ctcore.detection.candidates import FLAG_NOT_GATED, CandidateSettings
 from ctcore.files import read_ct
 from ctcore.resample import resampled_geometry
@@ -67,6 +68,24 @@ def test_score_by_hand(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bun
     assert fields["detection_max"] == 0.75
     assert fields["pancreas_ml"] == pytest.approx(6 * 7 * 13 * 0.7 * 0.9 * 2.5 / 1000, rel=1e-5)
     assert list(clock.seconds) == ["locate", "predict", "detect"]
+
+
+def test_a_score_is_told_against_the_operating_points(
+    tmp_path: Path, make_ct: Callable[..., Path], make_bundle: Callable[..., Bundle], stages: Stages
+) -> None:
+    points = [
+        OperatingPoint(target="sensitivity", value=v, threshold=t, sensitivity=v, specificity=0.5)
+        for v, t in ((0.8, 0.9), (0.95, 0.825))
+    ]
+    curve = IsotonicCurve(scores=(0.8, 0.85), probabilities=(0.6, 0.8))
+    calibration = Calibration(cases=4, positive=2, fitted_on="four", isotonic=curve, operating_points=tuple(points))
+    made = make_bundle(calibration=calibration)
+    fields = process_case(read_ct(make_ct(tmp_path / "a.nii.gz")), stages, made, Clock()).record_fields()
+    assert fields["score"] == pytest.approx(0.825)
+    assert fields["calibrated_probability"] == pytest.approx(0.7)
+    assert fields["operating_points"]["sensitivity 0.8"] is False
+    assert "sensitivity 0.95" in fields["operating_points"]
+    assert "- sensitivity 0.8: score >= 0.9000, sensitivity 0.800" in (made.folder / "MODEL_CARD.md").read_text()
 
 
 def test_case_without_pancreas_is_scored_and_flagged(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from ctcore.errors import LabelError
 from ctcore.files import read
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, load_bundle
 from pipeline.cli import app
 from pipeline.stages import Stages
 
@@ -190,6 +190,15 @@ def test_bundle_commands(call: Callable[..., Result], bundle: Bundle, tmp_path: 
     assert "yes: demonstration" in " ".join(call("bundle", "inspect", made).stdout.split())
     assert_refused(call("bundle", "create", *arguments), "exists")
     assert_refused(call("bundle", "create", *arguments[:-1], "--fusion", "guess"), "guess")
+    settings = tmp_path / "candidates.json"
+    settings.write_text('{"mode": "fixed", "fixed_threshold": 0.3, "pancreas_gate_mm": 5}')
+    created = call("bundle", "create", *arguments, "--output", tmp_path / "gated", "--candidate-settings", settings)
+    assert created.exit_code == 0, created.output
+    candidates = load_bundle(tmp_path / "gated").manifest.candidates
+    assert (candidates.mode, candidates.pancreas_gate_mm) == ("fixed", 5)
+    settings.write_text('{"mode": "fixed"}')
+    refused = call("bundle", "create", *arguments, "--output", tmp_path / "other", "--candidate-settings", settings)
+    assert_refused(refused, "give a threshold with mode 'fixed'")
     (made / "stage2" / "model.json").write_text("{}")
     assert_refused(call("bundle", "verify", made), "stage2/model.json")
 
