@@ -118,6 +118,9 @@ def compare(
     lesion_label: LesionName = None,
     case_labels: CaseLabels = None,
     positive_class: PositiveClass = None,
+    patients: Annotated[
+        Path | None, typer.Option(help="Table case_id,patient_id: cases of a patient stay together.")
+    ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Resamples for intervals, and permutations.")] = 2000,
     seed: Seed = 0,
     workers: Workers = DEFAULT_WORKERS,
@@ -136,6 +139,7 @@ def compare(
             lesion_label=lesion_label,
             case_labels=case_labels,
             positive_classes=tuple(positive_class or ()),
+            patients=patients,
             resamples=resamples,
             seed=seed,
             workers=workers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ctcore.evaluation.statistics.lesions import average_precision
 from ctcore.evaluation.statistics.permutation import permutation_test
 from ctcore.evaluation.statistics.roc import auroc
 from ctcore.evaluation.statistics.statistic import difference
+from ctcore.evaluation.strata import PATIENT_COLUMN, read_strata
 from ctcore.evaluation.study import Progress, Study, collect
 
 COMPARISON_FILE = "comparison.json"
@@ -98,6 +99,7 @@ def compare(
     lesion_label: str | None = None,
     case_labels: Path | None = None,
     positive_classes: Collection[str] = (),
+    patients: Path | None = None,
     resamples: int = 2000,
     seed: int = 0,
     workers: int = 1,
@@ -114,6 +116,7 @@ def compare(
         lesion_label: name or value of the lesion.
         case_labels: table of classes.
         positive_classes: which of them are positive.
+        patients: CSV with case_id and patient_id; cases of a patient are drawn and swapped together.
         resamples: bootstrap replicates, and permutations.
         seed: of both.
         workers: number of processes.
@@ -121,7 +124,7 @@ def compare(
 
     Raises:
         RequestError: an argument is wrong, or predictions and labels do not fit each other.
-        DatasetError: the two are not of the same cases.
+        DatasetError: the two are not of the same cases, or a case has no patient.
     """
     if output is not None and output.exists() and not output.is_dir():
         raise RequestError(f"output '{output}' is a file; name a folder")
@@ -146,13 +149,24 @@ def compare(
             )
         )
         done_before = len(studies[0].records)
-    comparison = _compared(studies[0], studies[1], (str(first), str(second)), resamples, seed)
+    groups = None if patients is None else _patients(patients, studies[0].case_ids)
+    comparison = _compared(studies[0], studies[1], (str(first), str(second)), groups, resamples, seed)
     if output is not None:
         files.write_json(output / COMPARISON_FILE, comparison.as_dict())
     return comparison
 
 
-def _compared(a: Study, b: Study, names: tuple[str, str], resamples: int, seed: int) -> Comparison:
+def _patients(path: Path, case_ids: Sequence[str]) -> list[str]:
+    """Returns the patient of every case."""
+    found = read_strata(path, (), case_ids).patients
+    if found is None:
+        raise DatasetError(f"'{path}' lacks the column '{PATIENT_COLUMN}'; add it")
+    return [found[case_id] for case_id in case_ids]
+
+
+def _compared(
+    a: Study, b: Study, names: tuple[str, str], groups: Sequence[str] | None, resamples: int, seed: int
+) -> Comparison:
     """Computes differences and tests."""
     only = sorted(set(a.case_ids) ^ set(b.case_ids))
     if only:
@@ -173,10 +187,11 @@ def _compared(a: Study, b: Study, names: tuple[str, str], resamples: int, seed: 
         positive.astype(np.int64),
         resamples,
         seed,
+        groups=groups,
     )
     by_delong = paired_test(a.scores, b.scores, positive)
     joint = average_precision(findings[0].on_rank_scale().followed_by(findings[1].on_rank_scale()))
-    swapped = permutation_test(joint, len(a.records), resamples, seed)
+    swapped = permutation_test(joint, len(a.records), resamples, seed, groups)
     warnings = tuple(f"{name}: {text}" for name, study in zip("AB", (a, b), strict=True) for text in study.warnings)
     return Comparison(
         names=names,

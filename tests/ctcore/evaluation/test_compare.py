@@ -77,6 +77,20 @@ def test_a_result_does_not_beat_itself(labels: Path, tmp_path: Path) -> None:
     assert (found.auroc.p_value, found.ap.p_value) == (1.0, 1.0)
 
 
+def test_cases_of_a_patient_stay_together(labels: Path, tmp_path: Path) -> None:
+    a, b = good_and_bad(tmp_path)
+    table = tmp_path / "patients.csv"
+    table.write_text("case_id,patient_id\n" + "".join(f"c{n:02d},p{n // 8}\n" for n in range(CASES)))
+    alone = compare(a, b, labels, resamples=200)
+    together = compare(a, b, labels, patients=table, resamples=200)
+    assert together.ap.difference.value == alone.ap.difference.value
+    # of three patients there are four swaps, and the observed one is the most extreme
+    assert together.ap.p_value == pytest.approx(0.25)
+    table.write_text("case_id,sex\n" + "".join(f"c{n:02d},F\n" for n in range(CASES)))
+    with pytest.raises(DatasetError, match="lacks the column 'patient_id'; add it"):
+        compare(a, b, labels, patients=table)
+
+
 def test_both_need_the_same_cases(labels: Path, tmp_path: Path) -> None:
     a, b = good_and_bad(tmp_path)
     (b / "c05.nii.gz").unlink()
