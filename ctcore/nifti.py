@@ -29,7 +29,14 @@ FLOATING_CODES = {16: "f4", 64: "f8"}
 """NIfTI-1 datatype codes of the floating types: DT_FLOAT32, DT_FLOAT64."""
 
 SCALAR_CODES = {
-    2: "u1", 4: "i2", 8: "i4", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+    2: "u1",
+    4: "i2",
+    8: "i4",
+    256: "i1",
+    512: "u2",
+    768: "u4",
+    1024: "i8",
+    1280: "u8",
     **FLOATING_CODES,
 }
 """NIfTI-1 datatype codes of all types with one number a voxel that ITK reads as they are."""
