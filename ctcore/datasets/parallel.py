@@ -1,0 +1,51 @@
+"""One function on many cases, over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def over_cases(
+    items: Sequence[Item],
+    function: Callable[[Item], Result],
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[Item, Result]]:
+    """Yields every item with what `function` makes of it, as they finish; a process holds one at a time.
+
+    Args:
+        items: the cases.
+        function: what to do with each; picklable where `workers` exceeds 1.
+        workers: processes; up to 1, the work is done in this one.
+        progress: called with cases done and in all.
+
+    Raises:
+        Whatever `function` raises first; what has not begun then is not done.
+    """
+    finished = _alone(items, function) if workers <= 1 else _pooled(items, function, workers)
+    for done, pair in enumerate(finished, 1):
+        if progress:
+            progress(done, len(items))
+        yield pair
+
+
+def _alone(items: Sequence[Item], function: Callable[[Item], Result]) -> Iterator[tuple[Item, Result]]:
+    for item in items:
+        yield item, function(item)
+
+
+def _pooled(items: Sequence[Item], function: Callable[[Item], Result], workers: int) -> Iterator[tuple[Item, Result]]:
+    with ProcessPoolExecutor(workers) as pool:
+        futures = {pool.submit(function, item): item for item in items}
+        try:
+            for future in as_completed(list(futures)):
+                yield futures.pop(future), future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
