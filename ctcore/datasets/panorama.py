@@ -1,4 +1,4 @@
-"""The PANORAMA challenge's layout: `images`, `manual_labels`, `automatic_labels`, `clinical_information.xlsx`/`.csv`."""
+"""The layout of the PANORAMA challenge: `images`, `manual_labels`, `automatic_labels` and a clinical table."""
 
 from __future__ import annotations
 

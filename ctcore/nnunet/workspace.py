@@ -52,6 +52,11 @@ class Workspace:
         """Table `case_id,class_name` of the training cases."""
         return self.raw / "case_labels.csv"
 
+    @property
+    def cases_file(self) -> Path:
+        """Table of where each training case comes from."""
+        return self.raw / "cases.csv"
+
     def image_file(self, case_id: str) -> Path:
         """Training image of a case."""
         return self.raw / "imagesTr" / f"{case_id}_0000{FILE_ENDING}"

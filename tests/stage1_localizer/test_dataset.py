@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from ctcore.datasets.case_labels import read_case_labels, write_case_labels
 from ctcore.errors import LabelError
 from ctcore.files import read, read_json, write
-from ctcore.nnunet.dataset import read_case_labels, write_case_labels
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import prepare, workspace_at
 from stage1_localizer.recipe import LocalizerRecipe
@@ -36,7 +36,7 @@ def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Pa
     one = prepare([training_folder], tmp_path / "one", recipe, folds=2)
     two = prepare([training_folder], tmp_path / "two", recipe, folds=2, workers=2)
     files = sorted(path.relative_to(one.root) for path in one.root.rglob("*") if path.is_file())
-    assert len(files) == 4 * 2 + 3
+    assert len(files) == 4 * 2 + 4
     for file in files:
         assert (one.root / file).read_bytes() == (two.root / file).read_bytes(), file
 
