@@ -59,19 +59,16 @@ def _completeness(dataset: Dataset, case: DatasetCase, class_names: Collection[s
 
 
 def duplicates(contents: Iterable[tuple[str, str]]) -> Iterator[CaseFinding]:
-    """Yields the cases whose images hold the same voxels.
+    """Yields the cases whose image holds the same voxels as that of a case before them, which can stay.
 
     Args:
-        contents: case id and hash of every readable image.
+        contents: case id and hash of every readable image, those to keep first.
     """
-    same: dict[str, list[str]] = defaultdict(list)
+    first: dict[str, str] = {}
     for case_id, content in contents:
-        same[content].append(case_id)
-    for case_ids in same.values():
-        for case_id in case_ids:
-            others = sorted(set(case_ids) - {case_id})
-            if others:
-                yield case_id, Finding(Code.DUPLICATE_IMAGE, f"same voxels as case {', '.join(others)}; keep one")
+        other = first.setdefault(content, case_id)
+        if other != case_id:
+            yield case_id, Finding(Code.DUPLICATE_IMAGE, f"same voxels as case '{other}'; keep one")
 
 
 def compare_classes(datasets: Sequence[Dataset], class_names: Collection[str] | None, folds: int) -> Iterator[Finding]:

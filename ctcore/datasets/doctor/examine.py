@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 
-from ctcore.datasets.description import Dataset
+from ctcore.datasets.description import TEST, Dataset
 from ctcore.datasets.doctor.compare import compare_cases, compare_classes, duplicates
 from ctcore.datasets.doctor.diagnosis import Diagnosis
 from ctcore.datasets.doctor.finding import Finding
@@ -47,21 +47,21 @@ def examine(
         for dataset in datasets
         for case in dataset.cases
     ]
-    contents: list[tuple[str, str]] = []
+    contents: list[tuple[bool, str, str]] = []
     for order, inspection in over_cases(orders, inspect, workers=workers, progress=progress):
         found[order.case.case_id] += inspection.findings
         if inspection.content is not None:
-            contents.append((order.case.case_id, inspection.content))
-    for case_id, finding in duplicates(contents):
+            contents.append((order.case.split == TEST, order.case.case_id, inspection.content))
+    for case_id, finding in duplicates((case_id, content) for _, case_id, content in sorted(contents)):
         found[case_id].append(finding)
     return Diagnosis(
         len(orders),
-        {
-            case_id: tuple(sorted(found[case_id], key=lambda finding: (not finding.fault, finding.code)))
-            for case_id in sorted(found)
-            if found[case_id]
-        },
+        {case_id: tuple(sorted(found[case_id], key=_rank)) for case_id in sorted(found) if found[case_id]},
         tuple(compare_classes(datasets, class_names, folds)),
         sum(dataset.rows_without_image for dataset in datasets),
         sum(dataset.labels_without_image for dataset in datasets),
     )
+
+
+def _rank(finding: Finding) -> tuple[bool, str, str]:
+    return not finding.fault, finding.code, finding.message

@@ -81,9 +81,9 @@ def write_subtypes(folder: Path, train: int = 2, validation: int = 1, test: int 
     return folder
 
 
-def write_nnunet(folder: Path, classes: Mapping[str, str], **dataset_json: Any) -> Path:
+def write_nnunet(folder: Path, classes: Mapping[str, str], first_seed: int = 0, **dataset_json: Any) -> Path:
     """Cases in PANORAMA's values, with `dataset.json` where keywords say what is in it."""
-    for seed, (case_id, name) in enumerate(classes.items()):
+    for seed, (case_id, name) in enumerate(classes.items(), first_seed):
         write(ct(seed), folder / "imagesTr" / f"{case_id}_0000.nii.gz")
         write(label_map(*((4, 1) if name == "PDAC" else (4,))), folder / "labelsTr" / f"{case_id}.nii.gz")
     write_table(folder / "case_labels.csv", ("case_id", "class_name"), classes.items())
