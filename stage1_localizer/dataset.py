@@ -21,6 +21,7 @@ from ctcore.nnunet.dataset import (
     training_cases,
 )
 from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
 from stage1_localizer.recipe import LocalizerRecipe
@@ -50,7 +51,7 @@ def prepare(
     """Writes the nnU-Net raw dataset of CTs with label maps; classes only stratify the folds.
 
     Images are brought to LPS and to the recipe's spacing by the same code that the localizer runs; the labels become
-    one: pancreas (gland, duct and lesion). A CT that needs neither is linked.
+    one: pancreas (gland, duct and lesion). A CT that needs neither is linked. Cases that were finished before are kept.
 
     Args:
         sources: datasets; case ids must differ among them.
@@ -69,7 +70,10 @@ def prepare(
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
     cases = training_cases(datasets, None, leave_out)
-    prepare_cases(cases, partial(prepare_case, workspace, recipe.spacing_mm), workers=workers, progress=progress)
+    remove_others(workspace, cases)
+    settings = {"spacing_mm": list(recipe.spacing_mm)}
+    task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe.spacing_mm))
+    prepare_cases(cases, task, workers=workers, progress=progress)
     write_splits(workspace, cases, folds, datasets[0].folds)
     record_cases(workspace, cases)
     workspace.write_dataset_json(LABELS, len(cases))

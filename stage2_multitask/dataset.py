@@ -24,6 +24,7 @@ from ctcore.nnunet.dataset import (
     training_cases,
 )
 from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
 from ctcore.volume import Geometry
@@ -52,7 +53,8 @@ def prepare(
     """Writes the nnU-Net raw dataset of ROI crops, and every case's class.
 
     Images are brought to LPS, cropped around the true pancreas with the recipe's margin and jitter, and brought to its
-    spacing by the same code that inference runs.
+    spacing by the same code that inference runs. A file that this leaves as it is is linked. Cases that were finished
+    before are kept.
 
     Args:
         sources: datasets; case ids must differ among them.
@@ -71,7 +73,10 @@ def prepare(
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
     cases = training_cases(datasets, recipe.class_names, leave_out)
-    prepare_cases(cases, partial(prepare_case, workspace, recipe), workers=workers, progress=progress)
+    remove_others(workspace, cases)
+    settings = recipe.model_dump(mode="json", include={"spacing_mm", "margin_mm", "margin_jitter_mm", "labels"})
+    task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe))
+    prepare_cases(cases, task, workers=workers, progress=progress)
     write_splits(workspace, cases, folds, datasets[0].folds)
     record_cases(workspace, cases)
     workspace.write_dataset_json(recipe.labels, len(cases))

@@ -65,6 +65,10 @@ class Workspace:
         """Training label map of a case."""
         return self.raw / "labelsTr" / f"{case_id}{FILE_ENDING}"
 
+    def prepared_file(self, case_id: str) -> Path:
+        """Record that a case's image and label map are finished."""
+        return self.root / "prepared" / f"{case_id}.json"
+
     def write_dataset_json(self, labels: Mapping[str, int], cases: int) -> None:
         """Writes nnU-Net's description of the dataset."""
         write_json(

@@ -74,7 +74,8 @@ def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_prepare(stage: RecordingStage, two_folders: Path) -> None:
     result = call(stage, "prepare --input a --input b --output w --recipe big --folds 2 --workers 2")
-    options: dict[str, Any] = {"layout": Layout.NNUNET, "splits": None, "leave_out": frozenset(), "folds": 2, "workers": 2}
+    options: dict[str, Any] = {"layout": Layout.NNUNET, "splits": None, "leave_out": frozenset()}
+    options |= {"folds": 2, "workers": 2}
     assert stage.calls == [(["a", "b"], "w", "<big>", options)]
     assert "4 cases examined: 0 need a person, 0 more have notes" in result.stdout
     assert "Dataset: w" in result.stdout
