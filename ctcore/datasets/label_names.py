@@ -10,6 +10,9 @@ from ctcore.errors import DatasetError
 from ctcore.files import read_json
 from ctcore.labels import LESION_NAMES
 
+LARGEST_VALUE = 255
+"""Label maps are handled as bytes."""
+
 LESION = "lesion"
 PANCREAS_PARTS = (LESION, "pancreas", "pancreatic duct")
 """Labels that the localizer calls pancreas: the gland with its duct and any lesion in it."""
@@ -45,6 +48,8 @@ def read_label_names(path: Path) -> dict[str, int]:
     labels: dict[str, int] = {}
     for key, entry in entries.items():
         name, value = _entry(path, str(key), entry)
+        if not 0 <= value <= LARGEST_VALUE:
+            raise DatasetError(f"label '{name}' of '{path}' is {value}; use 0 to {LARGEST_VALUE}")
         if name in labels or value in labels.values():
             raise DatasetError(f"'{path}' says '{name}' = {value}, but has that name or value before; keep one")
         labels[name] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,25 @@ def label_values(array: npt.NDArray[Any]) -> LabelValues:
         for value, count in _counted(values):
             counts[value] = counts.get(value, 0) + count
     return LabelValues(dict(sorted(counts.items())), fraction)
+
+
+def relabelled(array: npt.NDArray[Any], new_values: Mapping[int, int]) -> npt.NDArray[np.uint8]:
+    """Returns a label array (z, y, x) with other values.
+
+    Args:
+        array: values of any real dtype, rounded here; all are keys of `new_values`.
+        new_values: the new value, 0 to 255, of every value.
+    """
+    result = np.empty(array.shape, np.uint8)
+    same = all(old == new for old, new in new_values.items())
+    for layer, target in zip(array, result, strict=True):
+        rounded = np.rint(layer)
+        if same:
+            target[...] = rounded
+        else:
+            for old, new in new_values.items():
+                target[rounded == old] = new
+    return result
 
 
 def _counted(layer: npt.NDArray[Any]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import numpy as np
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.datasets.description import TEST, Dataset, Layout
 from ctcore.datasets.label_names import project_name
-from ctcore.datasets.label_values import label_values
+from ctcore.datasets.label_values import label_values, relabelled
 from ctcore.datasets.layouts import read_dataset
 from ctcore.datasets.parallel import over_cases
 from ctcore.errors import DatasetError, GeometryError, LabelError, RequestError
@@ -168,14 +168,9 @@ def read_training_pair(case: TrainingCase, labels: Mapping[str, int]) -> Trainin
     stray = sorted(values.counts.keys() - target.keys())
     if stray:
         raise LabelError(f"case '{case.case_id}': label values {stray} have no name; correct the label map")
-    array = np.rint(stored.array).astype(np.uint8)
-    changed = {value: target[value] for value in values.counts if target[value] != value}
-    if changed:
-        table = np.arange(256, dtype=np.uint8)
-        table[list(changed)] = list(changed.values())
-        array = table[array]
-    image, label = to_lps(stored_image)[0], to_lps(stored.with_array(array))[0]
-    same_values = not changed and stored.array.dtype == np.uint8
+    new_values = {value: target[value] for value in values.counts}
+    same_values = stored.array.dtype == np.uint8 and all(old == new for old, new in new_values.items())
+    image, label = to_lps(stored_image)[0], to_lps(stored.with_array(relabelled(stored.array, new_values)))[0]
     return TrainingPair(
         image,
         label,

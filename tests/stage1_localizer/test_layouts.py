@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ctcore.datasets.case_labels import read_case_labels
-from ctcore.files import read, read_json
+from ctcore.files import read, read_json, write
 from stage1_localizer.cli import app
 from stage1_localizer.dataset import workspace_at
 from tests.ctcore.datasets.layouts_on_disk import (
@@ -81,3 +81,31 @@ def test_an_unknown_layout() -> None:
     result = CliRunner().invoke(app, ["prepare", "--dataset", "nifti", "--input", "a", "--output", "w"])
     assert result.exit_code == 2
     assert "'nifti' is not one of" in result.stderr
+
+
+NATIVE = Path(__file__).parents[3] / "shared" / "data" / "panorama" / "anatomy_native"
+
+
+@pytest.mark.skipif(not NATIVE.is_dir(), reason="the published PANORAMA label maps are not beside the project")
+def test_published_label_maps(tmp_path: Path, recipe_file: Path) -> None:
+    case_ids = ["100575_00001", "101635_00001"]  # LPS and RAS, the two smallest
+    folder = tmp_path / "data"
+    for seed, case_id in enumerate(case_ids):
+        label = read(NATIVE / f"{case_id}.nii.gz")
+        hounsfield = np.array([-1000, 90, 150, 180, 110, 20, 10], np.int16)[label.array.astype(np.uint8)]
+        hounsfield[0, 0, seed] = -999
+        write(label.with_array(hounsfield), folder / "images" / f"{case_id}_0000.nii.gz")
+        (folder / "manual_labels").mkdir(exist_ok=True)
+        (folder / "manual_labels" / f"{case_id}.nii.gz").symlink_to(NATIVE / f"{case_id}.nii.gz")
+    (folder / "clinical_information.csv").symlink_to(NATIVE.parent / "clinical_information.csv")
+    write_json_file(folder / "splits.json", {f"Fold {k} validation": [case_id] for k, case_id in enumerate(case_ids)})
+    line = ["prepare", "--dataset", "panorama", "--input", str(folder), "--output", str(tmp_path / "w")]
+    result = CliRunner().invoke(app, [*line, "--recipe", str(recipe_file), "--splits", str(folder / "splits.json")])
+    assert result.exit_code == 0, result.output
+    assert "2 cases examined: 0 need a person, 0 more have notes" in result.stdout
+    assert "2236 rows of the table of classes have no image" in result.stdout
+    for case_id in case_ids:
+        stored, low = read(NATIVE / f"{case_id}.nii.gz"), read(workspace_at(tmp_path / "w").label_file(case_id))
+        volume_ml = np.isin(stored.array, (1, 4, 5)).sum() * stored.geometry.voxel_volume_ml
+        assert low.array.sum() * low.geometry.voxel_volume_ml == pytest.approx(volume_ml, rel=0.1)
+        assert low.geometry.direction == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, 1))

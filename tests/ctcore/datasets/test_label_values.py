@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ctcore.datasets.label_values import label_values
+from ctcore.datasets.label_values import label_values, relabelled
 
 
 @given(
@@ -42,3 +42,17 @@ def test_rounding_of_a_format_is_no_fraction() -> None:
     found = label_values(np.full((1, 2, 2), 1.00001525, np.float32))  # as in published masks
     assert not found.has_fractions
     assert found.counts == {1: 4}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_other_values(dtype: npt.DTypeLike) -> None:
+    array = np.array([[[0, 1, 2], [2, 1, 0]]], dtype)
+    made = relabelled(array, {0: 0, 1: 2, 2: 1})  # a swap: nothing is replaced twice
+    assert made.dtype == np.uint8
+    np.testing.assert_array_equal(made, [[[0, 2, 1], [1, 2, 0]]])
+    np.testing.assert_array_equal(relabelled(array, {0: 0, 1: 1, 2: 2}), array)
+
+
+def test_values_of_float_formats_are_rounded() -> None:
+    assert relabelled(np.full((1, 1, 1), 1.00001525, np.float32), {1: 1}).tolist() == [[[1]]]
+    assert relabelled(np.full((1, 1, 1), 0.9999, np.float32), {1: 4}).tolist() == [[[4]]]

@@ -194,6 +194,7 @@ def test_other_splits_count_more(tmp_path: Path) -> None:
         ({"labels": {"background": 0, "tumor": 1, "cancer": 2}}, r"says 'lesion' = 2, but has that name"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, r"says 'b' = 1, but has"),
         ({"labels": {}}, "names no labels"),
+        ({"labels": {"background": 0, "pancreas": 256}}, r"label 'pancreas' of .* is 256; use 0 to 255"),
         ([1], "names no labels"),
         ({"labels": {"background": 0, "pancreas": 1}, "channel_names": {"0": "CT", "1": "PET"}}, r"\['CT', 'PET'\]"),
     ],
