@@ -70,11 +70,11 @@ def prepare(
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
     cases = training_cases(datasets, None, leave_out)
+    write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
     settings = {"spacing_mm": list(recipe.spacing_mm)}
     task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe.spacing_mm))
     prepare_cases(cases, task, workers=workers, progress=progress)
-    write_splits(workspace, cases, folds, datasets[0].folds)
     record_cases(workspace, cases)
     workspace.write_dataset_json(LABELS, len(cases))
     return workspace

@@ -73,11 +73,11 @@ def prepare(
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
     cases = training_cases(datasets, recipe.class_names, leave_out)
+    write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
     settings = recipe.model_dump(mode="json", include={"spacing_mm", "margin_mm", "margin_jitter_mm", "labels"})
     task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe))
     prepare_cases(cases, task, workers=workers, progress=progress)
-    write_splits(workspace, cases, folds, datasets[0].folds)
     record_cases(workspace, cases)
     workspace.write_dataset_json(recipe.labels, len(cases))
     return workspace

@@ -18,7 +18,7 @@ def read_case_labels(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise DatasetError(f"'{path}' is missing; write one row `case_id,class_name` for each case")
-    with path.open(encoding="utf-8", newline="") as handle:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
         if not {"case_id", "class_name"} <= set(reader.fieldnames or ()):
             raise DatasetError(f"'{path}' has columns {reader.fieldnames}; it needs case_id and class_name")

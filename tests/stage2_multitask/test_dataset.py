@@ -68,9 +68,10 @@ def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Pa
 
 
 def copy_of(training_folder: Path, folder: Path) -> Path:
-    for name in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"):
-        write(read(training_folder / name), folder / name)
-    write_case_labels(folder / "case_labels.csv", {"a": "PDAC"})
+    for case_id in ("a", "c"):
+        for name in (f"imagesTr/{case_id}_0000.nii.gz", f"labelsTr/{case_id}.nii.gz"):
+            write(read(training_folder / name), folder / name)
+    write_case_labels(folder / "case_labels.csv", {"a": "PDAC", "c": "PDAC"})
     return folder
 
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ctcore.datasets.description import TEST, Dataset, DatasetCase
 from ctcore.datasets.doctor.finding import Code, Finding
 from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
-from ctcore.datasets.splits import left_out_of_training, split_faults
+from ctcore.datasets.splits import folds_of, left_out_of_training, split_faults
+from ctcore.errors import DatasetError, first_line
 
 CaseFinding = tuple[str, Finding]
 """A case id and what was found of it."""
@@ -90,7 +91,8 @@ def compare_classes(datasets: Sequence[Dataset], class_names: Collection[str] | 
                 Code.LABEL_NAMES,
                 f"no label of '{dataset.folder}' is pancreas or lesion: {', '.join(dataset.labels)}; rename them",
             )
-    cases = [case for dataset in datasets for case in dataset.cases if case.split != TEST and case.label is not None]
+        yield from _folds(dataset)
+    cases = [case for dataset in datasets for case in _trainable(dataset)]
     strata = patients_by_class(cases)
     if len(strata) == 1 and None not in strata:
         yield Finding(Code.ONE_CLASS, f"every case is '{next(iter(strata))}'; add cases of another class", fault=needed)
@@ -100,9 +102,23 @@ def compare_classes(datasets: Sequence[Dataset], class_names: Collection[str] | 
         if len(patients) < folds:
             yield Finding(
                 Code.TOO_FEW_CASES,
-                f"{len(patients)} patients{f' of class {name!r}' if name else ''} for {folds} folds; ask for fewer"
-                " with --folds",
+                f"too few patients{f' of class {name!r}' if name else ''} for {folds} folds: {len(patients)};"
+                " ask for fewer with --folds",
             )
+
+
+def _trainable(dataset: Dataset) -> list[DatasetCase]:
+    return [case for case in dataset.cases if case.split != TEST and case.label is not None]
+
+
+def _folds(dataset: Dataset) -> Iterator[Finding]:
+    """Yields why given folds cannot be kept, where that is not the fault of single cases."""
+    if not dataset.folds or split_faults(dataset.folds):
+        return
+    try:
+        folds_of(dataset.folds, {case.case_id: case.patient_id for case in _trainable(dataset)})
+    except DatasetError as error:
+        yield Finding(Code.UNUSABLE_SPLITS, first_line(error))
 
 
 def patients_by_class(cases: Sequence[DatasetCase]) -> Mapping[str | None, set[str]]:

@@ -25,6 +25,7 @@ class Code(StrEnum):
     UNKNOWN_CLASS = "unknown-class"
     DUPLICATE_IMAGE = "duplicate-image"
     TWO_SPLITS = "two-splits"
+    UNUSABLE_SPLITS = "unusable-splits"
     PATIENT_IN_TWO_SPLITS = "patient-in-two-splits"
     UPPER_CASE_EXTENSION = "upper-case-extension"
     NO_CLASSES = "no-classes"

@@ -29,6 +29,11 @@ def test_a_bad_table_of_classes(tmp_path: Path, table: str, message: str) -> Non
         read_case_labels(path)
 
 
+def test_a_table_that_excel_has_written(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfcase_id,class_name\r\na,PDAC\r\n")
+    assert read_case_labels(tmp_path / "t.csv") == {"a": "PDAC"}
+
+
 def test_a_missing_table_of_classes(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"case_labels\.csv' is missing"):
         read_case_labels(tmp_path / "case_labels.csv")

@@ -216,6 +216,15 @@ def test_splits_that_mix_cases_and_patients(tmp_path: Path) -> None:
     assert diagnosis.faulty == {third}
 
 
+def test_splits_that_leave_a_case_out(folder: Path) -> None:
+    write_json_file(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["c"]}])
+    diagnosis = diagnose(folder)
+    assert faults_of_the_dataset(diagnosis) == ["unusable-splits"]
+    assert "case 'd' (one of 1) is in no fold" in diagnosis.dataset[0].message
+    (folder / "labelsTr" / "d.nii.gz").unlink()
+    assert faults_of_the_dataset(diagnose(folder)) == []
+
+
 @pytest.mark.parametrize(("classes", "fault"), [(CLASS_NAMES, ["one-class"]), (None, [])])
 def test_one_class_only(tmp_path: Path, classes: tuple[str, ...] | None, fault: list[str]) -> None:
     folder = write_nnunet(tmp_path, dict.fromkeys("abc", "PDAC"))
@@ -229,7 +238,7 @@ def test_fewer_patients_than_folds(folder: Path) -> None:
     write_table(folder / "case_labels.csv", ("case_id", "class_name", "patient_id"), rows)
     diagnosis = diagnose(folder)
     assert faults_of_the_dataset(diagnosis) == ["too-few-cases"]
-    assert "1 patients of class 'PDAC' for 2 folds" in diagnosis.dataset[0].message
+    assert "too few patients of class 'PDAC' for 2 folds: 1" in diagnosis.dataset[0].message
     write_json_file(folder / "splits_final.json", [{"train": ["a", "b", "c"], "val": ["d"]}])
     assert diagnose(folder).dataset == ()
 
