@@ -77,12 +77,19 @@ def read_datasets(folders: Sequence[Path], layout: Layout = Layout.NNUNET, split
 
     Raises:
         RequestError: folds are given for one of several datasets, or as `ctcore.datasets.layouts.read_dataset`.
+        DatasetError: two datasets share a case id, or as there.
     """
     datasets = [read_dataset(folder, layout, splits) for folder in folders]
     if len(datasets) > 1 and any(dataset.folds for dataset in datasets):
         raise RequestError(
             f"splits are given for one of {len(datasets)} inputs; give one --input, or none of them splits"
         )
+    places: dict[str, Path] = {}
+    for dataset in datasets:
+        for case_id in {case.case_id for case in dataset.cases}:
+            if case_id in places:
+                raise DatasetError(f"case '{case_id}' is in '{dataset.folder}' and '{places[case_id]}'; rename one")
+            places[case_id] = dataset.folder
     return datasets
 
 
@@ -104,7 +111,7 @@ def training_cases(
     for dataset in datasets:
         for case in _cases_of(dataset, class_names, leave_out):
             if case.case_id in cases:
-                places = f"'{case.image.parents[1]}' and '{cases[case.case_id].image.parents[1]}'"
+                places = f"'{case.image.parent}' and '{cases[case.case_id].image.parent}'"
                 raise DatasetError(f"case '{case.case_id}' is in {places}; rename one")
             cases[case.case_id] = case
     if not cases:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ctcore.datasets.case_labels import read_case_labels, write_case_labels
+from ctcore.datasets.description import Layout
 from ctcore.errors import CaseError, DatasetError, GeometryError, LabelError, RequestError
 from ctcore.files import read, write, write_json
 from ctcore.nnunet.dataset import (
@@ -26,6 +27,7 @@ from ctcore.nnunet.dataset import (
 )
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
+from tests.ctcore.datasets.layouts_on_disk import write_subtypes
 
 CLASSES = ("non-PDAC", "PDAC")
 THREE = {"a": "PDAC", "b": "non-PDAC", "c": "PDAC"}
@@ -49,7 +51,15 @@ def test_two_folders_are_one_dataset(cases: MakeCases) -> None:
 def test_a_case_in_two_folders(cases: MakeCases) -> None:
     folders = [cases({"a": "PDAC"}, "one"), cases({"a": "PDAC"}, "two")]
     with pytest.raises(DatasetError, match=r"case 'a' is in '.*two' and '.*one'"):
-        training_cases(read_datasets(folders), CLASSES)
+        read_datasets(folders)
+
+
+def test_a_case_in_two_splits(tmp_path: Path) -> None:
+    folder = write_subtypes(tmp_path)
+    for name in ("quiz_0_000_0000.nii.gz", "quiz_0_000.nii.gz"):
+        (folder / "validation" / "subtype1" / name).symlink_to(folder / "train" / "subtype0" / name)
+    with pytest.raises(DatasetError, match=r"case 'quiz_0_000' is in '.*subtype1' and '.*subtype0'"):
+        training_cases(read_datasets([folder], Layout.SUBTYPES), None)
 
 
 def test_a_missing_label_map(cases: MakeCases) -> None:

@@ -1,0 +1,47 @@
+"""Work on many cases: every item comes back with its own result, and a fault ends it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ctcore.datasets.parallel import over_cases
+from ctcore.errors import LabelError
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def process_of(number: int) -> int:
+    del number
+    return os.getpid()
+
+
+def mark_or_fail(path: Path) -> None:
+    if path.name == "0":
+        raise LabelError("case '0' is refused")
+    path.touch()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_every_item_has_its_result(workers: int) -> None:
+    reports: list[tuple[int, int]] = []
+    pairs = list(over_cases(range(7), square, workers=workers, progress=lambda *report: reports.append(report)))
+    assert sorted(pairs) == [(number, number * number) for number in range(7)]
+    assert reports == [(done, 7) for done in range(1, 8)]
+
+
+def test_processes(tmp_path: Path) -> None:
+    assert {process for _, process in over_cases(range(3), process_of)} == {os.getpid()}
+    assert os.getpid() not in {process for _, process in over_cases(range(3), process_of, workers=2)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fault_ends_the_work(tmp_path: Path, workers: int) -> None:
+    paths = [tmp_path / str(number) for number in range(500)]
+    with pytest.raises(LabelError, match="case '0' is refused"):
+        list(over_cases(paths, mark_or_fail, workers=workers))
+    assert len(list(tmp_path.iterdir())) < 499  # what had not begun was not done
