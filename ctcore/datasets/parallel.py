@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from ctcore.errors import RequestError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +29,7 @@ def over_cases(
         progress: called with cases done and in all.
 
     Raises:
+        RequestError: a process was killed from outside.
         Whatever `function` raises first; what has not begun then is not done.
     """
     finished = _alone(items, function) if workers <= 1 else _pooled(items, function, workers)
@@ -46,6 +50,10 @@ def _pooled(items: Sequence[Item], function: Callable[[Item], Result], workers: 
         try:
             for future in as_completed(list(futures)):
                 yield futures.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise RequestError(
+                f"one of {workers} workers was killed, most likely for want of memory; ask for fewer"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

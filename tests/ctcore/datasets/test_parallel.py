@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from ctcore.datasets.parallel import over_cases
-from ctcore.errors import LabelError
+from ctcore.errors import LabelError, RequestError
 
 
 def square(number: int) -> int:
@@ -45,3 +46,8 @@ def test_a_fault_ends_the_work(tmp_path: Path, workers: int) -> None:
     with pytest.raises(LabelError, match="case '0' is refused"):
         list(over_cases(paths, mark_or_fail, workers=workers))
     assert len(list(tmp_path.iterdir())) < 499  # what had not begun was not done
+
+
+def test_a_killed_worker() -> None:
+    with pytest.raises(RequestError, match="one of 2 workers was killed, most likely for want of memory"):
+        list(over_cases([signal.SIGKILL], signal.raise_signal, workers=2))
