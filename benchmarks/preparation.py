@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--cases {options.cases} is too few; give {MIN_CASES} or more")
     output: Path = options.output
 
-    half = make_dataset(output / "half", options.cases // 2, options.workers)
     whole = make_dataset(output / "whole", options.cases, options.workers)
+    half = link_part(whole, output / "half", options.cases // 2)
     small = prepare(half, output / "work-half", options.workers)
     large = prepare(whole, output / "work-whole", options.workers)
     stopped_after = kill_midway(whole, output / "work-killed", options.workers, options.cases // 2)
@@ -96,6 +96,17 @@ def make_dataset(folder: Path, cases: int, workers: int) -> Path:
         for _ in over_cases(case_ids, partial(_write_case, folder), workers=workers, progress=report):
             pass
     write_case_labels(folder / "case_labels.csv", {case_id: _class_of(case_id) for case_id in case_ids})
+    return folder
+
+
+def link_part(whole: Path, folder: Path, cases: int) -> Path:
+    """Makes a dataset of the first cases of another."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True)
+        for path in sorted((whole / name).iterdir())[:cases]:
+            (folder / name / path.name).symlink_to(path.resolve())
+    shutil.copyfile(whole / "case_labels.csv", folder / "case_labels.csv")
     return folder
 
 
