@@ -6,7 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import threadpoolctl
 
 from ctcore.datasets.parallel import over_cases
 from ctcore.errors import LabelError, RequestError
@@ -25,6 +27,16 @@ def mark_or_fail(path: Path) -> None:
     if path.name == "0":
         raise LabelError("case '0' is refused")
     path.touch()
+
+
+def blas_threads(number: int) -> int:
+    np.eye(2) @ np.full((2, 2), number)  # loads the library of matrix products
+    return max(int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_matrix_products_take_one_thread(workers: int) -> None:
+    assert [threads for _, threads in over_cases(range(2), blas_threads, workers=workers)] == [1, 1]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
