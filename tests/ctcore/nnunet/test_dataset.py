@@ -169,6 +169,17 @@ def test_what_is_not_changed_is_linked(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["x.nii.gz", "x_0000.nii.gz"]
 
 
+def test_what_was_flipped_is_not_linked(tmp_path: Path) -> None:
+    image = ct(Geometry((3, 4, 5), (1.0, 1.0, 1.0), direction=(-1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    case = pair(tmp_path, image, image.with_array((image.array % 2).astype(np.uint8)))
+    read_pair = read_training_pair(case, {"background": 0, "lesion": 1})
+    store_image(read_pair.image, read_pair, case, tmp_path / "raw" / "x_0000.nii.gz")
+    store_label(read_pair.label, read_pair, case, tmp_path / "raw" / "x.nii.gz")
+    for name, volume in (("x_0000.nii.gz", read_pair.image), ("x.nii.gz", read_pair.label)):
+        assert not (tmp_path / "raw" / name).is_symlink()
+        np.testing.assert_array_equal(read(tmp_path / "raw" / name).array, volume.array)
+
+
 def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, target: Path) -> None:
         raise OSError("no links here")
