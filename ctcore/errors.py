@@ -41,6 +41,10 @@ class IntensityError(CaseError):
     """Voxel values cannot be a CT's Hounsfield units."""
 
 
+class OutputError(CaseError):
+    """A file could not be written in full."""
+
+
 class ProbabilityError(CaseError, ValueError):
     """A probability is NaN, infinite, outside 0..1 or of the wrong shape: the case cannot be scored."""
 

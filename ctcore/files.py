@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctcore.compressed import verify_metaimage, verify_nrrd
-from ctcore.errors import ImageDimensionError, IntensityError, RequestError, UnreadableImageError, first_line
-from ctcore.nifti import read_stored, verify_and_restore
+from ctcore.errors import (
+    ImageDimensionError,
+    IntensityError,
+    OutputError,
+    RequestError,
+    UnreadableImageError,
+    first_line,
+)
+from ctcore.nifti import is_whole, read_stored, verify_and_restore
 from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -238,7 +245,12 @@ def write_atomic(path: Path, write_to: Callable[[Path], None]) -> None:
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Writes a volume as NIfTI, MetaImage or NRRD by the path's suffix; compressed where the format allows."""
+    """Writes a volume as NIfTI, MetaImage or NRRD by the path's suffix; compressed where the format allows.
+
+    Raises:
+        RequestError: the suffix is none that can be written.
+        OutputError: it could not be written in full.
+    """
     import SimpleITK as sitk
 
     suffix = image_suffix(path)
@@ -247,7 +259,13 @@ def write(volume: Volume, path: Path) -> None:
     image = to_sitk(volume)
 
     def write_to(partial: Path) -> None:
-        sitk.WriteImage(image, str(partial), suffix != ".nii", COMPRESSION_LEVEL)
+        try:
+            sitk.WriteImage(image, str(partial), suffix != ".nii", COMPRESSION_LEVEL)
+        except RuntimeError as error:
+            raise OutputError(f"'{path}' cannot be written: {_itk_reason(error)}; free space on its disk") from error
+        voxel_bytes = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+        if suffix in NIFTI_SUFFIXES and not is_whole(partial, voxel_bytes):
+            raise OutputError(f"'{path}' cannot be written: the disk is full; free space on it")
 
     write_atomic(path, write_to)
 

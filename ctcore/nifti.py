@@ -25,6 +25,9 @@ from ctcore.inflate import GZIP_MAGIC, inflated, plain
 HEADER_BYTES = 348
 """Length of a NIfTI-1 header, which its first four bytes state in the file's byte order."""
 
+FIRST_VOXEL = 352
+"""Offset of the voxels in a single file without header extensions."""
+
 FLOATING_CODES = {16: "f4", 64: "f8"}
 """NIfTI-1 datatype codes of the floating types: DT_FLOAT32, DT_FLOAT64."""
 
@@ -93,6 +96,26 @@ def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | N
         if position < end:
             raise EOFError(f"it holds {position} of {end} bytes")
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def is_whole(path: Path, voxel_bytes: int) -> bool:
+    """Tells, from its length alone, whether a NIfTI-1 file that ITK has written is complete.
+
+    ITK's library goes on without an error where the disk is full. A gzip file ends with the length of what was
+    compressed, modulo 2^32 (RFC 1952).
+
+    Args:
+        path: the `.nii` or `.nii.gz` file, without header extensions.
+        voxel_bytes: size of its voxels.
+    """
+    length = FIRST_VOXEL + voxel_bytes
+    with path.open("rb") as handle:
+        compressed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        size = handle.seek(0, 2)
+        if not compressed:
+            return size == length
+        handle.seek(max(size - 4, 0))
+        return handle.read() == (length % 2**32).to_bytes(4, "little")
 
 
 def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:

@@ -32,6 +32,11 @@ class Training:
 
         return load(recipe)
 
+    def needs(self, recipe: Any) -> dict[str, Any]:
+        """Classes and labels: any will do, as only the pancreas counts."""
+        del recipe
+        return {"class_names": None, "label_names": None}
+
     def prepare(self, sources: list[Path], root: Path, recipe: Any, **options: Any) -> Any:
         """Writes the raw dataset."""
         from stage1_localizer.dataset import prepare

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ctcore.datasets.description import Layout
+from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.files import write
-from ctcore.labels import CLASS_NAMES, PANORAMA_NAMES, pancreas_mask
 from ctcore.nnunet.dataset import (
     TrainingCase,
-    find_training_cases,
     prepare_cases,
+    read_datasets,
     read_training_pair,
-    write_case_labels,
-    write_splits,
+    record_cases,
+    store_image,
+    training_cases,
 )
+from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
 from stage1_localizer.recipe import LocalizerRecipe
@@ -37,20 +41,26 @@ def prepare(
     root: Path,
     recipe: LocalizerRecipe,
     *,
+    layout: Layout = Layout.NNUNET,
+    splits: Path | None = None,
+    leave_out: Collection[str] = (),
     folds: int = 5,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Workspace:
-    """Writes the nnU-Net raw dataset of a folder of CTs, label maps and classes.
+    """Writes the nnU-Net raw dataset of CTs with label maps; classes only stratify the folds.
 
     Images are brought to LPS and to the recipe's spacing by the same code that the localizer runs; the labels become
-    one: pancreas (gland, duct and lesion).
+    one: pancreas (gland, duct and lesion). A CT that needs neither is linked. Cases that were finished before are kept.
 
     Args:
-        sources: folders with `imagesTr`, `labelsTr` and `case_labels.csv`; case ids must differ among them.
+        sources: datasets; case ids must differ among them.
         root: the workspace to make.
         recipe: fixes the spacing.
-        folds: folds of the split, stratified by class.
+        layout: how the datasets are laid out.
+        splits: file of folds to keep; else those that come with the dataset, else new ones.
+        leave_out: case ids to pass over.
+        folds: folds to make where none are given, stratified by class, grouped by patient.
         workers: processes.
         progress: called with cases done and in all.
 
@@ -58,19 +68,23 @@ def prepare(
         DatasetError, CaseError: as `ctcore.nnunet.dataset`.
     """
     workspace = workspace_at(root)
-    cases = find_training_cases(sources, CLASS_NAMES)
-    prepare_cases(cases, partial(prepare_case, workspace, recipe.spacing_mm), workers=workers, progress=progress)
-    classes = {case.case_id: case.class_name for case in cases}
-    write_splits(workspace, classes, folds)
-    write_case_labels(workspace.case_labels_file, classes)
+    datasets = read_datasets(sources, layout, splits)
+    cases = training_cases(datasets, None, leave_out)
+    write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
+    remove_others(workspace, cases)
+    settings = {"spacing_mm": list(recipe.spacing_mm)}
+    task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe.spacing_mm))
+    prepare_cases(cases, task, workers=workers, progress=progress)
+    record_cases(workspace, cases)
     workspace.write_dataset_json(LABELS, len(cases))
     return workspace
 
 
 def prepare_case(workspace: Workspace, spacing_mm: tuple[float, float, float], case: TrainingCase) -> None:
     """Writes one case's low-resolution CT and pancreas mask."""
-    image, label = read_training_pair(case, list(PANORAMA_NAMES.values()))
-    low = resample_to_spacing(image, spacing_mm)
-    share = resample_to_spacing(label.with_array(pancreas_mask(label.array).astype(np.float32)), spacing_mm)
-    write(low.with_array(np.rint(low.array).astype(np.int16)), workspace.image_file(case.case_id))
+    pair = read_training_pair(case, case.labels)
+    low = resample_to_spacing(pair.image, spacing_mm)
+    mask = np.isin(pair.label.array, values_of(case.labels, PANCREAS_PARTS))
+    share = resample_to_spacing(pair.label.with_array(mask.astype(np.float32)), spacing_mm)
+    store_image(low.with_array(np.rint(low.array).astype(np.int16)), pair, case, workspace.image_file(case.case_id))
     write(share.with_array((share.array >= MASK_THRESHOLD).astype(np.uint8)), workspace.label_file(case.case_id))

@@ -32,6 +32,10 @@ class Training:
 
         return load(recipe)
 
+    def needs(self, recipe: Any) -> dict[str, Any]:
+        """Classes and labels: the recipe's."""
+        return {"class_names": recipe.class_names, "label_names": tuple(recipe.labels)}
+
     def prepare(self, sources: list[Path], root: Path, recipe: Any, **options: Any) -> Any:
         """Writes the raw dataset."""
         from stage2_multitask.dataset import prepare

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ctcore.datasets.description import Layout
+from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.errors import LabelError
-from ctcore.files import write
 from ctcore.geometry import Box, crop
-from ctcore.labels import pancreas_mask
 from ctcore.nnunet.dataset import (
     TrainingCase,
-    find_training_cases,
     prepare_cases,
+    read_datasets,
     read_training_pair,
-    write_case_labels,
-    write_splits,
+    record_cases,
+    store_image,
+    store_label,
+    training_cases,
 )
+from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
 from ctcore.volume import Geometry
@@ -39,6 +43,9 @@ def prepare(
     root: Path,
     recipe: MultiTaskRecipe,
     *,
+    layout: Layout = Layout.NNUNET,
+    splits: Path | None = None,
+    leave_out: Collection[str] = (),
     folds: int = 5,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -46,13 +53,17 @@ def prepare(
     """Writes the nnU-Net raw dataset of ROI crops, and every case's class.
 
     Images are brought to LPS, cropped around the true pancreas with the recipe's margin and jitter, and brought to its
-    spacing by the same code that inference runs.
+    spacing by the same code that inference runs. A file that this leaves as it is is linked. Cases that were finished
+    before are kept.
 
     Args:
-        sources: folders with `imagesTr`, `labelsTr` and `case_labels.csv`; case ids must differ among them.
+        sources: datasets; case ids must differ among them.
         root: the workspace to make.
         recipe: fixes margin, spacing, labels and classes.
-        folds: folds of the split, stratified by class.
+        layout: how the datasets are laid out.
+        splits: file of folds to keep; else those that come with the dataset, else new ones.
+        leave_out: case ids to pass over.
+        folds: folds to make where none are given, stratified by class, grouped by patient.
         workers: processes.
         progress: called with cases done and in all.
 
@@ -60,11 +71,14 @@ def prepare(
         DatasetError, CaseError: as `ctcore.nnunet.dataset`; LabelError: a label map without pancreas.
     """
     workspace = workspace_at(root)
-    cases = find_training_cases(sources, recipe.class_names)
-    prepare_cases(cases, partial(prepare_case, workspace, recipe), workers=workers, progress=progress)
-    classes = {case.case_id: case.class_name for case in cases}
-    write_splits(workspace, classes, folds)
-    write_case_labels(workspace.case_labels_file, classes)
+    datasets = read_datasets(sources, layout, splits)
+    cases = training_cases(datasets, recipe.class_names, leave_out)
+    write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
+    remove_others(workspace, cases)
+    settings = recipe.model_dump(mode="json", include={"spacing_mm", "margin_mm", "margin_jitter_mm", "labels"})
+    task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe))
+    prepare_cases(cases, task, workers=workers, progress=progress)
+    record_cases(workspace, cases)
     workspace.write_dataset_json(recipe.labels, len(cases))
     return workspace
 
@@ -75,15 +89,16 @@ def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCa
     Raises:
         LabelError: the label map holds no pancreas, so that there is no ROI.
     """
-    image, label = read_training_pair(case, list(recipe.labels.values()))
-    tight = Box.of_mask(pancreas_mask(label.array))
+    pair = read_training_pair(case, recipe.labels)
+    image, label = pair.image, pair.label
+    tight = Box.of_mask(np.isin(label.array, values_of(recipe.labels, PANCREAS_PARTS)))
     if tight is None:
         raise LabelError(f"case '{case.case_id}': the label map holds no pancreas; leave the case out or label it")
     box = training_roi(tight, recipe, image.geometry, case.case_id)
     roi = resample_to_spacing(crop(image, box), recipe.spacing_mm)
     labels = resample_to_spacing(crop(label, box), recipe.spacing_mm, "nearest")
-    write(roi.with_array(np.rint(roi.array).astype(np.int16)), workspace.image_file(case.case_id))
-    write(labels, workspace.label_file(case.case_id))
+    store_image(roi.with_array(np.rint(roi.array).astype(np.int16)), pair, case, workspace.image_file(case.case_id))
+    store_label(labels, pair, case, workspace.label_file(case.case_id))
 
 
 def training_roi(tight: Box, recipe: MultiTaskRecipe, geometry: Geometry, case_id: str) -> Box:

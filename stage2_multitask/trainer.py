@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
-from ctcore.nnunet.dataset import read_case_labels
 from ctcore.nnunet.exported import save_model
 from ctcore.nnunet.training import normalization_of, train_fold, trained_folds, trained_state
 from ctcore.nnunet.workspace import CONFIGURATION

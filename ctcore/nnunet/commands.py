@@ -7,7 +7,8 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from ctcore.console import progress, training_progress
+from ctcore.console import EXIT_SOME_FAILED, progress, training_progress
+from ctcore.datasets.description import Dataset, Layout
 
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder that 'prepare' made.", show_default=False)]
 Recipe = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a .toml file.")]
@@ -24,6 +25,9 @@ class StageTraining(Protocol):
 
     title: str
     makes: str
+
+    def needs(self, recipe: Any) -> dict[str, Any]:
+        """Returns the `class_names` and `label_names` that training by a recipe needs; None where any will do."""
 
     def load(self, recipe: str) -> Any:
         """Reads a recipe of the stage by name or path."""
@@ -48,16 +52,40 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
     def prepare(
         sources: Annotated[
             list[Path],
-            typer.Option("--input", help="Folder with imagesTr, labelsTr, case_labels.csv; repeatable."),
+            typer.Option("--input", help="Folder of a dataset (see docs/datasets.md); repeatable."),
         ],
         output: Annotated[Path, typer.Option("--output", help="Workspace to make.", show_default=False)],
+        dataset: Annotated[Layout, typer.Option(help="How the dataset is laid out.")] = Layout.NNUNET,
         recipe: Recipe = "demo",
-        folds: Annotated[int, typer.Option(min=2, help="Folds of the split, stratified by class.")] = 5,
+        splits: Annotated[
+            Path | None, typer.Option(help="Folds to keep: splits_final.json or PANORAMA's.", show_default=False)
+        ] = None,
+        folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given, stratified by class.")] = 5,
         workers: Workers = 1,
+        check_only: Annotated[bool, typer.Option("--check-only", help="Only say what is wrong with it.")] = False,
+        skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave out the cases with faults.")] = False,
     ) -> None:
+        from ctcore.nnunet.dataset import read_datasets
+
         settings = stage.load(recipe)
+        datasets = read_datasets(sources, dataset, splits)
+        faulty = _examine(
+            datasets, output, folds=folds, workers=workers, skip_faulty=skip_faulty, **stage.needs(settings)
+        )
+        if check_only:
+            return
         with progress("preparing") as report:
-            stage.prepare(sources, output, settings, folds=folds, workers=workers, progress=report)
+            stage.prepare(
+                sources,
+                output,
+                settings,
+                layout=dataset,
+                splits=splits,
+                leave_out=faulty,
+                folds=folds,
+                workers=workers,
+                progress=report,
+            )
         typer.echo(f"Dataset: {output}")
 
     @app.command(help="Runs nnU-Net's fingerprint, planner and preprocessing.")
@@ -93,3 +121,31 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
     ) -> None:
         stage.export(workspace, stage.load(recipe), output, trained_on=trained_on)
         typer.echo(f"Model: {output}")
+
+
+def _examine(datasets: list[Dataset], output: Path, *, skip_faulty: bool, **options: Any) -> frozenset[str]:
+    """Shows and writes what is wrong with datasets, and returns the cases to leave out.
+
+    Raises:
+        Exit: something needs a person and is not to be skipped.
+    """
+    from rich.console import Console
+
+    from ctcore.datasets.doctor.diagnosis import DOCTOR_FILE
+    from ctcore.datasets.doctor.examine import examine
+    from ctcore.files import write_json
+
+    with progress("examining") as report:
+        diagnosis = examine(datasets, progress=report, **options)
+    write_json(output / DOCTOR_FILE, diagnosis.to_json())
+    table = diagnosis.table()
+    if table is not None:
+        Console().print(table)
+    for line in diagnosis.summary():
+        typer.echo(line)
+    typer.echo(f"Findings: {output / DOCTOR_FILE}")
+    if diagnosis.dataset_faulty or (diagnosis.faulty and not skip_faulty):
+        hint = "" if diagnosis.dataset_faulty else ", or pass --skip-faulty to leave these cases out"
+        typer.echo(f"error: the dataset has faults; correct them{hint}", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED)
+    return diagnosis.faulty

@@ -1,23 +1,28 @@
-"""Training cases on disk: finding them, preparing them in parallel, splitting them into folds."""
+"""Training cases: which they are, reading them in the stages' labels, preparing them in parallel, recording them."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+import io
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ctcore.errors import DatasetError, GeometryError, LabelError
-from ctcore.files import discover, label_id_of, read, read_ct, write_json, write_text
+from ctcore.datasets.case_labels import write_case_labels
+from ctcore.datasets.description import TEST, Dataset, Layout
+from ctcore.datasets.label_names import project_name
+from ctcore.datasets.label_values import label_values, relabelled
+from ctcore.datasets.layouts import read_dataset
+from ctcore.datasets.parallel import over_cases
+from ctcore.errors import DatasetError, GeometryError, LabelError, RequestError
+from ctcore.files import read, read_ct, write, write_atomic, write_text
 from ctcore.geometry import to_lps
-from ctcore.nnunet.workspace import Workspace
+from ctcore.labels import PANORAMA_NAMES
+from ctcore.nnunet.workspace import FILE_ENDING, Workspace
 from ctcore.volume import Volume
-
-LABEL_FRACTION_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -27,103 +32,199 @@ class TrainingCase:
     Attributes:
         case_id: the case.
         image: its CT.
-        label: its label map in PANORAMA's values.
-        class_name: its patient-level class.
+        label: its label map.
+        class_name: its patient-level class, or None where none is needed.
+        labels: label value by name in its label map; PANORAMA's if not given.
+        patient_id: its patient; the case itself if not given.
+        source: where its label map comes from.
+        split: the part of the dataset that it belongs to, or "".
     """
 
     case_id: str
     image: Path
     label: Path
-    class_name: str
+    class_name: str | None
+    labels: Mapping[str, int] = field(default_factory=lambda: dict(PANORAMA_NAMES))
+    patient_id: str = ""
+    source: str = ""
+    split: str = ""
+
+    @property
+    def patient(self) -> str:
+        """The patient, or the case where the patient is not known."""
+        return self.patient_id or self.case_id
 
 
-def find_training_cases(folders: Sequence[Path], class_names: Sequence[str]) -> list[TrainingCase]:
-    """Finds the cases of folders with `imagesTr`, `labelsTr` and `case_labels.csv`.
+@dataclass(frozen=True)
+class TrainingPair:
+    """A case's voxels in LPS order.
 
-    Args:
-        folders: the datasets.
-        class_names: the classes that a case may have.
+    Attributes:
+        image: the CT.
+        label: the label map (uint8) in the values asked for.
+        image_as_stored: whether the CT's file holds exactly this.
+        label_as_stored: whether the label map's file holds exactly this.
+    """
+
+    image: Volume
+    label: Volume
+    image_as_stored: bool
+    label_as_stored: bool
+
+
+def read_datasets(folders: Sequence[Path], layout: Layout = Layout.NNUNET, splits: Path | None = None) -> list[Dataset]:
+    """Reads datasets that become one.
 
     Raises:
-        RequestError: a folder or its images are missing.
-        DatasetError: a case that two folders hold, an image without label map, a case without a class, or a class that
-            is not in `class_names`; the case is named.
+        RequestError: folds are given for one of several datasets, or as `ctcore.datasets.layouts.read_dataset`.
+        DatasetError: two datasets share a case id, or as there.
+    """
+    datasets = [read_dataset(folder, layout, splits) for folder in folders]
+    if len(datasets) > 1 and any(dataset.folds for dataset in datasets):
+        raise RequestError(
+            f"splits are given for one of {len(datasets)} inputs; give one --input, or none of them splits"
+        )
+    places: dict[str, Path] = {}
+    for dataset in datasets:
+        for case_id in {case.case_id for case in dataset.cases}:
+            if case_id in places:
+                raise DatasetError(f"case '{case_id}' is in '{dataset.folder}' and '{places[case_id]}'; rename one")
+            places[case_id] = dataset.folder
+    return datasets
+
+
+def training_cases(
+    datasets: Sequence[Dataset], class_names: Collection[str] | None, leave_out: Collection[str] = ()
+) -> list[TrainingCase]:
+    """Returns the cases of datasets to train on: all but those of the test split.
+
+    Args:
+        datasets: what was read of them.
+        class_names: the classes that a case must have one of; None: any or none will do.
+        leave_out: case ids to pass over.
+
+    Raises:
+        DatasetError: a case that is there twice, an image without label map, a case without a class, or a class that is
+            not in `class_names`; the case is named.
     """
     cases: dict[str, TrainingCase] = {}
-    for folder in folders:
-        for case in _cases_of(folder, class_names):
+    for dataset in datasets:
+        for case in _cases_of(dataset, class_names, leave_out):
             if case.case_id in cases:
-                raise DatasetError(
-                    f"case '{case.case_id}' is in '{folder}' and '{cases[case.case_id].image.parents[1]}'; rename one"
-                )
+                places = f"'{case.image.parent}' and '{cases[case.case_id].image.parent}'"
+                raise DatasetError(f"case '{case.case_id}' is in {places}; rename one")
             cases[case.case_id] = case
+    if not cases:
+        raise DatasetError(f"no case is left to prepare; {len(leave_out)} were left out")
     return list(cases.values())
 
 
-def _cases_of(folder: Path, class_names: Sequence[str]) -> Iterator[TrainingCase]:
-    images = discover(folder / "imagesTr")
-    labels = {label_id_of(case.path): case.path for case in discover(folder / "labelsTr")}
-    classes = read_case_labels(folder / "case_labels.csv")
-    for case in images:
-        if case.case_id not in labels:
-            raise DatasetError(f"case '{case.case_id}' has no label map in '{folder / 'labelsTr'}'; add it")
-        if case.case_id not in classes:
-            raise DatasetError(f"case '{case.case_id}' has no row in '{folder / 'case_labels.csv'}'; add its class")
-        class_name = classes[case.case_id]
-        if class_name not in class_names:
+def _cases_of(
+    dataset: Dataset, class_names: Collection[str] | None, leave_out: Collection[str]
+) -> Iterator[TrainingCase]:
+    if class_names is not None and not dataset.has_classes:
+        raise DatasetError(
+            f"'{dataset.folder / dataset.class_origin}' is missing; write one row `case_id,class_name` for each case"
+        )
+    for case in dataset.cases:
+        if case.split == TEST or case.case_id in leave_out:
+            continue
+        if case.label is None:
+            raise DatasetError(f"case '{case.case_id}' has no label map in '{dataset.folder}'; add it")
+        if class_names is not None and case.class_name is None:
+            raise DatasetError(f"case '{case.case_id}' has no row in '{dataset.class_origin}'; add its class")
+        if class_names is not None and case.class_name not in class_names:
             raise DatasetError(
-                f"case '{case.case_id}' has class '{class_name}' in 'case_labels.csv'; use {' or '.join(class_names)}"
+                f"case '{case.case_id}' has class '{case.class_name}' in '{dataset.class_origin}';"
+                f" use {' or '.join(class_names)}"
             )
-        yield TrainingCase(case.case_id, case.path, labels[case.case_id], class_name)
+        yield TrainingCase(
+            case.case_id,
+            case.image,
+            case.label,
+            case.class_name,
+            dict(dataset.labels),
+            case.patient_id,
+            case.source,
+            case.split,
+        )
 
 
-def read_case_labels(path: Path) -> dict[str, str]:
-    """Reads a table `case_id,class_name`.
-
-    Raises:
-        DatasetError: it is missing, lacks a column, has an empty class, or names a case twice with different classes.
-    """
-    if not path.is_file():
-        raise DatasetError(f"'{path}' is missing; write one row `case_id,class_name` for each case")
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        if not {"case_id", "class_name"} <= set(reader.fieldnames or ()):
-            raise DatasetError(f"'{path}' has columns {reader.fieldnames}; it needs case_id and class_name")
-        classes: dict[str, str] = {}
-        for row in reader:
-            case_id, class_name = row["case_id"], row["class_name"]
-            if not class_name:
-                raise DatasetError(f"case '{case_id}' has no class in '{path}'; fill it in")
-            if classes.setdefault(case_id, class_name) != class_name:
-                raise DatasetError(f"case '{case_id}' is both '{classes[case_id]}' and '{class_name}' in '{path}'")
-    return classes
-
-
-def write_case_labels(path: Path, classes: Mapping[str, str]) -> None:
-    """Writes a table `case_id,class_name`."""
-    rows = "".join(f"{case_id},{class_name}\n" for case_id, class_name in sorted(classes.items()))
-    write_text(path, "case_id,class_name\n" + rows)
-
-
-def read_training_pair(case: TrainingCase, label_values: Sequence[int]) -> tuple[Volume, Volume]:
+def read_training_pair(case: TrainingCase, labels: Mapping[str, int]) -> TrainingPair:
     """Reads a case's CT and label map and brings both to LPS.
 
+    Args:
+        case: the case.
+        labels: label value by name that the label map is brought to.
+
     Raises:
-        CaseError: a file cannot be used, the grids differ, or the label map holds a value that has no name.
+        CaseError: a file cannot be used, the grids differ, or the label map holds a value that has no name in `labels`.
     """
-    image, label = read_ct(case.image), read(case.label)
-    if not image.geometry.allclose(label.geometry):
+    stored_image, stored = read_ct(case.image), read(case.label)
+    if not stored_image.geometry.allclose(stored.geometry):
         raise GeometryError(
-            f"case '{case.case_id}': CT {image.geometry.shape} at {image.geometry.spacing} mm and label map"
-            f" {label.geometry.shape} at {label.geometry.spacing} mm lie on different grids; resample the label map"
+            f"case '{case.case_id}': CT {stored_image.geometry.shape} at {stored_image.geometry.spacing} mm and label"
+            f" map {stored.geometry.shape} at {stored.geometry.spacing} mm lie on different grids; resample the label"
         )
-    rounded = np.rint(label.array)
-    if np.abs(label.array - rounded).max() > LABEL_FRACTION_TOLERANCE:
+    values = label_values(stored.array)
+    if values.has_fractions:
         raise LabelError(f"case '{case.case_id}': the label map holds fractions; resample it with nearest neighbour")
-    stray = sorted(set(np.unique(rounded).astype(int).tolist()) - set(label_values))
+    wanted = {project_name(name): value for name, value in labels.items()}
+    named = {value: project_name(name) for name, value in case.labels.items()}
+    target = {value: wanted[name] for value, name in named.items() if name in wanted}
+    stray = sorted(values.counts.keys() - target.keys())
     if stray:
         raise LabelError(f"case '{case.case_id}': label values {stray} have no name; correct the label map")
-    return to_lps(image)[0], to_lps(label.with_array(rounded.astype(np.uint8)))[0]
+    new_values = {value: target[value] for value in values.counts}
+    same_values = stored.array.dtype == np.uint8 and all(old == new for old, new in new_values.items())
+    image, label = to_lps(stored_image)[0], to_lps(stored.with_array(relabelled(stored.array, new_values)))[0]
+    return TrainingPair(
+        image,
+        label,
+        image_as_stored=image.geometry == stored_image.geometry,
+        label_as_stored=label.geometry == stored.geometry and same_values,
+    )
+
+
+def store_image(made: Volume, pair: TrainingPair, case: TrainingCase, target: Path) -> None:
+    """Writes what was made of a case's CT, or links its file where nothing was changed."""
+    _store(made, pair.image, pair.image_as_stored, case.image, target)
+
+
+def store_label(made: Volume, pair: TrainingPair, case: TrainingCase, target: Path) -> None:
+    """Writes what was made of a case's label map, or links its file where nothing was changed."""
+    _store(made, pair.label, pair.label_as_stored, case.label, target)
+
+
+def _store(made: Volume, before: Volume, as_stored: bool, source: Path, target: Path) -> None:
+    unchanged = (
+        as_stored
+        and source.name.endswith(FILE_ENDING)
+        and made.geometry == before.geometry
+        and made.array.dtype == before.array.dtype
+        and np.array_equal(made.array, before.array)
+    )
+    if unchanged:
+        link(source, target)
+    else:
+        write(made, target)
+
+
+def link(source: Path, target: Path) -> None:
+    """Makes `target` a symbolic link to a file, or a copy where the file system has none; replaces what is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".partial-{target.name}")
+    partial.unlink(missing_ok=True)
+    try:
+        partial.symlink_to(source.resolve())
+        partial.replace(target)
+    except OSError:
+        partial.unlink(missing_ok=True)
+
+        def copy_to(path: Path) -> None:
+            shutil.copyfile(source, path)
+
+        write_atomic(target, copy_to)
 
 
 def prepare_cases(
@@ -138,48 +239,20 @@ def prepare_cases(
     Raises:
         CaseError: the first fault found; it names the case.
     """
-    done = 0
-    if workers <= 1:
-        for case in cases:
-            prepare(case)
-            done += 1
-            if progress:
-                progress(done, len(cases))
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(prepare, case) for case in cases]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                done += 1
-                if progress:
-                    progress(done, len(cases))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for _ in over_cases(cases, prepare, workers=workers, progress=progress):
+        pass
 
 
-def write_splits(workspace: Workspace, classes: Mapping[str, str], folds: int) -> None:
-    """Writes nnU-Net's `splits_final.json`: `folds` folds, stratified by class, the same for the same cases.
-
-    Raises:
-        DatasetError: a class has fewer cases than there are folds.
-    """
-    counts = Counter(classes.values())
-    small = {name: count for name, count in counts.items() if count < folds}
-    if small or folds < 2:
-        raise DatasetError(f"{folds} folds cannot be made of classes with {dict(counts)} cases; ask for fewer")
-    fold_of: dict[str, int] = {}
-    generator = np.random.default_rng(0)
-    for name in sorted(counts):
-        members = sorted(case_id for case_id, class_name in classes.items() if class_name == name)
-        for position, index in enumerate(generator.permutation(len(members))):
-            fold_of[members[index]] = position % folds
-    splits = [
-        {
-            "train": sorted(case_id for case_id, f in fold_of.items() if f != fold),
-            "val": sorted(case_id for case_id, f in fold_of.items() if f == fold),
-        }
-        for fold in range(folds)
-    ]
-    write_json(workspace.preprocessed / "splits_final.json", splits)
+def record_cases(workspace: Workspace, cases: Sequence[TrainingCase]) -> None:
+    """Writes `case_labels.csv` (cases with a class) and `cases.csv` (where each case comes from)."""
+    write_case_labels(
+        workspace.case_labels_file, {case.case_id: case.class_name for case in cases if case.class_name is not None}
+    )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("case_id", "class_name", "patient_id", "split", "source", "image", "label"))
+    for case in sorted(cases, key=lambda case: case.case_id):
+        writer.writerow(
+            (case.case_id, case.class_name or "", case.patient, case.split, case.source, case.image, case.label)
+        )
+    write_text(workspace.cases_file, text.getvalue())

@@ -52,6 +52,11 @@ class Workspace:
         """Table `case_id,class_name` of the training cases."""
         return self.raw / "case_labels.csv"
 
+    @property
+    def cases_file(self) -> Path:
+        """Table of where each training case comes from."""
+        return self.raw / "cases.csv"
+
     def image_file(self, case_id: str) -> Path:
         """Training image of a case."""
         return self.raw / "imagesTr" / f"{case_id}_0000{FILE_ENDING}"
@@ -59,6 +64,10 @@ class Workspace:
     def label_file(self, case_id: str) -> Path:
         """Training label map of a case."""
         return self.raw / "labelsTr" / f"{case_id}{FILE_ENDING}"
+
+    def prepared_file(self, case_id: str) -> Path:
+        """Record that a case's image and label map are finished."""
+        return self.root / "prepared" / f"{case_id}.json"
 
     def write_dataset_json(self, labels: Mapping[str, int], cases: int) -> None:
         """Writes nnU-Net's description of the dataset."""

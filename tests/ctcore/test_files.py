@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import resource
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ctcore.errors import (
     GeometryError,
     ImageDimensionError,
     IntensityError,
+    OutputError,
     RequestError,
     UnreadableImageError,
 )
@@ -471,3 +474,30 @@ def test_is_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert not is_writable(tmp_path / "file")
     assert not is_writable(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 100 kB: a write ends early, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_what_does_not_fit_on_the_disk_is_not_left_behind(tmp_path: Path, suffix: str) -> None:
+    array = np.random.default_rng(0).integers(-1000, 1000, (50, 60, 60)).astype(np.int16)
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(OutputError, match=rf"a{suffix}' cannot be written: .*; free space on "):
+        write(Volume(array, Geometry(array.shape, (1.0, 1.0, 1.0))), path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.float16, np.float32, np.float64])
+def test_every_type_that_is_written_is_whole(tmp_path: Path, suffix: str, dtype: npt.DTypeLike) -> None:
+    array = (np.arange(24).reshape(2, 3, 4) % 2).astype(dtype)
+    write(Volume(array, Geometry(array.shape, (1.0, 1.0, 1.0))), tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read(tmp_path / f"a{suffix}").array, array)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from ctcore.datasets.case_labels import read_case_labels, write_case_labels
 from ctcore.errors import LabelError
 from ctcore.files import read, read_json, write
-from ctcore.nnunet.dataset import read_case_labels, write_case_labels
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import prepare, workspace_at
 from stage1_localizer.recipe import LocalizerRecipe
@@ -36,9 +36,36 @@ def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Pa
     one = prepare([training_folder], tmp_path / "one", recipe, folds=2)
     two = prepare([training_folder], tmp_path / "two", recipe, folds=2, workers=2)
     files = sorted(path.relative_to(one.root) for path in one.root.rglob("*") if path.is_file())
-    assert len(files) == 4 * 2 + 3
+    assert len(files) == 4 * 3 + 4
     for file in files:
         assert (one.root / file).read_bytes() == (two.root / file).read_bytes(), file
+
+
+class Stopped(BaseException):
+    """The process is killed."""
+
+
+def test_stopped_and_started_again_gives_the_same(
+    training_folder: Path, tmp_path: Path, recipe: LocalizerRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare([training_folder], tmp_path / "whole", recipe, folds=2)
+    written: list[str] = []
+
+    def write_or_stop(volume: Volume, path: Path) -> None:
+        written.append(path.name)
+        if written == ["a.nii.gz", "b.nii.gz"]:
+            raise Stopped
+        write(volume, path)
+
+    monkeypatch.setattr("stage1_localizer.dataset.write", write_or_stop)
+    with pytest.raises(Stopped):
+        prepare([training_folder], tmp_path / "part", recipe, folds=2)
+    part = prepare([training_folder], tmp_path / "part", recipe, folds=2)
+    assert written == ["a.nii.gz", "b.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz"]
+    files = sorted(path.relative_to(whole.root) for path in whole.root.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(part.root) for path in part.root.rglob("*") if path.is_file())
+    for file in files:
+        assert (whole.root / file).read_bytes() == (part.root / file).read_bytes(), file
 
 
 def one_case(folder: Path, label: npt.NDArray[np.uint8], spacing: float) -> Path:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
 from ctcore.inference.backends.choose import Execution
-from ctcore.nnunet.dataset import write_case_labels
 from ctcore.nnunet.exported import Normalization, save_model, unique_state
 from ctcore.nnunet.planning import architecture_of, plan
 from ctcore.nnunet.workspace import Workspace

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ctcore.datasets.case_labels import write_case_labels
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read, write
 from ctcore.geometry import Box
-from ctcore.nnunet.dataset import write_case_labels
 from ctcore.volume import Geometry
 from stage2_multitask.dataset import prepare, training_roi, workspace_at
 from stage2_multitask.recipe import MultiTaskRecipe
@@ -62,15 +62,16 @@ def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Pa
     one = prepare([training_folder], tmp_path / "one", recipe, folds=2)
     two = prepare([training_folder], tmp_path / "two", recipe, folds=2, workers=2)
     files = sorted(path.relative_to(one.root) for path in one.root.rglob("*") if path.is_file())
-    assert len(files) == 4 * 2 + 3
+    assert len(files) == 4 * 3 + 4
     for file in files:
         assert (one.root / file).read_bytes() == (two.root / file).read_bytes(), file
 
 
 def copy_of(training_folder: Path, folder: Path) -> Path:
-    for name in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"):
-        write(read(training_folder / name), folder / name)
-    write_case_labels(folder / "case_labels.csv", {"a": "PDAC"})
+    for case_id in ("a", "c"):
+        for name in (f"imagesTr/{case_id}_0000.nii.gz", f"labelsTr/{case_id}.nii.gz"):
+            write(read(training_folder / name), folder / name)
+    write_case_labels(folder / "case_labels.csv", {"a": "PDAC", "c": "PDAC"})
     return folder
 
 

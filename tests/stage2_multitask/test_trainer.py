@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from ctcore.datasets.case_labels import write_case_labels
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read_ct, write_json
 from ctcore.inference.backends.choose import Execution
-from ctcore.nnunet.dataset import write_case_labels
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.training import trained_state
 from ctcore.nnunet.workspace import Workspace

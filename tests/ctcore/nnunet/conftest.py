@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
-from ctcore.nnunet.dataset import write_case_labels
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import ExportedModel, Normalization
 from ctcore.nnunet.planning import architecture_of

@@ -10,7 +10,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from ctcore.datasets.description import Layout
+from ctcore.files import read_json
+from ctcore.labels import CLASS_NAMES
 from ctcore.nnunet.commands import add_training_commands
+from tests.ctcore.datasets.layouts_on_disk import write_nnunet
 
 
 class RecordingStage:
@@ -24,6 +28,9 @@ class RecordingStage:
 
     def load(self, recipe: str) -> str:
         return f"<{recipe}>"
+
+    def needs(self, recipe: Any) -> dict[str, Any]:
+        return {"class_names": None, "label_names": None}
 
     def prepare(self, sources: list[Path], root: Path, recipe: Any, **options: Any) -> None:
         options.pop("progress")(1, 1)
@@ -46,18 +53,64 @@ def stage() -> RecordingStage:
     return RecordingStage()
 
 
-def call(stage: RecordingStage, line: str) -> Result:
+def call(stage: RecordingStage, line: str, exit_code: int = 0) -> Result:
     app = typer.Typer()
     add_training_commands(app, stage)
     result = CliRunner().invoke(app, line.split())
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == exit_code, result.output
     return result
 
 
-def test_prepare(stage: RecordingStage) -> None:
-    result = call(stage, "prepare --input a --input b --output w --recipe big --folds 3 --workers 2")
-    assert stage.calls == [(["a", "b"], "w", "<big>", {"folds": 3, "workers": 2})]
+@pytest.fixture
+def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the datasets `a` and `b`."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate("ab"):
+        write_nnunet(
+            tmp_path / name, {f"{name}{case}": CLASS_NAMES[case % 2] for case in range(2)}, first_seed=10 * number
+        )
+    return tmp_path
+
+
+def test_prepare(stage: RecordingStage, two_folders: Path) -> None:
+    result = call(stage, "prepare --input a --input b --output w --recipe big --folds 2 --workers 2")
+    options: dict[str, Any] = {"layout": Layout.NNUNET, "splits": None, "leave_out": frozenset()}
+    options |= {"folds": 2, "workers": 2}
+    assert stage.calls == [(["a", "b"], "w", "<big>", options)]
+    assert "4 cases examined: 0 need a person, 0 more have notes" in result.stdout
     assert "Dataset: w" in result.stdout
+    assert read_json(two_folders / "w" / "doctor.json")["cases"] == {}
+
+
+def test_check_only(stage: RecordingStage, two_folders: Path) -> None:
+    result = call(stage, "prepare --input a --input b --output w --folds 2 --check-only")
+    assert stage.calls == []
+    assert "Findings: w/doctor.json" in result.stdout
+    assert [path.name for path in (two_folders / "w").iterdir()] == ["doctor.json"]
+
+
+@pytest.mark.parametrize("option", ["", " --check-only"])
+def test_faults_end_preparation(stage: RecordingStage, two_folders: Path, option: str) -> None:
+    (two_folders / "b" / "labelsTr" / "b1.nii.gz").write_bytes(b"")
+    result = call(stage, "prepare --input a --input b --output w --folds 2" + option, exit_code=1)
+    assert stage.calls == []
+    assert "unreadable-label" in result.stdout
+    assert result.stderr == (
+        "error: the dataset has faults; correct them, or pass --skip-faulty to leave these cases out\n"
+    )
+    assert list(read_json(two_folders / "w" / "doctor.json")["cases"]) == ["b1"]
+
+
+def test_faulty_cases_can_be_skipped(stage: RecordingStage, two_folders: Path) -> None:
+    (two_folders / "b" / "labelsTr" / "b1.nii.gz").write_bytes(b"")
+    call(stage, "prepare --input a --input b --output w --folds 2 --skip-faulty")
+    assert stage.calls[0][3]["leave_out"] == {"b1"}
+
+
+def test_faults_of_the_whole_cannot_be_skipped(stage: RecordingStage, two_folders: Path) -> None:
+    result = call(stage, "prepare --input a --output w --folds 2 --skip-faulty", exit_code=1)
+    assert stage.calls == []
+    assert result.stderr == "error: the dataset has faults; correct them\n"
 
 
 def test_plan(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:

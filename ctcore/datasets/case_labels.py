@@ -1,0 +1,38 @@
+"""The table `case_id,class_name` that gives each case its class."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from ctcore.errors import DatasetError
+from ctcore.files import write_text
+
+
+def read_case_labels(path: Path) -> dict[str, str]:
+    """Reads a table `case_id,class_name`.
+
+    Raises:
+        DatasetError: it is missing, lacks a column, has an empty class, or names a case twice with different classes.
+    """
+    if not path.is_file():
+        raise DatasetError(f"'{path}' is missing; write one row `case_id,class_name` for each case")
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if not {"case_id", "class_name"} <= set(reader.fieldnames or ()):
+            raise DatasetError(f"'{path}' has columns {reader.fieldnames}; it needs case_id and class_name")
+        classes: dict[str, str] = {}
+        for row in reader:
+            case_id, class_name = row["case_id"], row["class_name"]
+            if not class_name:
+                raise DatasetError(f"case '{case_id}' has no class in '{path}'; fill it in")
+            if classes.setdefault(case_id, class_name) != class_name:
+                raise DatasetError(f"case '{case_id}' is both '{classes[case_id]}' and '{class_name}' in '{path}'")
+    return classes
+
+
+def write_case_labels(path: Path, classes: Mapping[str, str]) -> None:
+    """Writes a table `case_id,class_name`."""
+    rows = "".join(f"{case_id},{class_name}\n" for case_id, class_name in sorted(classes.items()))
+    write_text(path, "case_id,class_name\n" + rows)
