@@ -42,8 +42,8 @@ STUDY_CASES = 100
 AREA_TOLERANCE = 1e-12
 
 SCAN = Geometry((150, 512, 512), (0.75, 0.75, 1.5), (-190.0, -190.0, 0.0))
-BATCH = 20
-"""Cases that each evaluation does in turn, so that both meet the same weather."""
+BATCH = 100
+"""Cases that each evaluation does in turn, so that both meet the same weather; start and page count once a batch."""
 IN_MEMORY_CASES = 10
 
 
