@@ -8,6 +8,7 @@ that any number of rules can be applied to it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,25 +108,34 @@ def find_components(
 
     candidates, n_candidates = ndimage.label(detection_map > 0, structure=NEIGHBOURS)
     lesions, n_lesions = ndimage.label(lesion, structure=NEIGHBOURS)
-    numbers = np.arange(1, n_candidates + 1)
-    highest = np.asarray(ndimage.maximum(detection_map, candidates, numbers)) if n_candidates else np.empty(0)
-    lowest = np.asarray(ndimage.minimum(detection_map, candidates, numbers)) if n_candidates else np.empty(0)
-    merged = int((lowest < highest).sum())
+    # Few voxels belong to either: all that follows looks at these alone.
+    voxel = np.flatnonzero((candidates > 0) | (lesions > 0))
+    candidate, lesion_of = candidates.ravel()[voxel], lesions.ravel()[voxel]
+    highest, lowest = np.zeros(n_candidates + 1, np.float32), np.full(n_candidates + 1, np.inf, np.float32)
+    values = detection_map.ravel()[voxel]
+    np.maximum.at(highest, candidate, values)
+    np.minimum.at(lowest, candidate, values)
+    merged = int((lowest[1:] < highest[1:]).sum())
     if merged:
         _refuse_softmax(detection_map, n_candidates)
 
-    pair = lesions.astype(np.int64) * (n_candidates + 1) + candidates
-    counts = np.bincount(pair.ravel(), minlength=(n_lesions + 1) * (n_candidates + 1))
+    pair = lesion_of.astype(np.int64) * (n_candidates + 1) + candidate
+    counts = np.bincount(pair, minlength=(n_lesions + 1) * (n_candidates + 1))
     table = counts.reshape(n_lesions + 1, n_candidates + 1)
+    places = [axis + start for axis, start in zip(np.unravel_index(voxel, box.shape), box.start, strict=True)]
     return CaseComponents(
         tuple(
             CandidateRegion(*region, confidence=float(confidence))
-            for region, confidence in zip(_regions(candidates, table.sum(axis=0), box, geometry), highest, strict=True)
+            for region, confidence in zip(
+                _regions(candidate, table.sum(axis=0), places, geometry), highest[1:], strict=True
+            )
         ),
         tuple(
             LesionRegion(*region, diameter_mm=longest_axial_diameter_mm(lesions[where] == number, geometry))
             for number, (region, where) in enumerate(
-                zip(_regions(lesions, table.sum(axis=1), box, geometry), ndimage.find_objects(lesions), strict=True),
+                zip(
+                    _regions(lesion_of, table.sum(axis=1), places, geometry), ndimage.find_objects(lesions), strict=True
+                ),
                 start=1,
             )
         ),
@@ -171,16 +181,21 @@ def _refuse_softmax(detection_map: npt.NDArray[np.float32], n_candidates: int) -
 
 
 def _regions(
-    labels: npt.NDArray[Any], voxels: npt.NDArray[np.int64], box: Box, geometry: Geometry
+    component: npt.NDArray[Any],
+    voxels: npt.NDArray[np.int64],
+    places: Sequence[npt.NDArray[np.intp]],
+    geometry: Geometry,
 ) -> list[tuple[int, float, tuple[float, float, float]]]:
-    """Returns number of voxels, ml and centroid of every component of a labelled box of the grid."""
-    from scipy import ndimage
+    """Returns number of voxels, ml and centroid of every component.
 
-    numbers = np.arange(1, voxels.size)
-    if numbers.size == 0:
-        return []
-    inside = labels > 0
-    centres = np.asarray(ndimage.center_of_mass(inside, labels, numbers)) + np.asarray(box.start)
+    Args:
+        component: (n,) number of the component that each voxel belongs to, 0 for none.
+        voxels: number of voxels of every component; the first is of none.
+        places: z, y and x index (n,) of each voxel on the grid.
+        geometry: the grid.
+    """
+    sums = [np.bincount(component, weights=place, minlength=voxels.size)[1:] for place in places]
+    centres = np.stack(sums, axis=-1) / voxels[1:, None]
     return [
         (int(n), float(n) * geometry.voxel_volume_ml, (float(x), float(y), float(z)))
         for n, (x, y, z) in zip(voxels[1:], geometry.index_to_physical(centres), strict=True)

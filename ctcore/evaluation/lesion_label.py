@@ -18,6 +18,9 @@ DATASET_FILE = "dataset.json"
 PANORAMA_ALWAYS = frozenset({PanoramaLabel.VEINS, PanoramaLabel.ARTERIES, PanoramaLabel.PANCREAS})
 """Labels that a set of PANORAMA label maps holds whether or not it has lesions: what it is recognised by."""
 
+_FEW_VALUES = 32
+"""Range of a plane's values up to which each is looked for by itself."""
+
 _ANATOMY_NAMES = frozenset(PANORAMA_NAMES) - set(LESION_NAMES)
 
 
@@ -127,9 +130,14 @@ def label_names(labels: Path, lesion: LesionLabel) -> dict[str, tuple[int, ...]]
 def values_present(labels: npt.NDArray[Any]) -> set[int]:
     """Returns the values of a label array (z, y, x) of whole numbers from 0."""
     present: set[int] = set()
-    for plane in labels:  # most planes hold a few values, most often one
+    for plane in labels:
         low, high = int(plane.min()), int(plane.max())
-        present.update({low} if low == high else np.flatnonzero(np.bincount(plane.ravel().astype(np.intp))).tolist())
+        present |= {low, high}
+        # Counting is slow: only values between them that no plane before had are looked for.
+        unseen = [] if high - low > _FEW_VALUES else [value for value in range(low + 1, high) if value not in present]
+        present.update(value for value in unseen if (plane == value).any())
+        if high - low > _FEW_VALUES:
+            present.update(np.unique(plane).astype(np.int64).tolist())
     return present
 
 
