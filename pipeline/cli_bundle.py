@@ -57,9 +57,12 @@ def create(
     ] = None,
     candidates: Annotated[ModeChoice, typer.Option(help="Candidate extraction.")] = ModeChoice.DYNAMIC_V2,
     min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weaker candidates are dropped.")] = 0.05,
+    growth_factor: Annotated[
+        float, typer.Option(min=1.0001, help="A candidate reaches down to its peak divided by this.")
+    ] = 2.5,
     candidate_settings: Annotated[
         Path | None,
-        typer.Option(help="JSON file of candidate settings (docs/detection.md) instead of these two."),
+        typer.Option(help="JSON file of candidate settings (docs/detection.md) instead of these three."),
     ] = None,
     fusion: Annotated[RuleChoice, typer.Option(help="How the score is made.")] = RuleChoice.MEAN,
     weight: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the class probability in 'mean'.")] = 0.5,
@@ -80,7 +83,9 @@ def create(
         demo=demo,
         version=version,
         candidates=(
-            CandidateSettings(mode=candidates.value, min_confidence=min_confidence)
+            CandidateSettings(
+                mode=candidates.value, min_confidence=min_confidence, dynamic_threshold_factor=growth_factor
+            )
             if candidate_settings is None
             else read_candidate_settings(candidate_settings)
         ),

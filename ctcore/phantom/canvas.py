@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from ctcore.phantom.draws import Draws
@@ -13,7 +15,7 @@ FINE_GRAIN_MM = 1.4
 COARSE_GRAIN_MM = 22.0
 
 
-class Painter:
+class Painter(ABC):
     """What a canvas and a layer share: a grid, a patient's attenuations, and the random fields of all tissues.
 
     Attributes:
@@ -43,9 +45,9 @@ class Painter:
         share = np.float32(0.5) - distance * np.float32(1.0 / self.frame.spacing)
         return np.clip(share, 0.0, 1.0, out=share)
 
+    @abstractmethod
     def blend(self, window: Window, share: np.ndarray, hu: np.ndarray | float) -> None:
         """Puts `hu` over what is there, with opacity `share`."""
-        raise NotImplementedError
 
     def paint(self, patch: Patch | None, tissue: str, *, shift: float = 0.0) -> None:
         """Paints a shape with a tissue; a shape that misses the grid (None) changes nothing."""

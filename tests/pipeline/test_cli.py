@@ -185,8 +185,11 @@ def test_bundle_commands(call: Callable[..., Result], bundle: Bundle, tmp_path: 
     assert "dynamic-v2" in shown.stdout
     made = tmp_path / "made"
     arguments = ("--stage1", bundle.stage1, "--stage2", bundle.stage2, "--output", made, "--name", "again", "--demo")
-    created = call("bundle", "create", *arguments, "--fusion", "max", "--min-confidence", "0.2")
+    extraction = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5", "--min-confidence", "0.2")
+    created = call("bundle", "create", *arguments, "--fusion", "max", *extraction)
     assert created.exit_code == 0, created.output
+    candidates = load_bundle(made).manifest.candidates
+    assert (candidates.mode, candidates.dynamic_threshold_factor) == ("dynamic-v2-mean", 5)
     assert "yes: demonstration" in " ".join(call("bundle", "inspect", made).stdout.split())
     assert_refused(call("bundle", "create", *arguments), "exists")
     assert_refused(call("bundle", "create", *arguments[:-1], "--fusion", "guess"), "guess")
