@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctcore.errors import RecipeError
+from ctcore.nnunet.recipe import FEWEST_LEVELS
 
 Triple = tuple[int, int, int]
 
@@ -39,9 +40,7 @@ class Topology:
         return len(self.strides)
 
 
-def topology_of(
-    spacing_mm: tuple[float, float, float], patch_size: Triple, features: Sequence[int] = ()
-) -> Topology:
+def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, features: Sequence[int] = ()) -> Topology:
     """Returns nnU-Net's strides and kernels: axes of coarse spacing are halved later, none below 4 voxels.
 
     Args:
@@ -50,7 +49,7 @@ def topology_of(
         features: channels of each level, which fix their number; as many levels as the patch allows if not given.
 
     Raises:
-        RecipeError: the patch cannot be halved as often as that, or is not divisible by its strides.
+        RecipeError: the patch cannot be halved as often as that or not twice, or is not divisible.
     """
     from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 
@@ -62,6 +61,11 @@ def topology_of(
         raise RecipeError(
             f"patch_size {patch_size} gives {levels} levels at patch {fitting}{named};"
             f" choose a patch divisible by the strides {strides}"
+        )
+    if levels < FEWEST_LEVELS:
+        raise RecipeError(
+            f"patch_size {patch_size} allows {levels} levels at {spacing_mm} mm, and {FEWEST_LEVELS} are needed;"
+            " choose a larger patch_size or a finer spacing_mm"
         )
     return Topology(_triples(strides), _triples(kernels))
 

@@ -71,7 +71,9 @@ def _value_of(text: str, value: str) -> Any:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError as error:
         if value.startswith(NOT_BARE):
-            raise RecipeError(f"--set '{text}': {value} is not a TOML value; write for instance [16, 32, 64]") from error
+            raise RecipeError(
+                f"--set '{text}': {value} is not a TOML value; write for instance [16, 32, 64]"
+            ) from error
         return tomllib.loads(f"value = {json.dumps(value)}")["value"]
 
 

@@ -1,4 +1,4 @@
-"""nnU-Net's planners: the default one and those of the residual encoders, and what of a recipe replaces their choices."""
+"""nnU-Net's planners, the default one and those of residual encoders, and what of a recipe replaces their choices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ctcore.errors import RecipeError
 from ctcore.nnunet.architecture import describe_unet, topology_of
-from ctcore.nnunet.recipe import FEWEST_LEVELS, TrainingRecipe
+from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import PLANS_NAME, Workspace
 
 
@@ -53,16 +53,11 @@ def with_overrides(planner: Any, chosen: Mapping[str, Any], recipe: TrainingReci
     Raises:
         RecipeError: the sizes do not fit together, or the patch allows fewer than three levels.
     """
-    patch = recipe.patch_size or tuple(int(n) for n in chosen["patch_size"])
+    depth, height, width = (int(n) for n in recipe.patch_size or chosen["patch_size"])
+    patch = (depth, height, width)
     topology = topology_of(recipe.spacing_mm, patch, recipe.features)
-    if topology.levels < FEWEST_LEVELS:
-        raise RecipeError(
-            f"patch_size {patch} of planner '{recipe.planner}' allows {topology.levels} levels, and {FEWEST_LEVELS} are"
-            " needed; give a larger patch_size or a finer spacing_mm"
-        )
     features = recipe.features or [
-        min(planner.UNet_max_features_3d, planner.UNet_base_num_features * 2**level)
-        for level in range(topology.levels)
+        min(planner.UNet_max_features_3d, planner.UNet_base_num_features * 2**level) for level in range(topology.levels)
     ]
     blocks = recipe.blocks_per_level or planner.UNet_blocks_per_stage_encoder[: topology.levels]
     if len(blocks) != topology.levels:

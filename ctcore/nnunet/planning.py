@@ -45,7 +45,8 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
     """
     workspace.dataset_json()
     check_prepared(workspace, recipe)
-    given = _sizes_of(recipe) if recipe.planner == FROM_RECIPE else None  # may refuse, before hours of work
+    if recipe.patch_size is not None:  # may refuse: before hours of work, and with the plan of before unharmed
+        topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
     with recorded(workspace.planned_with_file, recipe), nnunet_environment(workspace.root):
         from nnunetv2.experiment_planning.plan_and_preprocess_api import (
             extract_fingerprint_dataset,
@@ -59,7 +60,8 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
         configuration = plans["configurations"].get(CONFIGURATION)
         if configuration is None:
             raise DatasetError(f"the images of '{workspace.raw}' are single slices; a localizer needs volumes")
-        configuration.update(given or with_overrides(planner, configuration, recipe), spacing=list(recipe.spacing_mm))
+        sizes = _sizes_of(recipe) if recipe.planner == FROM_RECIPE else with_overrides(planner, configuration, recipe)
+        configuration.update(sizes, spacing=list(recipe.spacing_mm))
         plans["configurations"] = {CONFIGURATION: configuration}
         write_json(workspace.plans_file, plans)
         preprocess_dataset(
