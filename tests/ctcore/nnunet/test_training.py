@@ -147,7 +147,7 @@ def test_another_recipe_of_the_same_name_is_refused(
     train_fold(workspace, other, "0", make, workers=0, resume=False)
     assert CountingTrainer.runs == 3
     with pytest.raises(
-        DatasetError, match="recipe 'typo' has no trained fold .* unless --set name=tiny or name=tiny-2"
+        DatasetError, match=r"recipe 'typo' has no trained fold .* unless --set name=tiny or name=tiny-2"
     ):
         trained_folds(workspace, "typo")
 
