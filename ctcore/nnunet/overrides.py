@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -74,7 +73,7 @@ def _value_of(text: str, value: str) -> Any:
             raise RecipeError(
                 f"--set '{text}': {value} is not a TOML value; write for instance [16, 32, 64]"
             ) from error
-        return tomllib.loads(f"value = {json.dumps(value)}")["value"]
+        return value
 
 
 def apply_changes(values: dict[str, Any], changes: Sequence[Change], known: Collection[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class TrainingRecipe(BaseModel):
     """Settings of one training run that are not derived from the data.
 
     Attributes:
-        name: the recipe's name.
+        name: the recipe's name, and that of the folder of its results.
         description: what it is for, and whose published values it holds.
         spacing_mm: voxel spacing (z, y, x) that images are brought to.
         planner: who decides patch, batch and architecture: `recipe` (the fields below say it all), or one of nnU-Net's
@@ -81,7 +81,7 @@ class TrainingRecipe(BaseModel):
     free_after_training: ClassVar[tuple[str, ...]] = ()
     """Fields that training does not use and that an export may still change."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
     description: str
     spacing_mm: tuple[Positive, Positive, Positive]
     planner: Literal["recipe", "nnunet", "resenc-m", "resenc-l", "resenc-xl"] = "recipe"

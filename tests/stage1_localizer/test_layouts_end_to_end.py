@@ -1,4 +1,4 @@
-"""From three layouts to a localizer that runs, with different planners; PANORAMA's goes through the docs page's test."""
+"""From three layouts to a localizer that runs, with different planners; the docs page's test takes PANORAMA's."""
 
 from __future__ import annotations
 

@@ -61,7 +61,17 @@ def test_a_change_is_read(text: str, path: tuple[str, ...], value: Any) -> None:
 )
 def test_values_come_back(value: Any) -> None:
     """JSON of these values is TOML as well, but for DEL, which TOML does not take unescaped."""
-    assert parse_change(f"x={json.dumps(value)}".replace("\x7f", "\\u007f")).value == value
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    assert parse_change(f"x={text}").value == value
+
+
+@given(
+    st.text(st.characters(categories=["L"]), min_size=1).filter(
+        lambda text: text not in {"inf", "nan", "true", "false"}
+    )
+)
+def test_bare_words_are_text(word: str) -> None:
+    assert parse_change(f"x={word}").value == word
 
 
 @pytest.mark.parametrize(

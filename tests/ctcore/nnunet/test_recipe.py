@@ -66,6 +66,7 @@ def test_an_unknown_key(tmp_path: Path) -> None:
         ("oversample_foreground = 1.5", r"oversample_foreground = 1\.5"),
         ("ema_decay = 1.0", r"ema_decay = 1\.0"),
         ("blocks_per_level = [2, 2]", r"blocks_per_level \(2, 2\) and features \(4, 8, 8\) differ"),
+        ('name = "../away"', r"name = '\.\./away'"),
         ("iterations_per_epoch = 0", r"iterations_per_epoch = 0"),
         ('segmentation_loss = "focal"', r"segmentation_loss = 'focal': .*'dice-ce'"),
         ('planner = "resenc-s"', r"planner = 'resenc-s': .*'resenc-m'"),
@@ -76,8 +77,10 @@ def test_an_unknown_key(tmp_path: Path) -> None:
     ],
 )
 def test_an_impossible_value_is_quoted(tmp_path: Path, line: str, quoted: str) -> None:
+    key = line.split(" =", maxsplit=1)[0]
+    kept = [other for other in TEXT.splitlines() if not other.startswith(f"{key} =")]
     with pytest.raises(RecipeError, match=quoted):
-        load(tmp_path, TEXT + line + "\n")
+        load(tmp_path, "\n".join([*kept, line]))
 
 
 def test_an_element_of_a_size_is_named(tmp_path: Path) -> None:
