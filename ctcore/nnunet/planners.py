@@ -97,4 +97,4 @@ def batch_size_for(
     by_memory = round(reference / estimate * planner.UNet_reference_val_corresp_bs_3d)
     voxels = float(np.prod(chosen["median_image_size_in_voxels"])) * planner.dataset_json["numTraining"]
     by_dataset = round(voxels * planner.max_dataset_covered / float(np.prod(patch)))
-    return max(min(by_memory, by_dataset), planner.UNet_min_batch_size)
+    return int(max(min(by_memory, by_dataset), planner.UNet_min_batch_size))

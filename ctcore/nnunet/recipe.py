@@ -115,7 +115,7 @@ class TrainingRecipe(BaseModel):
             return values
         planner = values.get("planner", FROM_RECIPE)
         encoder = "resenc" if str(planner).startswith("resenc") else "plain"
-        filled = {"encoder": encoder} | values
+        filled: dict[str, Any] = {"encoder": encoder} | values
         if planner == FROM_RECIPE and filled.get("batch_dice") is None:
             filled["batch_dice"] = False
         return filled

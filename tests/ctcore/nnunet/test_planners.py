@@ -103,6 +103,16 @@ def test_a_batch_holds_no_more_than_a_share_of_the_dataset(recipe: Callable[...,
     assert chosen["batch_size"] == 5
 
 
+def test_the_published_plan_of_the_panorama_baseline(recipe: Callable[..., TrainingRecipe], plan: Plan) -> None:
+    """2238 images of 48 x 86 x 86 voxels at 9 x 4.5 x 4.5 mm: patch 48 x 96 x 96, batch 9, five levels."""
+    settings = free(recipe, "nnunet", spacing_mm=(9.0, 4.5, 4.5))
+    made = with_overrides(*plan(settings, shape=(48, 86, 86), cases=2238), settings)
+    arguments = made["architecture"]["arch_kwargs"]
+    assert (made["patch_size"], made["batch_size"], made["batch_dice"]) == ([48, 96, 96], 9, False)
+    assert arguments["features_per_stage"] == [32, 64, 128, 256, 320]
+    assert arguments["strides"] == [[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]]
+
+
 def test_what_a_recipe_gives_counts(recipe: Callable[..., TrainingRecipe], plan: Plan) -> None:
     settings = free(
         recipe,
