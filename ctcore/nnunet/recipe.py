@@ -176,7 +176,7 @@ def describe_validation(error: ValidationError) -> str:
     """Returns pydantic's findings as one line that names each key and the value it found."""
     parts = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = ".".join(str(part) for part in item["loc"] if part != "")
         if not key:
             parts.append(str(item["msg"]))
         elif item["type"] == "missing":  # its input is all the rest
