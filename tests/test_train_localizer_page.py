@@ -72,8 +72,11 @@ def test_every_line_of_the_page(tmp_path: Path) -> None:
             continue
         for field, value in CHANGES.get(command, {}).items():
             words += ["--set", f"{field}={value}"]
-        if command == "train":
-            words += ["--device", "cpu", "--workers", "0"]
+        words += {
+            "prepare": ["--workers", "1"],
+            "plan": ["--workers", "1"],
+            "train": ["--workers", "0", "--device", "cpu"],
+        }.get(command, [])
         result = CliRunner().invoke(APPS[program], words)
         assert result.exit_code == 0, f"{line}\n{result.output}"
     assert commands == ["prepare", "prepare", "plan", *["train"] * 5, "evaluate", "export", "bundle"]
