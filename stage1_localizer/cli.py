@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,11 +27,11 @@ class Training:
     title = "stage 1"
     makes = "a low-resolution nnU-Net dataset"
 
-    def load(self, recipe: str) -> Any:
-        """Reads a recipe."""
+    def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:
+        """Reads a recipe, with fields replaced."""
         from stage1_localizer.recipe import load
 
-        return load(recipe)
+        return load(recipe, changes)
 
     def needs(self, recipe: Any) -> dict[str, Any]:
         """Classes and labels: any will do, as only the pancreas counts."""
@@ -55,11 +56,11 @@ class Training:
 
         return train(root, recipe, fold, **options)
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str) -> Any:
+    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> Any:
         """Writes the trained folds."""
         from stage1_localizer.trainer import export
 
-        return export(root, recipe, output, trained_on=trained_on)
+        return export(root, recipe, output, trained_on=trained_on, changes=changes)
 
 
 add_training_commands(app, Training())

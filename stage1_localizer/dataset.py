@@ -21,6 +21,7 @@ from ctcore.nnunet.dataset import (
     training_cases,
 )
 from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
@@ -72,11 +73,12 @@ def prepare(
     cases = training_cases(datasets, None, leave_out)
     write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
-    settings = {"spacing_mm": list(recipe.spacing_mm)}
+    settings = recipe.model_dump(mode="json", include=set(recipe.fixed_by_prepare))
     task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe.spacing_mm))
-    prepare_cases(cases, task, workers=workers, progress=progress)
-    record_cases(workspace, cases)
-    workspace.write_dataset_json(LABELS, len(cases))
+    with recorded(workspace.prepared_with_file, recipe):
+        prepare_cases(cases, task, workers=workers, progress=progress)
+        record_cases(workspace, cases)
+        workspace.write_dataset_json(LABELS, len(cases))
     return workspace
 
 

@@ -1,7 +1,8 @@
 """What a stage-1 recipe fixes beyond training: the region of interest."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -19,11 +20,13 @@ class LocalizerRecipe(TrainingRecipe):
         minimum_ml: smallest volume of that cluster that is taken for a pancreas.
     """
 
+    free_after_training: ClassVar[tuple[str, ...]] = ("margin_mm", "bridge_mm", "minimum_ml")
+
     margin_mm: tuple[Margin, Margin, Margin]
     bridge_mm: Margin = 40.0
     minimum_ml: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
 
 
-def load(name_or_path: str) -> LocalizerRecipe:
-    """Reads a stage-1 recipe by name or from a `.toml` file (RecipeError where it cannot)."""
-    return load_recipe(LocalizerRecipe, name_or_path, RECIPES)
+def load(name_or_path: str, changes: Sequence[str] = ()) -> LocalizerRecipe:
+    """Reads a stage-1 recipe by name or from a `.toml` file, with fields replaced (RecipeError where it cannot)."""
+    return load_recipe(LocalizerRecipe, name_or_path, RECIPES, changes)

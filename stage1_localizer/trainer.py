@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.nnunet.as_trained import recipe_as_trained
 from ctcore.nnunet.exported import save_model
+from ctcore.nnunet.overrides import parse_change
+from ctcore.nnunet.provenance import check_planned
 from ctcore.nnunet.training import normalization_of, train_fold, trained_folds, trained_state
-from ctcore.nnunet.workspace import CONFIGURATION
 from stage1_localizer.dataset import LABELS, workspace_at
 from stage1_localizer.model import LocalizerModel
 from stage1_localizer.recipe import LocalizerRecipe
@@ -26,7 +29,7 @@ def train(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Trains one fold of the localizer (Dice + cross-entropy, nnU-Net's loss); returns its folder."""
+    """Trains one fold of the localizer; returns its folder."""
     from ctcore.nnunet.trainer import RecipeTrainer
 
     return train_fold(
@@ -41,25 +44,32 @@ def train(
     )
 
 
-def export(root: Path, recipe: LocalizerRecipe, output: Path, *, trained_on: str) -> LocalizerModel:
-    """Writes the trained folds as a stage folder.
+def export(
+    root: Path, recipe: LocalizerRecipe, output: Path, *, trained_on: str, changes: Sequence[str] = ()
+) -> LocalizerModel:
+    """Writes the trained folds as a stage folder, with the recipe as trained and the sizes as planned.
 
     Args:
         root: the workspace.
-        recipe: the recipe that was trained.
+        recipe: its name says which folds; its values count for the changed fields alone.
         output: the stage folder to write.
         trained_on: the training data in words; shown wherever results are.
+        changes: fields given on the command line, as `FIELD=VALUE`.
 
     Raises:
         DatasetError: no fold of the recipe is trained.
+        RecipeError: the folds were trained with different values, the workspace was planned again with others since, or
+            a field is changed that training used.
     """
     workspace = workspace_at(root)
-    plans = workspace.plans()
+    plans, configuration = workspace.plans(), workspace.configuration()
     folders = trained_folds(workspace, recipe.name)
+    recipe = recipe_as_trained(folders, recipe, [parse_change(text).field for text in changes])
+    check_planned(workspace, recipe)
     model = LocalizerModel(
-        architecture=plans["configurations"][CONFIGURATION]["architecture"],
+        architecture=configuration["architecture"],
         spacing_mm=recipe.spacing_mm,
-        patch_size=recipe.patch_size,
+        patch_size=configuration["patch_size"],
         normalization=normalization_of(plans),
         labels=LABELS,
         folds=tuple(folders),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,11 +27,11 @@ class Training:
     title = "stage 2"
     makes = "an nnU-Net dataset of ROI crops"
 
-    def load(self, recipe: str) -> Any:
-        """Reads a recipe."""
+    def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:
+        """Reads a recipe, with fields replaced."""
         from stage2_multitask.recipe import load
 
-        return load(recipe)
+        return load(recipe, changes)
 
     def needs(self, recipe: Any) -> dict[str, Any]:
         """Classes and labels: the recipe's."""
@@ -54,11 +55,11 @@ class Training:
 
         return train(root, recipe, fold, **options)
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str) -> Any:
+    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> Any:
         """Writes the trained folds."""
         from stage2_multitask.trainer import export
 
-        return export(root, recipe, output, trained_on=trained_on)
+        return export(root, recipe, output, trained_on=trained_on, changes=changes)
 
 
 add_training_commands(app, Training())

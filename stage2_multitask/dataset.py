@@ -24,6 +24,7 @@ from ctcore.nnunet.dataset import (
     training_cases,
 )
 from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
@@ -75,11 +76,12 @@ def prepare(
     cases = training_cases(datasets, recipe.class_names, leave_out)
     write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
-    settings = recipe.model_dump(mode="json", include={"spacing_mm", "margin_mm", "margin_jitter_mm", "labels"})
+    settings = recipe.model_dump(mode="json", include=set(recipe.fixed_by_prepare))
     task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe))
-    prepare_cases(cases, task, workers=workers, progress=progress)
-    record_cases(workspace, cases)
-    workspace.write_dataset_json(recipe.labels, len(cases))
+    with recorded(workspace.prepared_with_file, recipe):
+        prepare_cases(cases, task, workers=workers, progress=progress)
+        record_cases(workspace, cases)
+        workspace.write_dataset_json(recipe.labels, len(cases))
     return workspace
 
 

@@ -1,7 +1,8 @@
 """What a stage-2 recipe fixes beyond training: ROI margin, classes, head, losses and phases."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -68,6 +69,9 @@ class MultiTaskRecipe(TrainingRecipe):
         aggregation: how class logits of several windows become one.
     """
 
+    fixed_by_prepare: ClassVar[tuple[str, ...]] = ("spacing_mm", "margin_mm", "margin_jitter_mm", "labels")
+    free_after_training: ClassVar[tuple[str, ...]] = ("aggregation",)
+
     margin_mm: tuple[Margin, Margin, Margin]
     margin_jitter_mm: Margin = 0.0
     labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
@@ -94,6 +98,6 @@ class MultiTaskRecipe(TrainingRecipe):
         return self
 
 
-def load(name_or_path: str) -> MultiTaskRecipe:
-    """Reads a stage-2 recipe by name or from a `.toml` file (RecipeError where it cannot)."""
-    return load_recipe(MultiTaskRecipe, name_or_path, RECIPES)
+def load(name_or_path: str, changes: Sequence[str] = ()) -> MultiTaskRecipe:
+    """Reads a stage-2 recipe by name or from a `.toml` file, with fields replaced (RecipeError where it cannot)."""
+    return load_recipe(MultiTaskRecipe, name_or_path, RECIPES, changes)

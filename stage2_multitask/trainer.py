@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
+from ctcore.nnunet.as_trained import recipe_as_trained
 from ctcore.nnunet.exported import save_model
+from ctcore.nnunet.overrides import parse_change
+from ctcore.nnunet.provenance import check_planned
 from ctcore.nnunet.training import normalization_of, train_fold, trained_folds, trained_state
-from ctcore.nnunet.workspace import CONFIGURATION
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe
@@ -62,25 +65,32 @@ def class_indices(case_labels: dict[str, str], class_names: tuple[str, ...]) -> 
     return {case_id: class_names.index(name) for case_id, name in case_labels.items()}
 
 
-def export(root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str) -> MultiTaskModel:
-    """Writes the trained folds as a stage folder.
+def export(
+    root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str, changes: Sequence[str] = ()
+) -> MultiTaskModel:
+    """Writes the trained folds as a stage folder, with the recipe as trained and the sizes as planned.
 
     Args:
         root: the workspace.
-        recipe: the recipe that was trained.
+        recipe: its name says which folds; its values count for the changed fields alone.
         output: the stage folder to write.
         trained_on: the training data in words; shown wherever results are.
+        changes: fields given on the command line, as `FIELD=VALUE`.
 
     Raises:
         DatasetError: no fold of the recipe is trained.
+        RecipeError: the folds were trained with different values, the workspace was planned again with others since, or
+            a field is changed that training used.
     """
     workspace = workspace_at(root)
-    plans = workspace.plans()
+    plans, configuration = workspace.plans(), workspace.configuration()
     folders = trained_folds(workspace, recipe.name)
+    recipe = recipe_as_trained(folders, recipe, [parse_change(text).field for text in changes])
+    check_planned(workspace, recipe)
     model = MultiTaskModel(
-        architecture=plans["configurations"][CONFIGURATION]["architecture"],
+        architecture=configuration["architecture"],
         spacing_mm=recipe.spacing_mm,
-        patch_size=recipe.patch_size,
+        patch_size=configuration["patch_size"],
         normalization=normalization_of(plans),
         labels=recipe.labels,
         folds=tuple(folders),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -12,6 +13,15 @@ from ctcore.datasets.description import Dataset, Layout
 
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder that 'prepare' made.", show_default=False)]
 Recipe = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a .toml file.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Field that replaces the recipe's, as TOML: epochs=20, head.width=32; repeatable.",
+        show_default=False,
+    ),
+]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that help.")]
 
 
@@ -29,8 +39,8 @@ class StageTraining(Protocol):
     def needs(self, recipe: Any) -> dict[str, Any]:
         """Returns the `class_names` and `label_names` that training by a recipe needs; None where any will do."""
 
-    def load(self, recipe: str) -> Any:
-        """Reads a recipe of the stage by name or path."""
+    def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:
+        """Reads a recipe of the stage by name or path, and replaces fields, each given as `FIELD=VALUE`."""
 
     def prepare(self, sources: list[Path], root: Path, recipe: Any, **options: Any) -> Any:
         """Writes the stage's raw dataset."""
@@ -41,8 +51,8 @@ class StageTraining(Protocol):
     def train(self, root: Path, recipe: Any, fold: str, **options: Any) -> Path:
         """Trains one fold and returns its folder."""
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str) -> Any:
-        """Writes the trained folds as a stage folder."""
+    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> Any:
+        """Writes the trained folds as a stage folder; the recipe names which, and holds the changed fields."""
 
 
 def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
@@ -57,6 +67,7 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         output: Annotated[Path, typer.Option("--output", help="Workspace to make.", show_default=False)],
         dataset: Annotated[Layout, typer.Option(help="How the dataset is laid out.")] = Layout.NNUNET,
         recipe: Recipe = "demo",
+        changes: Changes = None,
         splits: Annotated[
             Path | None, typer.Option(help="Folds to keep: splits_final.json or PANORAMA's.", show_default=False)
         ] = None,
@@ -67,7 +78,7 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
     ) -> None:
         from ctcore.nnunet.dataset import read_datasets
 
-        settings = stage.load(recipe)
+        settings = stage.load(recipe, changes or ())
         datasets = read_datasets(sources, dataset, splits)
         faulty = _examine(
             datasets, output, folds=folds, workers=workers, skip_faulty=skip_faulty, **stage.needs(settings)
@@ -89,23 +100,24 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         typer.echo(f"Dataset: {output}")
 
     @app.command(help="Runs nnU-Net's fingerprint, planner and preprocessing.")
-    def plan(workspace: Workspace, recipe: Recipe = "demo", workers: Workers = 1) -> None:
+    def plan(workspace: Workspace, recipe: Recipe = "demo", changes: Changes = None, workers: Workers = 1) -> None:
         from ctcore.nnunet.planning import plan as plan_dataset
 
         place = stage.workspace_at(workspace)
-        plan_dataset(place, stage.load(recipe), workers=max(1, workers))
+        plan_dataset(place, stage.load(recipe, changes or ()), workers=max(1, workers))
         typer.echo(f"Plan: {place.plans_file}")
 
     @app.command(help="Trains one fold.")
     def train(
         workspace: Workspace,
         recipe: Recipe = "demo",
+        changes: Changes = None,
         fold: Annotated[str, typer.Option(help="Fold of the split, or all.")] = "0",
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
         workers: Workers = 1,
         resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint.")] = True,
     ) -> None:
-        settings = stage.load(recipe)
+        settings = stage.load(recipe, changes or ())
         with training_progress(f"{stage.title} fold {fold}") as report:
             folder = stage.train(
                 workspace, settings, fold, device=device, resume=resume, workers=workers, progress=report
@@ -118,8 +130,10 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         output: Annotated[Path, typer.Option(help="Stage folder to write.", show_default=False)],
         trained_on: Annotated[str, typer.Option(help="The training data in words.", show_default=False)],
         recipe: Recipe = "demo",
+        changes: Changes = None,
     ) -> None:
-        stage.export(workspace, stage.load(recipe), output, trained_on=trained_on)
+        settings = stage.load(recipe, changes or ())
+        stage.export(workspace, settings, output, trained_on=trained_on, changes=changes or ())
         typer.echo(f"Model: {output}")
 
 

@@ -37,6 +37,7 @@ def nnunet_environment(
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # about nnU-Net's own use of torch
             warnings.filterwarnings("ignore", category=RuntimeWarning, module="nnunetv2")  # Dice of an absent label
+            warnings.filterwarnings("ignore", message="WARNING: You are running nnUNetPlanner")  # memory as asked for
             yield
     finally:
         for name, value in before.items():

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctcore.errors import RecipeError, first_line
+from ctcore.nnunet.overrides import apply_changes, parse_change
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1)]
+
+FEWEST_LEVELS = 3
+"""Levels that a U-Net of this project has at least: the classification head reads three."""
+
+FROM_RECIPE = "recipe"
+"""The planner that takes every size from the recipe."""
 
 RecipeT = TypeVar("RecipeT", bound="TrainingRecipe")
 
@@ -21,14 +29,18 @@ class TrainingRecipe(BaseModel):
     """Settings of one training run that are not derived from the data.
 
     Attributes:
-        name: the recipe's name.
+        name: the recipe's name, and that of the folder of its results.
         description: what it is for, and whose published values it holds.
         spacing_mm: voxel spacing (z, y, x) that images are brought to.
+        planner: who decides patch, batch and architecture: `recipe` (the fields below say it all), or one of nnU-Net's
+            planners, whose choices those of the fields below that are given replace.
+        planner_memory_gb: GPU memory (GB) that nnU-Net's planner aims at; None for the planner's own.
         patch_size: voxels (z, y, x) that the network sees at once.
         batch_size: patches a step.
-        encoder: nnU-Net's plain or residual encoder.
+        encoder: nnU-Net's plain or residual encoder; follows from a planner of nnU-Net's.
         features: channels of each encoder level; their number is the number of levels.
         blocks_per_level: convolutions (plain) or residual blocks of each encoder level.
+        segmentation_loss: nnU-Net's soft Dice (of the foreground labels), cross-entropy, or their sum.
         epochs: passes of `iterations_per_epoch` steps.
         iterations_per_epoch: training steps an epoch.
         validation_iterations: validation batches an epoch.
@@ -44,7 +56,8 @@ class TrainingRecipe(BaseModel):
         oversample_foreground: share of a batch's patches that are centred on a labelled voxel; 0 suits a patch as large
             as the image, which a centred patch would half leave.
         batch_dice: whether the Dice loss is taken over the batch as one image, so that a false positive in a case
-            without the label counts against the cases that have it; otherwise one Dice a case.
+            without the label counts against the cases that have it; otherwise one Dice a case. None, only with a
+            planner of nnU-Net's: its choice.
         ema_decay: decay of the exponential moving average of the weights that is exported; None exports the weights
             themselves.
         seed: seed of initial weights and of sampling.
@@ -52,14 +65,33 @@ class TrainingRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    fixed_by_prepare: ClassVar[tuple[str, ...]] = ("spacing_mm",)
+    """Fields that prepared images depend on."""
+    fixed_by_plan: ClassVar[tuple[str, ...]] = (
+        "planner",
+        "planner_memory_gb",
+        "patch_size",
+        "batch_size",
+        "encoder",
+        "features",
+        "blocks_per_level",
+        "batch_dice",
+    )
+    """Further fields that a plan depends on."""
+    free_after_training: ClassVar[tuple[str, ...]] = ()
+    """Fields that training does not use and that an export may still change."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
     description: str
     spacing_mm: tuple[Positive, Positive, Positive]
-    patch_size: tuple[Size, Size, Size]
-    batch_size: Size
+    planner: Literal["recipe", "nnunet", "resenc-m", "resenc-l", "resenc-xl"] = "recipe"
+    planner_memory_gb: Positive | None = None
+    patch_size: tuple[Size, Size, Size] | None = None
+    batch_size: Size | None = None
     encoder: Literal["plain", "resenc"] = "plain"
-    features: tuple[Size, ...]
+    features: tuple[Size, ...] = ()
     blocks_per_level: tuple[Size, ...] = ()
+    segmentation_loss: Literal["dice-ce", "dice", "ce"] = "dice-ce"
     epochs: Size
     iterations_per_epoch: Size = 250
     validation_iterations: Size = 50
@@ -72,31 +104,56 @@ class TrainingRecipe(BaseModel):
     augmentation: Literal["nnunet", "light"] = "nnunet"
     mirror: bool = True
     oversample_foreground: Annotated[float, Field(ge=0, le=1)] = 0.33
-    batch_dice: bool = False
+    batch_dice: bool | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_from_the_planner(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        planner = values.get("planner", FROM_RECIPE)
+        encoder = "resenc" if str(planner).startswith("resenc") else "plain"
+        filled: dict[str, Any] = {"encoder": encoder} | values
+        if planner == FROM_RECIPE and filled.get("batch_dice") is None:
+            filled["batch_dice"] = False
+        return filled
+
+    @model_validator(mode="after")
+    def _planner_has_what_it_needs(self) -> Self:
+        if self.planner == FROM_RECIPE:
+            absent = [name for name in ("patch_size", "batch_size", "features") if not getattr(self, name)]
+            if absent:
+                raise ValueError(f"{', '.join(absent)} must be given, unless one of nnU-Net's planners decides")
+            if self.planner_memory_gb is not None:
+                raise ValueError(f"planner_memory_gb {self.planner_memory_gb} is for nnU-Net's planners; leave it out")
+        elif (self.encoder == "resenc") != self.planner.startswith("resenc"):
+            raise ValueError(f"encoder '{self.encoder}' is not the one of planner '{self.planner}'; leave it out")
+        return self
+
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:
-        if len(self.features) < 3:
+        if self.features and len(self.features) < FEWEST_LEVELS:
             raise ValueError(f"features {self.features} has fewer than three levels")
-        if self.blocks_per_level and len(self.blocks_per_level) != len(self.features):
+        if self.features and self.blocks_per_level and len(self.blocks_per_level) != len(self.features):
             raise ValueError(f"blocks_per_level {self.blocks_per_level} and features {self.features} differ in length")
         return self
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Blocks of each encoder level; two where the recipe does not say."""
+        """Blocks of each level named in `features`; two where the recipe does not say."""
         return self.blocks_per_level or (2,) * len(self.features)
 
 
-def load_recipe(kind: type[RecipeT], name_or_path: str, folder: Path) -> RecipeT:
+def load_recipe(kind: type[RecipeT], name_or_path: str, folder: Path, changes: Sequence[str] = ()) -> RecipeT:
     """Reads a recipe by name from a folder of recipes, or from a file.
 
     Args:
         kind: the stage's recipe class.
         name_or_path: name of a shipped recipe, or the path of a `.toml` file.
         folder: where the shipped recipes are.
+        changes: fields that replace the recipe's, each as `FIELD=VALUE`.
 
     Raises:
         RecipeError: there is no such recipe, the file is not TOML, or it holds an unknown key or impossible value.
@@ -105,18 +162,25 @@ def load_recipe(kind: type[RecipeT], name_or_path: str, folder: Path) -> RecipeT
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
         raise RecipeError(f"recipe '{name_or_path}' does not exist; choose one of {known}, or give a .toml file")
+    title = " ".join([f"recipe '{path.name}'", *(f"--set '{change}'" for change in changes)])
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return kind.model_validate(apply_changes(values, [parse_change(text) for text in changes], kind.model_fields))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe '{path.name}' is not valid TOML: {first_line(error)}") from error
     except ValidationError as error:
-        raise RecipeError(f"recipe '{path.name}': {describe_validation(error)}") from error
+        raise RecipeError(f"{title}: {describe_validation(error)}") from error
 
 
 def describe_validation(error: ValidationError) -> str:
     """Returns pydantic's findings as one line that names each key and the value it found."""
     parts = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "values"
-        parts.append(f"{key} = {item['input']!r}: {item['msg']}" if item["loc"] else str(item["msg"]))
+        key = ".".join(str(part) for part in item["loc"] if part != "")
+        if not key:
+            parts.append(str(item["msg"]))
+        elif item["type"] == "missing":  # its input is all the rest
+            parts.append(f"{key} is missing")
+        else:
+            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
     return "; ".join(parts)[:600]

@@ -23,6 +23,7 @@ from torch import nn
 
 from ctcore.files import write_atomic
 from ctcore.nnunet.augmentation import light_transforms
+from ctcore.nnunet.losses import weigh_terms
 from ctcore.nnunet.recipe import TrainingRecipe
 
 with warnings.catch_warnings():
@@ -81,6 +82,10 @@ class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         self.network.to(memory_format=torch.channels_last_3d)
         if self.recipe.ema_decay is not None:
             self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
+
+    def _build_loss(self) -> nn.Module:
+        """Returns the recipe's segmentation loss under nnU-Net's deep supervision."""
+        return weigh_terms(super()._build_loss(), self.recipe.segmentation_loss)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """Returns the recipe's optimiser and learning-rate schedule."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_atomic, write_text
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
 
@@ -58,7 +59,7 @@ def train_fold(
 
     Raises:
         DatasetError: nothing was planned, or the fold is not in the split.
-        RecipeError: the fold was begun with other values under the same recipe name.
+        RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
     """
     import torch
     from safetensors.torch import save_file
@@ -66,6 +67,7 @@ def train_fold(
     from ctcore.nnunet.exported import unique_state
 
     plans = workspace.plans() | {"continue_training": False}
+    check_planned(workspace, recipe)
     check_fold(workspace, fold)
     report = _on_this_console(progress) if progress is not None else None
     results = results_folder(workspace, recipe.name)
@@ -108,9 +110,13 @@ def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
         RecipeError: it was begun with other values under the same name.
     """
     path = folder / RECIPE_NAME
-    if path.is_file() and path.read_text(encoding="utf-8") != recipe_text(recipe):
+    if not path.is_file():
+        return
+    found = differences(read_json(path), recipe.model_dump(mode="json"), type(recipe).model_fields)
+    if found:
         raise RecipeError(
-            f"'{folder}' was trained with other values of recipe '{recipe.name}'; rename the recipe or use --restart"
+            f"'{folder}' was begun with other values of recipe '{recipe.name}' ({found}); give this run a name of its"
+            f" own with --set name={recipe.name}-2, or begin again with --restart"
         )
 
 
@@ -148,9 +154,12 @@ def trained_folds(workspace: Workspace, recipe_name: str) -> dict[str, Path]:
         DatasetError: there is none.
     """
     folder = results_folder(workspace, recipe_name)
-    files = sorted(folder.glob(f"{workspace.dataset_name}/*/fold_*/{WEIGHTS_NAME}"))
+    pattern = f"{workspace.dataset_name}/*/fold_*/{WEIGHTS_NAME}"
+    files = sorted(folder.glob(pattern))
     if not files:
-        raise DatasetError(f"recipe '{recipe_name}' has no trained fold in '{folder}'; run `train` first")
+        others = sorted({path.relative_to(folder.parent).parts[0] for path in folder.parent.glob(f"*/{pattern}")})
+        known = f", unless --set name={' or name='.join(others)} was meant" if others else ""
+        raise DatasetError(f"recipe '{recipe_name}' has no trained fold in '{folder}'; run `train` first{known}")
     return {path.parent.name.removeprefix("fold_"): path.parent for path in files}
 
 

@@ -57,6 +57,16 @@ class Workspace:
         """Table of where each training case comes from."""
         return self.raw / "cases.csv"
 
+    @property
+    def prepared_with_file(self) -> Path:
+        """Record of the recipe that `prepare` followed."""
+        return self.raw / "prepared_with.json"
+
+    @property
+    def planned_with_file(self) -> Path:
+        """Record of the recipe that `plan` followed."""
+        return self.preprocessed / "planned_with.json"
+
     def image_file(self, case_id: str) -> Path:
         """Training image of a case."""
         return self.raw / "imagesTr" / f"{case_id}_0000{FILE_ENDING}"
@@ -103,4 +113,13 @@ class Workspace:
         if not self.plans_file.is_file():
             raise DatasetError(f"'{self.root}' holds no plan ('{self.plans_file}' is missing); run `plan` first")
         value: dict[str, Any] = read_json(self.plans_file)
+        return value
+
+    def configuration(self) -> dict[str, Any]:
+        """Reads of the plan what training follows: patch, batch, spacing, architecture.
+
+        Raises:
+            DatasetError: nothing was planned here.
+        """
+        value: dict[str, Any] = self.plans()["configurations"][CONFIGURATION]
         return value

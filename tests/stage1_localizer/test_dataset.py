@@ -36,7 +36,7 @@ def test_two_processes_write_what_one_writes(training_folder: Path, tmp_path: Pa
     one = prepare([training_folder], tmp_path / "one", recipe, folds=2)
     two = prepare([training_folder], tmp_path / "two", recipe, folds=2, workers=2)
     files = sorted(path.relative_to(one.root) for path in one.root.rglob("*") if path.is_file())
-    assert len(files) == 4 * 3 + 4
+    assert len(files) == 4 * 3 + 5
     for file in files:
         assert (one.root / file).read_bytes() == (two.root / file).read_bytes(), file
 

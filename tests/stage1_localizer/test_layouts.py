@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ctcore.datasets.case_labels import read_case_labels
-from ctcore.files import read, read_json, write
+from ctcore.files import read, read_json
 from stage1_localizer.cli import app
 from stage1_localizer.dataset import workspace_at
 from tests.ctcore.datasets.layouts_on_disk import (
@@ -19,6 +19,7 @@ from tests.ctcore.datasets.layouts_on_disk import (
     write_panorama,
     write_subtypes,
 )
+from tests.ctcore.datasets.native import NATIVE, SMALLEST, needs_native, write_native
 
 STUDIES = {"100001_00001": "non-PDAC", "100002_00001": "PDAC", "100002_00002": "PDAC", "100003_00001": "non-PDAC"}
 FOLDS = {"Fold 0 validation": ["100001_00001", "100002_00001"], "Fold 1 validation": ["100002_00002", "100003_00001"]}
@@ -83,29 +84,31 @@ def test_an_unknown_layout() -> None:
     assert "'nifti' is not one of" in result.stderr
 
 
-NATIVE = Path(__file__).parents[3] / "shared" / "data" / "panorama" / "anatomy_native"
-
-
-@pytest.mark.skipif(not NATIVE.is_dir(), reason="the published PANORAMA label maps are not beside the project")
-def test_published_label_maps(tmp_path: Path, recipe_file: Path) -> None:
-    case_ids = ["100575_00001", "101635_00001"]  # LPS and RAS, the two smallest
-    folder = tmp_path / "data"
-    for seed, case_id in enumerate(case_ids):
-        label = read(NATIVE / f"{case_id}.nii.gz")
-        hounsfield = np.array([-1000, 90, 150, 180, 110, 20, 10], np.int16)[label.array.astype(np.uint8)]
-        hounsfield[0, 0, seed] = -999
-        write(label.with_array(hounsfield), folder / "images" / f"{case_id}_0000.nii.gz")
-        (folder / "manual_labels").mkdir(exist_ok=True)
-        (folder / "manual_labels" / f"{case_id}.nii.gz").symlink_to(NATIVE / f"{case_id}.nii.gz")
-    (folder / "clinical_information.csv").symlink_to(NATIVE.parent / "clinical_information.csv")
-    write_json_file(folder / "splits.json", {f"Fold {k} validation": [case_id] for k, case_id in enumerate(case_ids)})
-    line = ["prepare", "--dataset", "panorama", "--input", str(folder), "--output", str(tmp_path / "w")]
-    result = CliRunner().invoke(app, [*line, "--recipe", str(recipe_file), "--splits", str(folder / "splits.json")])
+def prepare_native(case_ids: list[str], folder: Path, recipe: Path) -> str:
+    """Prepares published label maps with a CT made for each, and returns what the command said."""
+    write_native(folder, case_ids)
+    line = ["prepare", "--dataset", "panorama", "--input", str(folder), "--output", str(folder / "w")]
+    splits = ["--splits", str(folder / "splits.json"), "--workers", "2"]
+    result = CliRunner().invoke(app, [*line, "--recipe", str(recipe), *splits])
     assert result.exit_code == 0, result.output
-    assert "2 cases examined: 0 need a person, 0 more have notes" in result.stdout
-    assert "2236 rows of the table of classes have no image" in result.stdout
     for case_id in case_ids:
-        stored, low = read(NATIVE / f"{case_id}.nii.gz"), read(workspace_at(tmp_path / "w").label_file(case_id))
+        stored, low = read(NATIVE / f"{case_id}.nii.gz"), read(workspace_at(folder / "w").label_file(case_id))
         volume_ml = np.isin(stored.array, (1, 4, 5)).sum() * stored.geometry.voxel_volume_ml
         assert low.array.sum() * low.geometry.voxel_volume_ml == pytest.approx(volume_ml, rel=0.1)
         assert low.geometry.direction == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, 1))
+    return result.stdout
+
+
+@needs_native
+def test_published_label_maps(tmp_path: Path, recipe_file: Path) -> None:
+    said = prepare_native(SMALLEST, tmp_path / "data", recipe_file)
+    assert "2 cases examined: 0 need a person, 0 more have notes" in said
+    assert "2236 rows of the table of classes have no image" in said
+
+
+@pytest.mark.slow
+@needs_native
+def test_all_published_label_maps(tmp_path: Path, recipe_file: Path) -> None:
+    case_ids = sorted(path.name.removesuffix(".nii.gz") for path in NATIVE.glob("*.nii.gz"))
+    said = prepare_native(case_ids, tmp_path / "data", recipe_file)
+    assert f"{len(case_ids)} cases examined: 0 need a person" in said

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from ctcore.errors import BundleError, RequestError
 from ctcore.geometry import Box
 from ctcore.inference.backends.choose import Execution
+from ctcore.nnunet.exported import weights_file
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.localizer import Localizer
 from stage1_localizer.roi import fallback_box, scale_box
@@ -76,6 +79,22 @@ def test_folds_and_mirroring(constant_model: MakeModel, execution: Execution, ct
     assert Localizer(folder, execution, folds=[1]).locate(ct).box == whole
     with pytest.raises(RequestError, match="fold 2 is not in this model"):
         Localizer(folder, execution, folds=[2])
+
+
+@pytest.mark.parametrize(("logits", "found"), [((1.0, 0.0), True), ((3.0, 0.0), False)])
+def test_logits_of_folds_are_averaged(
+    constant_model: MakeModel, execution: Execution, ct: Volume, logits: tuple[float, float], found: bool
+) -> None:
+    """Fold 0 answers (0, 2), so that the mean with (1, 0) is for the pancreas and that with (3, 0) against it."""
+    folder = constant_model(True, folds=("0", "1"))
+    path = weights_file(folder, "1")
+    state = load_file(path)
+    biases = [name for name in state if name.startswith("decoder.seg_layers") and name.endswith("bias")]
+    save_file(state | {name: torch.tensor(logits, dtype=torch.float16) for name in biases}, path)
+    assert Localizer(folder, execution, folds=[0]).segment(ct).array.all()
+    assert not Localizer(folder, execution, folds=[1]).segment(ct).array.any()
+    for folds in (None, [0, 1], [1, 0]):
+        assert Localizer(folder, execution, folds=folds).segment(ct).array.all() == found
 
 
 def test_a_damaged_folder(constant_model: MakeModel, execution: Execution, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ctcore.files import read, read_json
 from stage2_multitask.cli import app
 from stage2_multitask.dataset import workspace_at
 from tests.ctcore.datasets.layouts_on_disk import write_msd, write_nnunet, write_panorama, write_subtypes, write_table
+from tests.ctcore.datasets.native import NATIVE, SMALLEST, needs_native, write_native
 
 CLASSES = {"a": "PDAC", "b": "non-PDAC", "c": "PDAC", "d": "non-PDAC"}
 SUBTYPES = {
@@ -82,3 +83,21 @@ def test_classes_are_needed(tmp_path: Path, fine_recipe: Path) -> None:
     assert result.exit_code == 1
     assert "no-classes" in result.stdout
     assert not (folder / "w" / "raw").exists()
+
+
+@needs_native
+def test_published_label_maps(tmp_path: Path, recipe_file: Path) -> None:
+    folder = write_native(tmp_path / "data", SMALLEST)
+    line = ["prepare", "--dataset", "panorama", "--input", str(folder), "--output", str(folder / "w")]
+    splits = ["--splits", str(folder / "splits.json"), "--workers", "2"]
+    result = CliRunner().invoke(app, [*line, "--recipe", str(recipe_file), *splits])
+    assert result.exit_code == 0, result.output
+    assert "2 cases examined: 0 need a person, 0 more have notes" in result.stdout
+    workspace = workspace_at(folder / "w")
+    assert set(read_case_labels(workspace.case_labels_file)) == set(SMALLEST)
+    for case_id in SMALLEST:
+        stored, made = read(NATIVE / f"{case_id}.nii.gz"), read(workspace.label_file(case_id))
+        for value in (1, 4):
+            volume_ml = (stored.array == value).sum() * stored.geometry.voxel_volume_ml
+            made_ml = (made.array == value).sum() * made.geometry.voxel_volume_ml
+            assert made_ml == pytest.approx(volume_ml, rel=0.2, abs=0.5)

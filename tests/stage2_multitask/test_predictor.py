@@ -90,10 +90,11 @@ def test_temperature_divides_the_logits(random_model: MakeModel, execution: Exec
 
 def test_folds_are_averaged(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
     folder = random_model(folds=("0", "1"), aggregation="mean")
-    one, two, both = (
+    one, two, both, chosen = (
         log_odds(MultiTaskPredictor(folder, execution, folds=folds).predict(roi).class_probabilities)
-        for folds in ([0], [1], None)
+        for folds in ([0], [1], None, [0, 1])
     )
+    assert chosen == both
     assert one != pytest.approx(two, abs=1e-3)
     assert both == pytest.approx((one + two) / 2, rel=1e-3)
     with pytest.raises(RequestError, match="fold 2 is not in this model"):

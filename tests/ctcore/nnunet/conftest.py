@@ -97,7 +97,7 @@ def trainer_arguments(
                 "data_identifier": "nnUNetPlans_3d_fullres",
                 "preprocessor_name": "DefaultPreprocessor",
                 "batch_size": settings.batch_size,
-                "patch_size": list(settings.patch_size),
+                "patch_size": list(settings.patch_size or ()),
                 "spacing": list(settings.spacing_mm),
                 "normalization_schemes": ["CTNormalization"],
                 "use_mask_for_norm": [False],

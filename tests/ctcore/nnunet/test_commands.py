@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,8 +27,8 @@ class RecordingStage:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def load(self, recipe: str) -> str:
-        return f"<{recipe}>"
+    def load(self, recipe: str, changes: Sequence[str] = ()) -> str:
+        return f"<{' '.join([recipe, *changes])}>"
 
     def needs(self, recipe: Any) -> dict[str, Any]:
         return {"class_names": None, "label_names": None}
@@ -44,8 +45,8 @@ class RecordingStage:
         self.calls.append((str(root), recipe, fold, options))
         return root / fold
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str) -> None:
-        self.calls.append((str(root), recipe, str(output), trained_on))
+    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> None:
+        self.calls.append((str(root), recipe, str(output), trained_on, tuple(changes)))
 
 
 @pytest.fixture
@@ -132,4 +133,20 @@ def test_train(stage: RecordingStage, flag: str, resume: bool) -> None:
 
 def test_export(stage: RecordingStage) -> None:
     assert "Model: m" in call(stage, "export --workspace w --output m --trained-on boxes").stdout
-    assert stage.calls == [("w", "<demo>", "m", "boxes")]
+    assert stage.calls == [("w", "<demo>", "m", "boxes", ())]
+
+
+def test_fields_are_set_on_every_command(
+    stage: RecordingStage, two_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ctcore.nnunet.planning.plan", lambda workspace, recipe, *, workers: stage.calls.append((recipe,))
+    )
+    changes = " --recipe r --set epochs=5 --set name=longer"
+    call(stage, "prepare --input a --input b --output w --folds 2" + changes)
+    call(stage, "plan --workspace w" + changes)
+    call(stage, "train --workspace w" + changes)
+    call(stage, "export --workspace w --output m --trained-on boxes" + changes)
+    prepared, planned, trained, exported = stage.calls
+    assert [prepared[2], planned[0], trained[1], exported[1]] == ["<r epochs=5 name=longer>"] * 4
+    assert exported[4] == ("epochs=5", "name=longer")

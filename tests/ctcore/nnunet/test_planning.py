@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ctcore.errors import DatasetError, RecipeError
-from ctcore.files import write_json
+from ctcore.files import read_json, write_json
 from ctcore.nnunet.planning import architecture_of, plan
+from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import Workspace
 
@@ -57,26 +58,58 @@ def test_the_recipe_overrules_the_planner(
     workspace.write_dataset_json({"background": 0, "pancreas": 1}, 1)
     done: list[str] = []
 
-    def plan_like_nnunet(dataset_id: int, overwrite_target_spacing: tuple[float, float, float]) -> None:
-        done.append(f"plan {dataset_id} at {overwrite_target_spacing}")
-        configuration: dict[str, Any] = {"patch_size": [99, 99, 99], "batch_size": 9, "batch_dice": False}
-        configurations = {"2d": {}, "3d_fullres": configuration}
-        transpose = {"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]}
-        write_json(workspace.plans_file, {"configurations": configurations} | transpose)
+    class Planner:
+        def __init__(self, dataset_id: int, **options: Any) -> None:
+            self.options = options
+            done.append(f"plan {dataset_id} at {options['overwrite_target_spacing']}")
+
+        def plan_experiment(self) -> None:
+            configuration: dict[str, Any] = {"patch_size": [99, 99, 99], "batch_size": 9, "batch_dice": True}
+            configurations = {"2d": {}, "3d_fullres": configuration}
+            # The network is exported with its axes as (z, y, x): training must not see them in another order.
+            axes = [0, 1, 2] if self.options["suppress_transpose"] else [2, 0, 1]
+            path = workspace.preprocessed / f"{self.options['plans_name']}.json"
+            write_json(path, {"configurations": configurations, "transpose_forward": axes})
 
     api = "nnunetv2.experiment_planning.plan_and_preprocess_api"
     monkeypatch.setattr(f"{api}.extract_fingerprint_dataset", lambda *_, **__: done.append("fingerprint"))
-    monkeypatch.setattr(f"{api}.plan_experiment_dataset", plan_like_nnunet)
+    default = "nnunetv2.experiment_planning.experiment_planners.default_experiment_planner.ExperimentPlanner"
+    monkeypatch.setattr(default, Planner)
     monkeypatch.setattr(f"{api}.preprocess_dataset", lambda *_, **__: done.append("preprocess"))
     settings = recipe(spacing_mm=(1.0, 1.0, 3.0), patch_size=(32, 32, 16))
     plans = plan(workspace, settings)
 
-    assert done == ["fingerprint", "plan 7 at (1.0, 1.0, 3.0)", "preprocess"]
+    assert done == ["fingerprint", "plan 7 at [1.0, 1.0, 3.0]", "preprocess"]
     assert plans == workspace.plans()
     assert list(plans["configurations"]) == ["3d_fullres"]
     configuration = plans["configurations"]["3d_fullres"]
     assert (configuration["spacing"], configuration["patch_size"]) == ([1.0, 1.0, 3.0], [32, 32, 16])
     assert (configuration["batch_size"], configuration["batch_dice"]) == (2, False)
     assert configuration["architecture"] == architecture_of(settings)
-    # The network is exported with its axes as (z, y, x): training must not see them in another order.
-    assert plans["transpose_forward"] == plans["transpose_backward"] == [0, 1, 2]
+    assert plans["transpose_forward"] == [0, 1, 2]
+    assert read_json(workspace.planned_with_file) == {"finished": True, "recipe": settings.model_dump(mode="json")}
+
+
+def test_a_refused_patch_leaves_the_plan_of_before(recipe: Callable[..., TrainingRecipe], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "Dataset007_Tiny")
+    workspace.write_dataset_json({"background": 0, "pancreas": 1}, 1)
+    for settings in (recipe(patch_size=(16, 16, 17)), recipe(planner="nnunet", features=(), patch_size=(16, 16, 17))):
+        with pytest.raises(RecipeError, match=r"patch_size \(16, 16, 17\)"):
+            plan(workspace, settings)
+    assert not workspace.planned_with_file.exists()
+
+
+def test_a_plan_at_another_spacing_than_the_images_is_refused(
+    recipe: Callable[..., TrainingRecipe], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path, "Dataset007_Tiny")
+    workspace.write_dataset_json({"background": 0, "pancreas": 1}, 1)
+    with recorded(workspace.prepared_with_file, recipe(spacing_mm=(3.0, 3.0, 2.0))):
+        pass
+    with pytest.raises(RecipeError, match="contradicts what `prepare` did"):
+        plan(workspace, recipe())
+
+
+def test_a_planner_that_decides_has_no_architecture_yet(recipe: Callable[..., TrainingRecipe]) -> None:
+    with pytest.raises(RecipeError, match="planner 'nnunet' of recipe 'tiny' decides the architecture; run `plan`"):
+        architecture_of(recipe(planner="nnunet", features=()))

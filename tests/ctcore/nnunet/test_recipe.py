@@ -66,12 +66,21 @@ def test_an_unknown_key(tmp_path: Path) -> None:
         ("oversample_foreground = 1.5", r"oversample_foreground = 1\.5"),
         ("ema_decay = 1.0", r"ema_decay = 1\.0"),
         ("blocks_per_level = [2, 2]", r"blocks_per_level \(2, 2\) and features \(4, 8, 8\) differ"),
+        ('name = "../away"', r"name = '\.\./away'"),
         ("iterations_per_epoch = 0", r"iterations_per_epoch = 0"),
+        ('segmentation_loss = "focal"', r"segmentation_loss = 'focal': .*'dice-ce'"),
+        ('planner = "resenc-s"', r"planner = 'resenc-s': .*'resenc-m'"),
+        ('planner = "resenc-m"\nencoder = "plain"', r"encoder 'plain' is not the one of planner 'resenc-m'"),
+        ('planner = "nnunet"\nencoder = "resenc"', r"encoder 'resenc' is not the one of planner 'nnunet'"),
+        ('planner = "nnunet"\nplanner_memory_gb = 0', r"planner_memory_gb = 0"),
+        ("planner_memory_gb = 24.0", r"planner_memory_gb 24\.0 is for nnU-Net's planners; leave it out"),
     ],
 )
 def test_an_impossible_value_is_quoted(tmp_path: Path, line: str, quoted: str) -> None:
+    key = line.split(" =", maxsplit=1)[0]
+    kept = [other for other in TEXT.splitlines() if not other.startswith(f"{key} =")]
     with pytest.raises(RecipeError, match=quoted):
-        load(tmp_path, TEXT + line + "\n")
+        load(tmp_path, "\n".join([*kept, line]))
 
 
 def test_an_element_of_a_size_is_named(tmp_path: Path) -> None:
@@ -88,3 +97,28 @@ def test_a_message_is_one_line(tmp_path: Path) -> None:
 def test_two_levels_are_too_few(recipe: Callable[..., TrainingRecipe]) -> None:
     with pytest.raises(ValidationError, match=r"features \(4, 8\) has fewer than three levels"):
         recipe(features=(4, 8))
+
+
+@pytest.mark.parametrize("absent", ["patch_size", "batch_size", "features"])
+def test_sizes_are_needed_unless_a_planner_decides(tmp_path: Path, absent: str) -> None:
+    text = "".join(line for line in TEXT.splitlines(keepends=True) if not line.startswith(absent))
+    with pytest.raises(RecipeError, match=f"{absent} must be given, unless one of nnU-Net's planners decides"):
+        load(tmp_path, text)
+    assert not getattr(load(tmp_path, text + 'planner = "nnunet"\n'), absent)
+
+
+@pytest.mark.parametrize(
+    ("planner", "encoder", "batch_dice"),
+    [
+        ("recipe", "plain", False),
+        ("nnunet", "plain", None),
+        ("resenc-m", "resenc", None),
+        ("resenc-xl", "resenc", None),
+    ],
+)
+def test_what_follows_from_the_planner(
+    recipe: Callable[..., TrainingRecipe], planner: str, encoder: str, batch_dice: bool | None
+) -> None:
+    made = recipe(planner=planner)
+    assert (made.encoder, made.batch_dice) == (encoder, batch_dice)
+    assert TrainingRecipe.model_validate(made.model_dump(mode="json")) == made

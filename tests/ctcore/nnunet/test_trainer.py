@@ -110,6 +110,14 @@ def test_augmentation(make_trainer: MakeTrainer, augmentation: str) -> None:
     assert "SpatialTransform" in names
 
 
+@pytest.mark.parametrize(("kind", "weights"), [("dice-ce", (1, 1)), ("dice", (1, 0)), ("ce", (0, 1))])
+def test_segmentation_loss(make_trainer: MakeTrainer, kind: str, weights: tuple[int, int]) -> None:
+    trainer = make_trainer(segmentation_loss=kind)
+    assert (trainer.loss.loss.weight_dice, trainer.loss.loss.weight_ce) == weights
+    trainer.network.train()
+    assert math.isfinite(trainer.train_step(make_batch())["loss"])
+
+
 def test_steps_lower_the_loss(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(learning_rate=0.02)
     trainer.network.train()

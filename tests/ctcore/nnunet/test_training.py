@@ -12,6 +12,7 @@ import torch
 
 from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_json
+from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training import check_fold, normalization_of, train_fold, trained_folds, trained_state
 from ctcore.nnunet.workspace import Workspace
@@ -137,10 +138,37 @@ def test_another_recipe_of_the_same_name_is_refused(
     train()
     make: Any = CountingTrainer
     other = recipe(learning_rate=0.5)
-    with pytest.raises(RecipeError, match="other values of recipe 'tiny'; rename the recipe or use --restart"):
+    message = (
+        r"other values of recipe 'tiny' \(learning_rate was 0\.01 and is 0\.5\); .* --set name=tiny-2, .* --restart"
+    )
+    with pytest.raises(RecipeError, match=message):
         train_fold(workspace, other, "0", make, workers=0)
+    train_fold(workspace, recipe(learning_rate=0.5, name="tiny-2"), "0", make, workers=0)
     train_fold(workspace, other, "0", make, workers=0, resume=False)
-    assert CountingTrainer.runs == 2
+    assert CountingTrainer.runs == 3
+    with pytest.raises(
+        DatasetError, match=r"recipe 'typo' has no trained fold .* unless --set name=tiny or name=tiny-2"
+    ):
+        trained_folds(workspace, "typo")
+
+
+def test_a_recipe_from_before_a_field_was_added(train: Callable[..., Path]) -> None:
+    folder = train()
+    values = read_json(folder / "recipe.json")
+    del values["planner"]
+    write_json(folder / "recipe.json", values)
+    train()
+    assert CountingTrainer.runs == 1
+
+
+def test_a_plan_of_other_sizes_is_refused(
+    train: Callable[..., Path], workspace: Workspace, recipe: Callable[..., TrainingRecipe]
+) -> None:
+    with recorded(workspace.planned_with_file, recipe(patch_size=(32, 32, 32))):
+        pass
+    with pytest.raises(RecipeError, match=r"contradicts what `plan` did .*: patch_size was \[32, 32, 32\] and is"):
+        train()
+    assert CountingTrainer.runs == 0
 
 
 def test_only_the_callers_progress_reaches_the_console(

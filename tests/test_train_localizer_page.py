@@ -1,0 +1,105 @@
+"""docs/train-localizer.md, line by line, on a tiny dataset in PANORAMA's layout."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import pipeline.cli
+import stage1_localizer.cli
+from ctcore.files import read_json
+from tests.ctcore.datasets.layouts_on_disk import write_json_file, write_panorama
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "train-localizer.md"
+APPS = {"stage1-localizer": stage1_localizer.cli.app, "pipeline": pipeline.cli.app}
+
+TINY = {"spacing_mm": "[2.0,1.5,1.0]"}
+TINY_PLAN = TINY | {"patch_size": "[16,16,16]", "batch_size": "2", "features": "[4,8,8]", "blocks_per_level": "[1,1,1]"}
+TINY_TRAINING = TINY_PLAN | {"epochs": "1", "iterations_per_epoch": "1", "validation_iterations": "1"}
+CHANGES = {"prepare": TINY, "plan": TINY_PLAN, "train": TINY_TRAINING}
+"""What makes the page's recipe small enough for a test, by command."""
+
+STUDIES = {f"10000{number}_00001": ("PDAC", "non-PDAC")[number % 2] for number in range(10)}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def shell_lines(variables: dict[str, str]) -> Iterator[str]:
+    """Yields the page's commands with loops unrolled and variables filled in."""
+    for line in "".join(blocks("sh")).splitlines():
+        loop = re.fullmatch(r"for (\w+) in (.*); do (.*); done", line)
+        for value in loop.group(2).split() if loop else [""]:
+            command = loop.group(3) if loop else line
+            values = variables | ({loop.group(1): value} if loop else {})
+            yield re.sub(r"\$(\w+)", lambda match, values=values: values[match.group(1)], command)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny networks wait for threads longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_every_line_of_the_page(tmp_path: Path) -> None:
+    data, work = write_panorama(tmp_path / "PANORAMA", STUDIES, automatic=["100000_00001"]), tmp_path / "work"
+    folds = {f"Fold {k} validation": [f"10000{2 * k}_00001", f"10000{2 * k + 1}_00001"] for k in range(5)}
+    write_json_file(data / "folds.json", folds)
+    shutil.copytree(ROOT / "pipeline" / "demo_bundle" / "stage2", work / "stage2-model")
+    commands = []
+    for line in shell_lines({"DATA": str(data), "WORK": str(work)}):
+        program, *words = shlex.split(line)
+        if "=" in program:  # DATA and WORK
+            continue
+        command = words[0]
+        commands.append(command)
+        if command not in getattr(get_command(APPS[program]), "commands", {}):
+            assert command == "evaluate", line
+            continue
+        for field, value in CHANGES.get(command, {}).items():
+            words += ["--set", f"{field}={value}"]
+        words += {
+            "prepare": ["--workers", "1"],
+            "plan": ["--workers", "1"],
+            "train": ["--workers", "0", "--device", "cpu"],
+        }.get(command, [])
+        result = CliRunner().invoke(APPS[program], words)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+    assert commands == ["prepare", "prepare", "plan", *["train"] * 5, "evaluate", "export", "bundle"]
+
+    model = read_json(work / "stage1-model" / "model.json")
+    assert model["folds"] == ["0", "1", "2", "3", "4"]
+    assert (model["patch_size"], model["margin_mm"]) == ([16, 16, 16], [15.0, 50.0, 100.0])
+    assert (model["recipe"]["epochs"], model["recipe"]["segmentation_loss"]) == (1, "dice")
+    assert (work / "bundle" / "stage1" / "fold_4.safetensors").is_file()
+
+
+def test_what_the_page_does_not_run_is_there() -> None:
+    """Commands and options that the page shows beside the way exist."""
+    for line in "".join(blocks("text")).splitlines():
+        words = re.sub(r"^torchrun --nproc_per_node 4 -m stage1_localizer", "stage1-localizer", line).split()
+        if words[0] not in APPS:
+            continue
+        command = getattr(get_command(APPS[words[0]]), "commands", {})[words[1]]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+def test_links_of_the_page() -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", PAGE.read_text()):
+        if not target.startswith("https://"):
+            assert (PAGE.parent / target).is_file(), target
