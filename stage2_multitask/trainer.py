@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
-from ctcore.nnunet.exported import save_model
-from ctcore.nnunet.training import normalization_of, train_fold, trained_folds, trained_state
+from ctcore.nnunet.exported import CheckpointChoice, save_model
+from ctcore.nnunet.training import TrainingOptions, normalization_of, train_fold, trained_folds, trained_state
 from ctcore.nnunet.workspace import CONFIGURATION
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe
 
-if TYPE_CHECKING:
-    from ctcore.nnunet.trainer import Progress
 
-
-def train(
-    root: Path,
-    recipe: MultiTaskRecipe,
-    fold: str,
-    *,
-    device: str = "cpu",
-    resume: bool = True,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Path:
+def train(root: Path, recipe: MultiTaskRecipe, fold: str, **options: Unpack[TrainingOptions]) -> Path:
     """Trains one fold of the multi-task network; returns its folder.
 
     Raises:
@@ -45,9 +33,7 @@ def train(
         trainer.case_classes = classes
         return trainer
 
-    return train_fold(
-        workspace, recipe, fold, make_trainer, device=device, resume=resume, workers=workers, progress=progress
-    )
+    return train_fold(workspace, recipe, fold, make_trainer, **options)
 
 
 def class_indices(case_labels: dict[str, str], class_names: tuple[str, ...]) -> dict[str, int]:
@@ -62,7 +48,9 @@ def class_indices(case_labels: dict[str, str], class_names: tuple[str, ...]) -> 
     return {case_id: class_names.index(name) for case_id, name in case_labels.items()}
 
 
-def export(root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str) -> MultiTaskModel:
+def export(
+    root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str, checkpoint: CheckpointChoice = "last"
+) -> MultiTaskModel:
     """Writes the trained folds as a stage folder.
 
     Args:
@@ -70,9 +58,10 @@ def export(root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str
         recipe: the recipe that was trained.
         output: the stage folder to write.
         trained_on: the training data in words; shown wherever results are.
+        checkpoint: whether to export the last weights or those of the best smoothed pseudo-Dice.
 
     Raises:
-        DatasetError: no fold of the recipe is trained.
+        DatasetError: no fold of the recipe is trained, or one has no such weights.
     """
     workspace = workspace_at(root)
     plans = workspace.plans()
@@ -86,11 +75,12 @@ def export(root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str
         folds=tuple(folders),
         mirror_axes=(0, 1, 2) if recipe.mirror else (),
         trained_on=trained_on,
+        checkpoint=checkpoint,
         recipe=recipe.model_dump(mode="json"),
         lesion_label=recipe.lesion_label,
         class_names=recipe.class_names,
         head=recipe.head,
         aggregation=recipe.aggregation,
     )
-    save_model(output, model, {fold: trained_state(folder) for fold, folder in folders.items()})
+    save_model(output, model, {fold: trained_state(folder, checkpoint) for fold, folder in folders.items()})
     return model
