@@ -26,6 +26,7 @@ class MultiTaskTrainer(RecipeTrainer):
     """
 
     recipe: MultiTaskRecipe
+    parts_may_rest = True
     case_classes: dict[str, int]
     phase: Phase = Phase.SEGMENTATION
 

@@ -7,6 +7,7 @@ in order. The same batches therefore come with any number of workers, and after 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,7 @@ class Batches:
             num_workers=workers,
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             prefetch_factor=max(2, math.ceil(CACHED_BATCHES / workers)) if workers else None,
         )
         self._iterator = iter(loader)

@@ -6,7 +6,6 @@ a place: each is a function of the epoch or of the log.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,8 +42,9 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(f"'{path}' cannot be read: {first_line(error)}; train anew with --restart") from error
+    except Exception as error:  # a damaged file provokes nearly any of them
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise CheckpointError(f"'{path}' cannot be read ({reason}); train anew with --restart") from error
     version = state.get("version") if isinstance(state, dict) else None
     if version != VERSION:
         raise CheckpointError(

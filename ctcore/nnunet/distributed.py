@@ -93,18 +93,22 @@ def _announce(store: Any, rank: int, error: BaseException) -> str:
     return message
 
 
-def data_parallel(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+def data_parallel(network: torch.nn.Module, device: torch.device, *, parts_may_rest: bool) -> torch.nn.Module:
     """Returns a network whose gradients are averaged over the processes in every backward pass.
 
-    Parameters may be frozen from one epoch to the next, and the coarsest output takes no part in the loss.
+    Args:
+        network: the network on its device.
+        device: the device.
+        parts_may_rest: whether weights that are trainable now may be frozen or unused later; torch then looks for them in
+            every step.
     """
     from torch import nn
     from torch.nn.parallel import DistributedDataParallel
 
     if device.type != "cuda":
-        return DistributedDataParallel(network, find_unused_parameters=True)
+        return DistributedDataParallel(network, find_unused_parameters=parts_may_rest)
     network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return DistributedDataParallel(network, device_ids=[device.index], find_unused_parameters=True)
+    return DistributedDataParallel(network, device_ids=[device.index], find_unused_parameters=parts_may_rest)
 
 
 def bare(network: Any) -> Any:

@@ -1,7 +1,7 @@
 """nnU-Net's trainer, driven by a recipe instead of class attributes.
 
 Datasets, augmentation, deep supervision, losses, log and plot stay nnU-Net's. What changes: hyper-parameters come from
-a recipe; timm keeps an exponential moving average of the weights; batches are functions of the recipe's seed; the network
+a recipe; timm keeps a moving average of the weights; batches are functions of the recipe's seed; the network
 computes in mixed precision on CPUs too, and in several processes. `epochs.py` has the course of a run.
 """
 
@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from torch import nn
@@ -31,7 +32,12 @@ class RecipeTrainer(EpochTrainer):
     """nnU-Net's trainer with the recipe's hyper-parameters.
 
     `configure` must be called before `run_training`; the constructor's signature is nnU-Net's, which it inspects.
+
+    Attributes:
+        parts_may_rest: whether there are epochs in which some weights have no part in the loss.
     """
+
+    parts_may_rest = False
 
     def configure(
         self,
@@ -92,9 +98,9 @@ class RecipeTrainer(EpochTrainer):
             self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
         self.loss = self._build_loss()
         if self.is_ddp:
-            self.network = data_parallel(self.network, self.device)
-            leave_out_coarsest(self.loss)
-        self.get_tr_and_val_datasets()  # also finds out how the preprocessed cases are stored
+            leave_out_coarsest(self.loss, self.network)
+            self.network = data_parallel(self.network, self.device, parts_may_rest=self.parts_may_rest)
+        self.dataset_class = infer_dataset_class(self.preprocessed_dataset_folder)
         self.was_initialized = True
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
@@ -217,12 +223,12 @@ def finest(output: Any) -> Any:
     return output[0] if isinstance(output, list | tuple) else output
 
 
-def leave_out_coarsest(loss: nn.Module) -> None:
-    """Gives deep supervision's coarsest output the weight 0, which it has in one process.
+def leave_out_coarsest(loss: nn.Module, network: Any) -> None:
+    """Gives deep supervision's coarsest output the weight 0, which it has in one process, and freezes its layer.
 
-    Of several processes nnU-Net gives it 1e-6, for torch's averaging of gradients would miss a parameter without one;
-    ours does not.
+    Of several processes nnU-Net gives it 1e-6 instead: torch averages gradients only when every weight has one.
     """
     if isinstance(loss, DeepSupervisionWrapper):
         total = sum(loss.weight_factors[:-1])
         loss.weight_factors = (*(float(weight / total) for weight in loss.weight_factors[:-1]), 0.0)
+        network.decoder.seg_layers[0].requires_grad_(False)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ctcore.errors import DatasetError
 from ctcore.files import read, read_ct
 from ctcore.inference.backends.choose import Execution
-from ctcore.nnunet.exported import load_model
+from ctcore.nnunet.exported import load_model, weights_file
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning import architecture_of, plan
 from ctcore.nnunet.training import trained_state
@@ -78,14 +79,6 @@ def test_training_goes_on_where_it_stopped(trained: Path, planned: Workspace, re
     assert (trained / "weights.safetensors").read_bytes() == before
 
 
-def test_the_moving_average_is_what_is_exported(trained: Path) -> None:
-    average = torch.load(trained / "checkpoint_final.ema", weights_only=True)
-    state = trained_state(trained)
-    assert state
-    for name, tensor in state.items():
-        torch.testing.assert_close(tensor, average[name], rtol=0, atol=0)
-
-
 def test_the_export_is_what_was_trained(
     trained: Path, planned: Workspace, recipe: LocalizerRecipe, training_folder: Path, tmp_path: Path
 ) -> None:
@@ -99,6 +92,11 @@ def test_the_export_is_what_was_trained(
     blosc2 = importlib.import_module("blosc2")
     expected = blosc2.open(str(planned.preprocessed / "nnUNetPlans_3d_fullres" / "a.b2nd"))[0]
     np.testing.assert_allclose(model.normalization.apply(ct.array), expected, atol=1e-5)
+
+    best = export(planned.root, recipe, tmp_path / "best", trained_on="boxes", checkpoint="best")
+    assert (model.checkpoint, best.checkpoint) == ("last", "best")
+    exported = load_file(weights_file(tmp_path / "best", "0"))
+    assert all(torch.equal(exported[name], half.half()) for name, half in trained_state(trained, "best").items())
 
     localizer = Localizer(tmp_path / "model", Execution("cpu", "torch", "fp32"))
     network = build_unet(model.architecture, 1, 2).eval()

@@ -125,6 +125,20 @@ def test_losses_by_hand(trainer: MultiTaskTrainer, batch: dict[str, Any], monkey
         assert joint == pytest.approx((segmentation + 0.5 * classification).item())
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "head", "first"), [(0.5, 0.2, 7), (1.0, 0.0, 0), (0.0, 0.0, 0), (0.6, 0.4, 10), (0.3, 0.0, 3)]
+)
+def test_early_stopping_waits_for_the_last_phase(
+    trainer: MultiTaskTrainer, segmentation: float, head: float, first: int
+) -> None:
+    phases = PhaseShares(segmentation=segmentation, head=head)
+    trainer.recipe = trainer.recipe.model_copy(update={"phases": phases, "early_stopping_epochs": 1})
+    assert trainer.first_decisive_epoch() == first
+    trainer.logger.load_checkpoint({"ema_fg_dice": [0.9, *[0.1] * 8]})
+    trainer.current_epoch = 9  # of ten: nothing is decided before the last phase, where each epoch is as the one before
+    assert trainer.stopped_early == (first < 8)
+
+
 def test_a_case_without_class_is_named(trainer: MultiTaskTrainer) -> None:
     assert trainer.class_targets(["b", "a"]).tolist() == [0, 1]
     with pytest.raises(LabelError, match=r"case 'zz' has no class; add its row to 'case_labels\.csv'"):
