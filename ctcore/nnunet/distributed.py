@@ -55,6 +55,7 @@ def process_group(device: str) -> Iterator[torch.device]:
     """
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     if not is_distributed():
         yield torch.device("cuda", 0) if device == "cuda" else torch.device(device)
@@ -65,7 +66,7 @@ def process_group(device: str) -> Iterator[torch.device]:
         torch.cuda.set_device(place)
     else:
         place = torch.device(device)
-    store, rank, processes = next(distributed.rendezvous("env://"))
+    store, rank, processes = next(rendezvous("env://"))
     backend = "nccl" if place.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=processes)
     try:
@@ -99,8 +100,8 @@ def data_parallel(network: torch.nn.Module, device: torch.device, *, parts_may_r
     Args:
         network: the network on its device.
         device: the device.
-        parts_may_rest: whether weights that are trainable now may be frozen or unused later; torch then looks for them in
-            every step.
+        parts_may_rest: whether weights that are trainable now may be frozen or unused later; torch then looks for them
+            in every step.
     """
     from torch import nn
     from torch.nn.parallel import DistributedDataParallel

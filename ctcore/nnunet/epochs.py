@@ -22,12 +22,9 @@ from ctcore.nnunet.distributed import bare
 from ctcore.nnunet.early_stopping import epochs_without_improvement
 from ctcore.nnunet.figures import curves_of, mean_dice, means, pseudo_dice
 from ctcore.nnunet.fold_files import BEST_NAME, BEST_WEIGHTS_NAME, FINAL_NAME, LATEST_NAME
+from ctcore.nnunet.moving_average import ModelEmaV3
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.seeds import Purpose, seed_generators
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # about timm's own use of torch
-    from timm.utils.model_ema import ModelEmaV3
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with epochs done, epochs in all, and the epoch's figures."""
@@ -51,6 +48,9 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
     ema: ModelEmaV3 | None = None
     curves: Curves | None = None
     figures: dict[str, float]
+    current_epoch: int
+    num_epochs: int
+    _best_ema: float | None
 
     def __init__(
         self,

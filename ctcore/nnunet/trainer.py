@@ -20,8 +20,9 @@ from ctcore.errors import RequestError
 from ctcore.nnunet.augmentation import light_transforms, repeatable_transforms
 from ctcore.nnunet.batches import Batches, NumberedBatches
 from ctcore.nnunet.distributed import data_parallel, rank_and_size
-from ctcore.nnunet.epochs import EpochTrainer, ModelEmaV3, Progress
+from ctcore.nnunet.epochs import EpochTrainer, Progress
 from ctcore.nnunet.figures import hard_counts
+from ctcore.nnunet.moving_average import ModelEmaV3
 from ctcore.nnunet.optimisation import make_optimizer, make_schedule
 from ctcore.nnunet.precision import Precision, autocast, compute_type, full_precision, gradient_scaler
 from ctcore.nnunet.recipe import TrainingRecipe

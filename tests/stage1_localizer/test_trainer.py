@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,9 @@ from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import prepare
 from stage1_localizer.localizer import Localizer
 from stage1_localizer.model import LocalizerModel
-from stage1_localizer.recipe import LocalizerRecipe
+from stage1_localizer.recipe import LocalizerRecipe, load
 from stage1_localizer.trainer import export, train
+from tests.stage1_localizer.conftest import RECIPE
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,28 @@ def test_training_goes_on_where_it_stopped(trained: Path, planned: Workspace, re
     before = (trained / "weights.safetensors").read_bytes()
     assert train(planned.root, recipe, "0", workers=0, progress=refuse) == trained
     assert (trained / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_torchrun(planned: Workspace, recipe: LocalizerRecipe, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    changes = ('name = "tiny"', 'name = "shared"'), ("epochs = 2", "epochs = 1")
+    text = RECIPE
+    for old, new in changes:
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "stage1_localizer", "train", "--workspace", str(planned.root), "--recipe", str(path)]
+    command += ["--workers", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.count("Trained: ") == 1
+    assert done.stdout.count("epoch 1/1") == 1
+    model = export(planned.root, load(str(path)), tmp_path / "model", trained_on="boxes")
+    assert model.folds == ("0",)
+
+    failed = subprocess.run([*command, "--fold", "7"], capture_output=True, text=True, check=False, timeout=300)
+    assert failed.returncode != 0
+    assert "error: fold 7 is not in the split, which has folds 0 to 1" in failed.stderr
 
 
 def test_the_export_is_what_was_trained(

@@ -47,7 +47,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_until(moment: str, number: int, root: Path, **options: Any) -> None:
     """Trains until the n-th call of what `moment` names, and dies there."""
-    worker.MP_STATUS_CHECK_INTERVAL = 0.1  # seconds after which a loader looks whether it is alone; 5 of torch's
+    vars(worker)["MP_STATUS_CHECK_INTERVAL"] = (
+        0.1  # seconds after which a loader looks whether it is alone; 5 of torch's
+    )
     if moment == "half a checkpoint":
         die_at_call(torch, "save", number, halfway=True)
     elif moment in ("write_weights", "write_checkpoint"):
@@ -188,7 +190,7 @@ def test_a_checkpoint_of_another_network(root: Path) -> None:
         other = make_trainer(root, optimizer="sgd")
         other.load_checkpoint(str(root / "checkpoint.pth"))
         other.network = torch.nn.Linear(1, 1)
-        with pytest.raises(CheckpointError, match="is of another network or recipe: .*; train anew with --restart"):
+        with pytest.raises(CheckpointError, match=r"is of another network or recipe: .*; train anew with --restart"):
             other.load_checkpoint(str(root / "checkpoint.pth"))
 
 

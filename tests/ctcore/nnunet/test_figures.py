@@ -46,7 +46,7 @@ def test_mean_dice_of_what_was_there() -> None:
 
 
 def test_curves() -> None:
-    log = {"train_losses": 3, "val_losses": 2, "mean_fg_dice": 0.5, "ema_fg_dice": 0.25, "lrs": 0.01}
+    log: dict[str, Any] = {"train_losses": 3, "val_losses": 2, "mean_fg_dice": 0.5, "ema_fg_dice": 0.25, "lrs": 0.01}
     log |= {"epoch_start_timestamps": 10, "epoch_end_timestamps": 14, "dice_per_class_or_region": [0.5, math.nan]}
     logger = SimpleNamespace(get_value=lambda key, step: [None, log[key]][step])
     curves = curves_of(logger, {2: "common bile duct", 1: "pancreas"})
