@@ -1,8 +1,8 @@
 """A training step beside nnU-Net's: `python -m benchmarks.training --output DIR`.
 
-nnU-Net's own trainer and this project's take the same steps: same plan, same batches, turn and turn about in one process,
-at the precision that nnU-Net uses on the device. Prints the bound beside its figure and, as its last line, all figures as
-one JSON object. Exit code: 0 bound reached, 1 missed.
+nnU-Net's own trainer and this project's take the same steps: same plan, same batches, turn and turn about in one
+process, at the precision that nnU-Net uses on the device. Prints the bound beside its figure and, as its last line, all
+figures as one JSON object. Exit code: 0 bound reached, 1 missed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,18 @@ def make_workspace(output: Path, recipe: str) -> Workspace:
     if not workspace_at(root).plans_file.is_file():
         phantoms = output / "phantoms"
         run("pipeline", "phantom", "--cases", str(PHANTOMS), "--seed", str(PHANTOM_SEED), "--output", str(phantoms))
-        run("stage1_localizer", "prepare", "--input", str(phantoms), "--output", str(root), "--recipe", recipe)
+        run(
+            "stage1_localizer",
+            "prepare",
+            "--input",
+            str(phantoms),
+            "--output",
+            str(root),
+            "--recipe",
+            recipe,
+            "--folds",
+            "2",
+        )
         run("stage1_localizer", "plan", "--workspace", str(root), "--recipe", recipe)
     return workspace_at(root)
 

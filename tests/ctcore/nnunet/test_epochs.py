@@ -47,9 +47,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_until(moment: str, number: int, root: Path, **options: Any) -> None:
     """Trains until the n-th call of what `moment` names, and dies there."""
-    vars(worker)["MP_STATUS_CHECK_INTERVAL"] = (
-        0.1  # seconds after which a loader looks whether it is alone; 5 of torch's
-    )
+    vars(worker)["MP_STATUS_CHECK_INTERVAL"] = 0.1  # seconds until a loader looks whether it is alone
     if moment == "half a checkpoint":
         die_at_call(torch, "save", number, halfway=True)
     elif moment in ("write_weights", "write_checkpoint"):
