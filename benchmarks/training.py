@@ -68,19 +68,10 @@ def make_workspace(output: Path, recipe: str) -> Workspace:
     root = output / "workspace"
     if not workspace_at(root).plans_file.is_file():
         phantoms = output / "phantoms"
-        run("pipeline", "phantom", "--cases", str(PHANTOMS), "--seed", str(PHANTOM_SEED), "--output", str(phantoms))
-        run(
-            "stage1_localizer",
-            "prepare",
-            "--input",
-            str(phantoms),
-            "--output",
-            str(root),
-            "--recipe",
-            recipe,
-            "--folds",
-            "2",
-        )
+        if not (phantoms / "case_labels.csv").is_file():
+            run("pipeline", "phantom", "--cases", str(PHANTOMS), "--seed", str(PHANTOM_SEED), "--output", str(phantoms))
+        place = ("--output", str(root), "--recipe", recipe, "--folds", "2")
+        run("stage1_localizer", "prepare", "--input", str(phantoms), *place)
         run("stage1_localizer", "plan", "--workspace", str(root), "--recipe", recipe)
     return workspace_at(root)
 
