@@ -26,7 +26,7 @@ class CheckpointError(RequestError):
 
 
 class TrainingError(PipelineError):
-    """Training cannot go on."""
+    """A training cannot go on: it ends with this reason, what it has written stays; exit code 1."""
 
 
 class CaseError(PipelineError):
