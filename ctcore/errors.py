@@ -21,6 +21,14 @@ class DatasetError(RequestError):
     """A training or evaluation dataset contradicts itself or lacks something that the work needs."""
 
 
+class CheckpointError(RequestError):
+    """A training's checkpoint is damaged or of another version."""
+
+
+class TrainingError(PipelineError):
+    """A training cannot go on: it ends with this reason, what it has written stays; exit code 1."""
+
+
 class CaseError(PipelineError):
     """One case cannot be used: it ends as `failed` with this reason while the others go on; exit code 1."""
 

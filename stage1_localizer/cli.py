@@ -56,11 +56,11 @@ class Training:
 
         return train(root, recipe, fold, **options)
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> Any:
+    def export(self, root: Path, recipe: Any, output: Path, **options: Any) -> Any:
         """Writes the trained folds."""
         from stage1_localizer.trainer import export
 
-        return export(root, recipe, output, trained_on=trained_on, changes=changes)
+        return export(root, recipe, output, **options)
 
 
 add_training_commands(app, Training())

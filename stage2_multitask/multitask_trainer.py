@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from ctcore.errors import LabelError
-from ctcore.nnunet.trainer import RecipeTrainer, finest, full_precision
+from ctcore.nnunet.distributed import gather
+from ctcore.nnunet.precision import full_precision
+from ctcore.nnunet.trainer import RecipeTrainer, finest
 from stage2_multitask.losses import classification_loss
 from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network
 from stage2_multitask.recipe import MultiTaskRecipe
@@ -24,7 +26,7 @@ class MultiTaskTrainer(RecipeTrainer):
     """
 
     recipe: MultiTaskRecipe
-    network: MultiTaskNetwork
+    parts_may_rest = True
     case_classes: dict[str, int]
     phase: Phase = Phase.SEGMENTATION
 
@@ -51,33 +53,33 @@ class MultiTaskTrainer(RecipeTrainer):
         """Freezes what does not train in this epoch's phase."""
         super().on_train_epoch_start()
         self.phase = phase_of(self.current_epoch, self.num_epochs, self.recipe.phases)
-        freeze(self.network, self.phase)
+        freeze(self.module, self.phase)
         self._class_records: list[tuple[int, float]] = []
 
     def batch_losses(self, data: torch.Tensor, target: Any, keys: Sequence[str]) -> dict[str, torch.Tensor]:
         """Returns `loss` and, by phase, its parts `segmentation` and `classification`."""
-        if self.phase is Phase.SEGMENTATION:
-            with self.autocast():
-                segmentation = self.network.decoder(self.network.encoder(data))
-            return {"loss": self.loss(full_precision(segmentation), target)}
-        classes = self.class_targets(keys)
-        if self.phase is Phase.HEAD:
-            with self.autocast():
-                with torch.no_grad():
-                    features = self.network.encoder(data)
-                logits = self.network.head(features)
-            return {"loss": classification_loss(logits.float(), classes, self.recipe.class_weights)}
+        # Always through the network's own call: it is where the processes of a distributed training meet.
         with self.autocast():
-            output: MultiTaskOutput = self.network(data)
+            output: MultiTaskOutput = self.network(
+                data, segment=self.phase is not Phase.HEAD, classify=self.phase is not Phase.SEGMENTATION
+            )
+        if self.phase is Phase.SEGMENTATION:
+            return {"loss": self.loss(full_precision(output.segmentation), target)}
+        class_loss = self.class_loss(output.classes, keys)
+        if self.phase is Phase.HEAD:
+            return {"loss": class_loss}
         segmentation_loss = self.loss(full_precision(output.segmentation), target)
-        class_loss = classification_loss(output.classes.float(), classes, self.recipe.class_weights)
         loss = segmentation_loss + self.recipe.classification_weight * class_loss
         return {"loss": loss, "segmentation": segmentation_loss, "classification": class_loss}
+
+    def class_loss(self, logits: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
+        """Returns the classification loss of a batch's logits (b, n)."""
+        return classification_loss(logits.float(), self.class_targets(keys), self.recipe.class_weights)
 
     def validation_outputs(
         self, data: torch.Tensor, target: Any, keys: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Returns segmentation loss and logits; collects the probability of the last class for the AUROC."""
+        """Returns segmentation loss, logits and the class loss; keeps the last class's probability for the AUROC."""
         module = self.trained_network()
         with self.autocast():
             output: MultiTaskOutput = module(data)
@@ -85,13 +87,20 @@ class MultiTaskTrainer(RecipeTrainer):
         probability = output.classes.float().softmax(1)[:, -1]
         for key, value in zip(keys, probability.tolist(), strict=True):
             self._class_records.append((self.case_classes[str(key)], value))
-        return self.loss(segmentation, target), finest(segmentation), {}
+        further = {"classification": float(self.class_loss(output.classes, keys))}
+        return self.loss(segmentation, target), finest(segmentation), further
+
+    def first_decisive_epoch(self) -> int:
+        """Returns the last phase's first epoch: before, the Dice is not what the epochs are for."""
+        phases = [phase_of(epoch, self.num_epochs, self.recipe.phases) for epoch in range(self.num_epochs)]
+        return self.num_epochs if phases[-1] is Phase.HEAD else phases.index(phases[-1])
 
     def extra_figures(self) -> dict[str, float]:
         """Returns the validation patches' AUROC of the last class against the others."""
         last = len(self.recipe.class_names) - 1
-        positive = [value for index, value in self._class_records if index == last]
-        negative = [value for index, value in self._class_records if index != last]
+        records = [record for records in gather(self._class_records) for record in records]
+        positive = [value for index, value in records if index == last]
+        negative = [value for index, value in records if index != last]
         if not positive or not negative:
             return {}
         wins = sum((p > n) + 0.5 * (p == n) for p in positive for n in negative)

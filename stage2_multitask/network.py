@@ -19,10 +19,12 @@ class MultiTaskOutput(NamedTuple):
     Attributes:
         segmentation: logits (b, k, z, y, x); under deep supervision a list from fine to coarse.
         classes: logits (b, n).
+
+    What was not asked for is None.
     """
 
     segmentation: Any
-    classes: torch.Tensor
+    classes: Any
 
 
 class MultiTaskNetwork(nn.Module):
@@ -39,10 +41,13 @@ class MultiTaskNetwork(nn.Module):
         self.decoder: nn.Module = unet.get_submodule("decoder")
         self.head: nn.Module = head
 
-    def forward(self, images: torch.Tensor) -> MultiTaskOutput:
-        """Segments and classifies images (b, c, z, y, x)."""
+    def forward(self, images: torch.Tensor, segment: bool = True, classify: bool = True) -> MultiTaskOutput:
+        """Segments and classifies images (b, c, z, y, x), or does one of the two."""
         features: Sequence[torch.Tensor] = self.encoder(images)
-        return MultiTaskOutput(self.decoder(features), self.head(features))
+        return MultiTaskOutput(
+            self.decoder(features) if segment else None,
+            self.head(features) if classify else None,
+        )
 
 
 def build_network(

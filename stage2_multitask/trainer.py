@@ -4,33 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
 from ctcore.nnunet.as_trained import recipe_as_trained
-from ctcore.nnunet.exported import save_model
+from ctcore.nnunet.exported import CheckpointChoice, save_model
 from ctcore.nnunet.overrides import parse_change
 from ctcore.nnunet.provenance import check_planned
-from ctcore.nnunet.training import normalization_of, train_fold, trained_folds, trained_state
+from ctcore.nnunet.training import TrainingOptions, normalization_of, train_fold, trained_folds, trained_state
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe
 
-if TYPE_CHECKING:
-    from ctcore.nnunet.trainer import Progress
 
-
-def train(
-    root: Path,
-    recipe: MultiTaskRecipe,
-    fold: str,
-    *,
-    device: str = "cpu",
-    resume: bool = True,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Path:
+def train(root: Path, recipe: MultiTaskRecipe, fold: str, **options: Unpack[TrainingOptions]) -> Path:
     """Trains one fold of the multi-task network; returns its folder.
 
     Raises:
@@ -48,9 +36,7 @@ def train(
         trainer.case_classes = classes
         return trainer
 
-    return train_fold(
-        workspace, recipe, fold, make_trainer, device=device, resume=resume, workers=workers, progress=progress
-    )
+    return train_fold(workspace, recipe, fold, make_trainer, **options)
 
 
 def class_indices(case_labels: dict[str, str], class_names: tuple[str, ...]) -> dict[str, int]:
@@ -66,7 +52,13 @@ def class_indices(case_labels: dict[str, str], class_names: tuple[str, ...]) -> 
 
 
 def export(
-    root: Path, recipe: MultiTaskRecipe, output: Path, *, trained_on: str, changes: Sequence[str] = ()
+    root: Path,
+    recipe: MultiTaskRecipe,
+    output: Path,
+    *,
+    trained_on: str,
+    changes: Sequence[str] = (),
+    checkpoint: CheckpointChoice = "last",
 ) -> MultiTaskModel:
     """Writes the trained folds as a stage folder, with the recipe as trained and the sizes as planned.
 
@@ -76,9 +68,10 @@ def export(
         output: the stage folder to write.
         trained_on: the training data in words; shown wherever results are.
         changes: fields given on the command line, as `FIELD=VALUE`.
+        checkpoint: whether to export the last weights or those of the best smoothed pseudo-Dice.
 
     Raises:
-        DatasetError: no fold of the recipe is trained.
+        DatasetError: no fold of the recipe is trained, or one has no such weights.
         RecipeError: the folds were trained with different values, the workspace was planned again with others since, or
             a field is changed that training used.
     """
@@ -96,11 +89,12 @@ def export(
         folds=tuple(folders),
         mirror_axes=(0, 1, 2) if recipe.mirror else (),
         trained_on=trained_on,
+        checkpoint=checkpoint,
         recipe=recipe.model_dump(mode="json"),
         lesion_label=recipe.lesion_label,
         class_names=recipe.class_names,
         head=recipe.head,
         aggregation=recipe.aggregation,
     )
-    save_model(output, model, {fold: trained_state(folder) for fold, folder in folders.items()})
+    save_model(output, model, {fold: trained_state(folder, checkpoint) for fold, folder in folders.items()})
     return model

@@ -1,4 +1,4 @@
-"""A lighter form of nnU-Net's augmentation for small networks on a CPU."""
+"""Changes of nnU-Net's augmentation: a repeatable one, and a lighter one for small networks on a CPU."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ def light_transforms(transforms: Any) -> Any:
 
     kept = [t for t in transforms.transforms if type(getattr(t, "transform", t)).__name__ not in HEAVY]
     return ComposeTransforms(kept)
+
+
+def repeatable_transforms(transforms: Any) -> Any:
+    """Returns nnU-Net's composed transforms with a blur whose result does not depend on the machine's load.
+
+    nnU-Net's blur tries two algorithms that round differently and keeps the one that was faster.
+    """
+    for transform in transforms.transforms:
+        inner = getattr(transform, "transform", transform)
+        if hasattr(inner, "benchmark"):
+            inner.benchmark = False
+    return transforms

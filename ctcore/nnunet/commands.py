@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -10,6 +11,8 @@ import typer
 
 from ctcore.console import EXIT_SOME_FAILED, progress, training_progress
 from ctcore.datasets.description import Dataset, Layout
+from ctcore.nnunet.distributed import leader_speaks
+from ctcore.nnunet.interruption import stoppable
 
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder that 'prepare' made.", show_default=False)]
 Recipe = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a .toml file.")]
@@ -23,6 +26,22 @@ Changes = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that help.")]
+
+
+class PrecisionChoice(StrEnum):
+    """What a training computes in."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class WeightsChoice(StrEnum):
+    """Which weights of a trained fold to export."""
+
+    LAST = "last"
+    BEST = "best"
 
 
 class StageTraining(Protocol):
@@ -51,7 +70,7 @@ class StageTraining(Protocol):
     def train(self, root: Path, recipe: Any, fold: str, **options: Any) -> Path:
         """Trains one fold and returns its folder."""
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> Any:
+    def export(self, root: Path, recipe: Any, output: Path, **options: Any) -> Any:
         """Writes the trained folds as a stage folder; the recipe names which, and holds the changed fields."""
 
 
@@ -116,13 +135,26 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
         workers: Workers = 1,
         resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint.")] = True,
+        precision: Annotated[PrecisionChoice, typer.Option(help="What to compute in.")] = PrecisionChoice.AUTO,
+        deterministic: Annotated[
+            bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; slower.")
+        ] = False,
     ) -> None:
         settings = stage.load(recipe, changes or ())
-        with training_progress(f"{stage.title} fold {fold}") as report:
-            folder = stage.train(
-                workspace, settings, fold, device=device, resume=resume, workers=workers, progress=report
-            )
-        typer.echo(f"Trained: {folder}")
+        with leader_speaks(), stoppable():
+            with training_progress(f"{stage.title} fold {fold}") as report:
+                folder = stage.train(
+                    workspace,
+                    settings,
+                    fold,
+                    device=device,
+                    resume=resume,
+                    workers=workers,
+                    precision=precision.value,
+                    deterministic=deterministic,
+                    progress=report,
+                )
+            typer.echo(f"Trained: {folder}")
 
     @app.command(help="Writes the trained folds as model.json and safetensors, for 'pipeline bundle create'.")
     def export(
@@ -131,9 +163,14 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         trained_on: Annotated[str, typer.Option(help="The training data in words.", show_default=False)],
         recipe: Recipe = "demo",
         changes: Changes = None,
+        checkpoint: Annotated[
+            WeightsChoice, typer.Option(help="Weights after the last epoch, or of the best smoothed pseudo-Dice.")
+        ] = WeightsChoice.LAST,
     ) -> None:
         settings = stage.load(recipe, changes or ())
-        stage.export(workspace, settings, output, trained_on=trained_on, changes=changes or ())
+        stage.export(
+            workspace, settings, output, trained_on=trained_on, changes=changes or (), checkpoint=checkpoint.value
+        )
         typer.echo(f"Model: {output}")
 
 

@@ -38,6 +38,8 @@ def nnunet_environment(
             warnings.simplefilter("ignore", FutureWarning)  # about nnU-Net's own use of torch
             warnings.filterwarnings("ignore", category=RuntimeWarning, module="nnunetv2")  # Dice of an absent label
             warnings.filterwarnings("ignore", message="WARNING: You are running nnUNetPlanner")  # memory as asked for
+            # Weights of 1x1x1 convolutions have several memory layouts, all of them right.
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
             yield
     finally:
         for name, value in before.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.json"
+
+CheckpointChoice = Literal["last", "best"]
+"""Which weights of a trained fold: after the last epoch, or of the epoch with the best smoothed pseudo-Dice."""
 
 
 class Normalization(BaseModel):
@@ -55,6 +58,7 @@ class ExportedModel(BaseModel):
         folds: trained folds, each with a file `fold_<k>.safetensors`.
         mirror_axes: spatial axes (0 z, 1 y, 2 x) that training mirrored and test-time augmentation may mirror.
         trained_on: the data in words, for instance "parametric phantoms".
+        checkpoint: whether the weights are those of the last epoch or of the one with the best smoothed pseudo-Dice.
         recipe: the recipe as trained.
     """
 
@@ -70,6 +74,7 @@ class ExportedModel(BaseModel):
     folds: tuple[str, ...]
     mirror_axes: tuple[int, ...] = ()
     trained_on: str
+    checkpoint: CheckpointChoice = "last"
     recipe: dict[str, Any]
 
     @model_validator(mode="after")

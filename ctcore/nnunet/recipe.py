@@ -58,6 +58,8 @@ class TrainingRecipe(BaseModel):
         batch_dice: whether the Dice loss is taken over the batch as one image, so that a false positive in a case
             without the label counts against the cases that have it; otherwise one Dice a case. None, only with a
             planner of nnU-Net's: its choice.
+        early_stopping_epochs: a training ends early when the smoothed pseudo-Dice of the validation patches has not
+            improved for so many epochs; None never.
         ema_decay: decay of the exponential moving average of the weights that is exported; None exports the weights
             themselves.
         seed: seed of initial weights and of sampling.
@@ -105,6 +107,7 @@ class TrainingRecipe(BaseModel):
     mirror: bool = True
     oversample_foreground: Annotated[float, Field(ge=0, le=1)] = 0.33
     batch_dice: bool | None = None
+    early_stopping_epochs: Size | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: int = 0
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ctcore.errors import DatasetError, RecipeError, RequestError
-from ctcore.files import read_json, write_atomic, write_text
+from ctcore.files import read_json, write_json, write_text
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.exported import CheckpointChoice
+from ctcore.nnunet.fold_files import (
+    BEST_NAME,
+    BEST_WEIGHTS_NAME,
+    CURVES_FOLDER,
+    FINAL_NAME,
+    LATEST_NAME,
+    RECIPE_NAME,
+    TRAINING_NAME,
+    WEIGHTS_NAME,
+)
 from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
@@ -18,12 +30,10 @@ from ctcore.nnunet.workspace import CONFIGURATION, Workspace
 if TYPE_CHECKING:
     import torch
 
+    from ctcore.nnunet.epochs import Progress
     from ctcore.nnunet.exported import Normalization
-    from ctcore.nnunet.trainer import Progress, RecipeTrainer
-
-WEIGHTS_NAME = "weights.safetensors"
-RECIPE_NAME = "recipe.json"
-LATEST_NAME = "checkpoint_latest.pth"
+    from ctcore.nnunet.precision import Precision
+    from ctcore.nnunet.trainer import RecipeTrainer
 
 
 def results_folder(workspace: Workspace, recipe_name: str) -> Path:
@@ -31,71 +41,118 @@ def results_folder(workspace: Workspace, recipe_name: str) -> Path:
     return workspace.root / "results" / recipe_name
 
 
+class TrainingOptions(TypedDict, total=False):
+    """How to train; what is trained is the recipe's.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:N`.
+        resume: whether to go on from the last checkpoint if there is one.
+        workers: background processes that load and augment (of each training process); 0 does it between steps. The
+            batches do not depend on it.
+        precision: what the network computes in.
+        deterministic: whether to choose GPU algorithms that give the same bits every time; they are slower.
+        progress: called after every epoch, by the leader alone.
+    """
+
+    device: str
+    resume: bool
+    workers: int
+    precision: Precision
+    deterministic: bool
+    progress: Progress | None
+
+
 def train_fold(
     workspace: Workspace,
     recipe: TrainingRecipe,
     fold: str,
     make_trainer: Callable[..., RecipeTrainer],
-    *,
-    device: str = "cpu",
-    resume: bool = True,
-    workers: int = 1,
-    progress: Progress | None = None,
+    **options: Unpack[TrainingOptions],
 ) -> Path:
     """Trains one fold and writes the weights that inference should use.
+
+    Started by torchrun, the processes share every batch; all of them return when the files are written.
 
     Args:
         workspace: a planned workspace.
         recipe: hyper-parameters.
         fold: `0`, `1`, ... of `splits_final.json`, or `all`.
         make_trainer: class of the trainer; called with nnU-Net's constructor arguments.
-        device: `cpu` or `cuda`.
-        resume: whether to go on from the last checkpoint if there is one.
-        workers: background processes that augment; 0 augments between steps.
-        progress: called after every epoch.
+        **options: see `TrainingOptions`.
 
     Returns:
-        The fold's folder; it holds `weights.safetensors`, the recipe as trained, and nnU-Net's log and plot.
+        The fold's folder; it holds `weights.safetensors` (of the last epoch), `weights_best.safetensors`, the recipe as
+        trained, `training.json`, TensorBoard's curves, and nnU-Net's log and plot.
 
     Raises:
+        CheckpointError: the training cannot go on from what it left.
         DatasetError: nothing was planned, or the fold is not in the split.
+        OutputError: a file could not be written in full.
         RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
+        RequestError: the device cannot train in the precision asked for.
+        TrainingError: a batch could not be made, or another process failed.
     """
-    import torch
-    from safetensors.torch import save_file
-
-    from ctcore.nnunet.exported import unique_state
+    from ctcore.nnunet.checkpoint import write_weights
+    from ctcore.nnunet.distributed import is_leader, process_group, wait_for_all
+    from ctcore.nnunet.seeds import algorithms
 
     plans = workspace.plans() | {"continue_training": False}
     check_planned(workspace, recipe)
     check_fold(workspace, fold)
-    report = _on_this_console(progress) if progress is not None else None
+    progress = options.get("progress")
+    report = _on_this_console(progress) if progress is not None and is_leader() else None
+    resume = options.get("resume", True)
     results = results_folder(workspace, recipe.name)
-    with nnunet_environment(workspace.root, results=results, augmentation_workers=workers):
+    with (
+        nnunet_environment(workspace.root, results=results, augmentation_workers=0),
+        process_group(options.get("device", "cpu")) as device,
+        algorithms(deterministic=options.get("deterministic", False)),
+    ):
         trainer = make_trainer(
             plans=plans,
             configuration=CONFIGURATION,
             fold=fold if fold == "all" else int(fold),
             dataset_json=workspace.dataset_json(),
-            device=torch.device(device),
+            device=device,
         )
         folder = Path(trainer.output_folder)
         if resume:
             check_same_recipe(folder, recipe)
-        if resume and (folder / WEIGHTS_NAME).is_file():
-            return folder
-        write_text(folder / RECIPE_NAME, recipe_text(recipe))
-        trainer.configure(recipe, report)
-        latest = folder / LATEST_NAME
-        if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
-            (folder / WEIGHTS_NAME).unlink(missing_ok=True)
-            latest.unlink(missing_ok=True)
-        elif latest.is_file():
-            trainer.load_checkpoint(str(latest))
+            if (folder / WEIGHTS_NAME).is_file():
+                return folder
+        trainer.configure(recipe, report, workers=options.get("workers", 1), precision=options.get("precision", "auto"))
+        wait_for_all()  # all have looked before the leader writes
+        if is_leader():
+            begin_folder(folder, recipe, resume=resume)
+        wait_for_all()
+        checkpoint = where_to_go_on(folder)
+        if checkpoint is not None:
+            trainer.load_checkpoint(str(checkpoint))
         trainer.run_training()
-    state = unique_state(trainer.trained_network())
-    write_atomic(folder / WEIGHTS_NAME, lambda partial: save_file(state, partial))
+        if is_leader():
+            write_json(folder / TRAINING_NAME, trainer.summary())
+            write_weights(folder / WEIGHTS_NAME, trainer.trained_network())  # last: it makes the fold count as trained
+        wait_for_all()
     return folder
+
+
+def begin_folder(folder: Path, recipe: TrainingRecipe, *, resume: bool) -> None:
+    """Writes the recipe into a fold's folder and removes what must not be mistaken for this training's."""
+    for path in folder.glob(".partial-*"):  # of a process that was killed while it wrote
+        path.unlink()
+    if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
+        for name in (WEIGHTS_NAME, BEST_WEIGHTS_NAME, LATEST_NAME, FINAL_NAME, BEST_NAME, TRAINING_NAME):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / CURVES_FOLDER, ignore_errors=True)
+    write_text(folder / RECIPE_NAME, recipe_text(recipe))
+
+
+def where_to_go_on(folder: Path) -> Path | None:
+    """Returns the checkpoint that an interrupted training of a fold goes on from; None where there is none."""
+    for name in (LATEST_NAME, FINAL_NAME):  # the former becomes the latter just before the fold counts as trained
+        if (folder / name).is_file():
+            return folder / name
+    return None
 
 
 def recipe_text(recipe: TrainingRecipe) -> str:
@@ -163,11 +220,18 @@ def trained_folds(workspace: Workspace, recipe_name: str) -> dict[str, Path]:
     return {path.parent.name.removeprefix("fold_"): path.parent for path in files}
 
 
-def trained_state(folder: Path) -> dict[str, torch.Tensor]:
-    """Reads the weights that a fold's folder ended with."""
+def trained_state(folder: Path, checkpoint: CheckpointChoice = "last") -> dict[str, torch.Tensor]:
+    """Reads the weights of a trained fold: those it ended with, or of the epoch with the best smoothed pseudo-Dice.
+
+    Raises:
+        DatasetError: the fold was trained before the best weights were kept.
+    """
     from safetensors.torch import load_file
 
-    state: dict[str, torch.Tensor] = load_file(folder / WEIGHTS_NAME)
+    path = folder / (WEIGHTS_NAME if checkpoint == "last" else BEST_WEIGHTS_NAME)
+    if not path.is_file():
+        raise DatasetError(f"'{path}' is missing; export with --checkpoint last, or train the fold anew with --restart")
+    state: dict[str, torch.Tensor] = load_file(path)
     return state
 
 

@@ -5,7 +5,15 @@ import inspect
 import pytest
 
 from ctcore import errors
-from ctcore.errors import CaseError, GeometryError, PipelineError, ProbabilityError, RequestError, first_line
+from ctcore.errors import (
+    CaseError,
+    GeometryError,
+    PipelineError,
+    ProbabilityError,
+    RequestError,
+    TrainingError,
+    first_line,
+)
 
 
 def classes() -> list[type[PipelineError]]:
@@ -14,8 +22,8 @@ def classes() -> list[type[PipelineError]]:
 
 
 @pytest.mark.parametrize("kind", classes())
-def test_every_error_concerns_the_request_or_one_case(kind: type[PipelineError]) -> None:
-    assert issubclass(kind, RequestError) != issubclass(kind, CaseError)
+def test_every_error_concerns_the_request_or_one_case_or_a_training(kind: type[PipelineError]) -> None:
+    assert [issubclass(kind, base) for base in (RequestError, CaseError, TrainingError)].count(True) == 1
     assert kind.__doc__
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ctcore.errors import DatasetError
 from ctcore.files import read, read_ct
 from ctcore.inference.backends.choose import Execution
-from ctcore.nnunet.exported import load_model
+from ctcore.nnunet.exported import load_model, weights_file
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning import architecture_of, plan
 from ctcore.nnunet.training import trained_state
@@ -22,8 +25,9 @@ from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import prepare
 from stage1_localizer.localizer import Localizer
 from stage1_localizer.model import LocalizerModel
-from stage1_localizer.recipe import LocalizerRecipe
+from stage1_localizer.recipe import LocalizerRecipe, load
 from stage1_localizer.trainer import export, train
+from tests.stage1_localizer.conftest import RECIPE
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +82,26 @@ def test_training_goes_on_where_it_stopped(trained: Path, planned: Workspace, re
     assert (trained / "weights.safetensors").read_bytes() == before
 
 
-def test_the_moving_average_is_what_is_exported(trained: Path) -> None:
-    average = torch.load(trained / "checkpoint_final.ema", weights_only=True)
-    state = trained_state(trained)
-    assert state
-    for name, tensor in state.items():
-        torch.testing.assert_close(tensor, average[name], rtol=0, atol=0)
+@pytest.mark.slow
+def test_torchrun(planned: Workspace, recipe: LocalizerRecipe, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    changes = ('name = "tiny"', 'name = "shared"'), ("epochs = 2", "epochs = 1")
+    text = RECIPE
+    for old, new in changes:
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "stage1_localizer", "train", "--workspace", str(planned.root), "--recipe", str(path)]
+    command += ["--workers", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.count("Trained: ") == 1
+    assert done.stdout.count("epoch 1/1") == 1
+    model = export(planned.root, load(str(path)), tmp_path / "model", trained_on="boxes")
+    assert model.folds == ("0",)
+
+    failed = subprocess.run([*command, "--fold", "7"], capture_output=True, text=True, check=False, timeout=300)
+    assert failed.returncode != 0
+    assert "error: fold 7 is not in the split, which has folds 0 to 1" in failed.stderr
 
 
 def test_the_export_is_what_was_trained(
@@ -99,6 +117,11 @@ def test_the_export_is_what_was_trained(
     blosc2 = importlib.import_module("blosc2")
     expected = blosc2.open(str(planned.preprocessed / "nnUNetPlans_3d_fullres" / "a.b2nd"))[0]
     np.testing.assert_allclose(model.normalization.apply(ct.array), expected, atol=1e-5)
+
+    best = export(planned.root, recipe, tmp_path / "best", trained_on="boxes", checkpoint="best")
+    assert (model.checkpoint, best.checkpoint) == ("last", "best")
+    exported = load_file(weights_file(tmp_path / "best", "0"))
+    assert all(torch.equal(exported[name], half.half()) for name, half in trained_state(trained, "best").items())
 
     localizer = Localizer(tmp_path / "model", Execution("cpu", "torch", "fp32"))
     network = build_unet(model.architecture, 1, 2).eval()

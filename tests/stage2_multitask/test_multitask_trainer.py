@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ctcore.errors import LabelError
+from ctcore.nnunet.distributed import process_group, rank_and_size
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.workspace import Workspace
+from stage2_multitask.dataset import workspace_at
 from stage2_multitask.losses import classification_loss
 from stage2_multitask.multitask_trainer import MultiTaskTrainer, freeze
 from stage2_multitask.network import MultiTaskNetwork, build_network
 from stage2_multitask.recipe import MultiTaskRecipe, PhaseShares
 from stage2_multitask.schedule import Phase
+from tests.ctcore.nnunet.tiny_training import on_ranks
 
 PARTS = ("encoder", "decoder", "head")
 TRAINS = {
@@ -86,8 +91,61 @@ def trainer(planned: Workspace, recipe: MultiTaskRecipe) -> Iterator[MultiTaskTr
         yield made
 
 
+def gradients_of_all_phases(root: Path, recipe: MultiTaskRecipe) -> list[dict[str, Any]]:
+    """Takes a step of each phase on this process's part of a batch; returns the gradients as the optimiser saw them."""
+    workspace = workspace_at(root)
+    with nnunet_environment(root, augmentation_workers=0), process_group("cpu") as device:
+        trainer = MultiTaskTrainer(
+            plans=workspace.plans() | {"continue_training": False},
+            configuration="3d_fullres",
+            fold=0,
+            dataset_json=workspace.dataset_json(),
+            device=device,
+        )
+        trainer.case_classes = {"a": 1, "b": 0}
+        trainer.configure(recipe, precision="fp32")
+        trainer.initialize()
+        rank, processes = rank_and_size()
+        share = slice(rank * 2 // processes, (rank + 1) * 2 // processes)
+        batch = make_batch()
+        part = {name: batch[name][share] for name in ("data", "keys")}
+        part["target"] = [level[share] for level in batch["target"]]
+        steps = []
+        for epoch in (0, 5, 7):
+            trainer.current_epoch = epoch
+            trainer.logger.load_checkpoint({"lrs": [0.0] * epoch})
+            trainer.on_train_epoch_start()
+            trainer.train_step(part)
+            named = trainer.module.named_parameters()
+            steps.append({name: None if p.grad is None else p.grad.numpy().copy() for name, p in named})
+    return steps
+
+
+def test_two_processes_step_as_one_in_every_phase(planned: Workspace, recipe: MultiTaskRecipe) -> None:
+    # A rate of nearly 0: what differs in the last digits must not differ more in the next phase.
+    settings = recipe.model_copy(
+        update={"epochs": 10, "phases": PhaseShares(segmentation=0.5, head=0.2), "learning_rate": 1e-12}
+    )
+    alone = gradients_of_all_phases(planned.root, settings)
+    for answer in on_ranks(2, gradients_of_all_phases, planned.root, settings):
+        assert not isinstance(answer, str), answer
+        for phase, expected, found in zip(Phase, alone, answer, strict=True):
+            for part in PARTS:
+                gradients = [gradient for name, gradient in expected.items() if name.startswith(part)]
+                assert any(gradient is not None for gradient in gradients) == TRAINS[phase][part]
+            for name, gradient in expected.items():
+                assert (gradient is None) == (found[name] is None), (phase, name)
+                if gradient is not None:
+                    tolerance = 1e-6 + 1e-4 * np.abs(gradient).max()
+                    np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=tolerance, err_msg=name)
+
+
 @pytest.fixture
 def batch() -> dict[str, Any]:
+    return make_batch()
+
+
+def make_batch() -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(0, 7, (2, 1, 16, 16, 16), generator=generator).float()
     image = torch.randn(2, 1, 16, 16, 16, generator=generator)
@@ -123,6 +181,20 @@ def test_losses_by_hand(trainer: MultiTaskTrainer, batch: dict[str, Any], monkey
         trainer.phase = Phase.JOINT
         joint = trainer.batch_losses(data, target, keys)["loss"].item()
         assert joint == pytest.approx((segmentation + 0.5 * classification).item())
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "head", "first"), [(0.5, 0.2, 7), (1.0, 0.0, 0), (0.0, 0.0, 0), (0.6, 0.4, 10), (0.3, 0.0, 3)]
+)
+def test_early_stopping_waits_for_the_last_phase(
+    trainer: MultiTaskTrainer, segmentation: float, head: float, first: int
+) -> None:
+    phases = PhaseShares(segmentation=segmentation, head=head)
+    trainer.recipe = trainer.recipe.model_copy(update={"phases": phases, "early_stopping_epochs": 1})
+    assert trainer.first_decisive_epoch() == first
+    trainer.logger.load_checkpoint({"ema_fg_dice": [0.9, *[0.1] * 8]})
+    trainer.current_epoch = 9  # of ten: nothing is decided before the last phase, where each epoch is as the one before
+    assert trainer.stopped_early == (first < 8)
 
 
 def test_a_case_without_class_is_named(trainer: MultiTaskTrainer) -> None:

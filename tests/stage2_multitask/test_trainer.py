@@ -12,6 +12,7 @@ from ctcore.datasets.case_labels import write_case_labels
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read_ct, write_json
 from ctcore.inference.backends.choose import Execution
+from ctcore.nnunet.checkpoint import read_checkpoint
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.training import trained_state
 from ctcore.nnunet.workspace import Workspace
@@ -22,6 +23,7 @@ from stage2_multitask.network import build_network
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.trainer import class_indices, export, train
+from tests.ctcore.nnunet.test_curves import shown
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +60,12 @@ def test_the_first_epoch_left_the_head_alone(trained: Path) -> None:
     assert [log.count(f"Epoch {epoch}") for epoch in range(3)] == [1, 1, 0]
     state = trained_state(trained)
     assert {name.split(".")[0] for name in state} == {"encoder", "decoder", "head"}
-    average = torch.load(trained / "checkpoint_final.ema", weights_only=True)
-    for name, tensor in state.items():
-        torch.testing.assert_close(tensor, average[name], rtol=0, atol=0)
+    average = read_checkpoint(trained / "checkpoint_final.pth", torch.device("cpu"))["moving_average"]
+    assert all(torch.equal(tensor, average[name]) for name, tensor in state.items())
+    for curve in ("loss/train_segmentation", "loss/train_classification"):
+        assert [step for step, _ in shown(trained, curve)] == [1]  # the epoch that trains both
+    assert [step for step, _ in shown(trained, "loss/validation_classification")] == [0, 1]
+    assert {step for step, _ in shown(trained, "auroc")} <= {0, 1}
 
 
 def test_the_export_is_what_was_trained(

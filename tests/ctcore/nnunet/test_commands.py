@@ -45,8 +45,8 @@ class RecordingStage:
         self.calls.append((str(root), recipe, fold, options))
         return root / fold
 
-    def export(self, root: Path, recipe: Any, output: Path, *, trained_on: str, changes: Sequence[str] = ()) -> None:
-        self.calls.append((str(root), recipe, str(output), trained_on, tuple(changes)))
+    def export(self, root: Path, recipe: Any, output: Path, **options: Any) -> None:
+        self.calls.append((str(root), recipe, str(output), options))
 
 
 @pytest.fixture
@@ -126,14 +126,33 @@ def test_plan(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("flag", "resume"), [("", True), (" --resume", True), (" --restart", False)])
 def test_train(stage: RecordingStage, flag: str, resume: bool) -> None:
     result = call(stage, "train --workspace w --fold all --device cuda --workers 0" + flag)
-    assert stage.calls == [("w", "<demo>", "all", {"device": "cuda", "resume": resume, "workers": 0})]
+    options = {"device": "cuda", "resume": resume, "workers": 0, "precision": "auto", "deterministic": False}
+    assert stage.calls == [("w", "<demo>", "all", options)]
     assert "stage 9 fold all: epoch 1/2  dice 0.250" in result.stdout
     assert "Trained: w/all" in result.stdout
 
 
-def test_export(stage: RecordingStage) -> None:
-    assert "Model: m" in call(stage, "export --workspace w --output m --trained-on boxes").stdout
-    assert stage.calls == [("w", "<demo>", "m", "boxes", ())]
+def test_train_in_another_precision(stage: RecordingStage) -> None:
+    call(stage, "train --workspace w --precision bf16 --deterministic")
+    assert stage.calls[0][3]["precision"] == "bf16"
+    assert stage.calls[0][3]["deterministic"] is True
+
+
+def test_a_stopped_training(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "train", stop)
+    result = call(stage, "train --workspace w", exit_code=130)
+    assert result.stderr == "stopped: run the same command again to go on after the last finished epoch\n"
+
+
+@pytest.mark.parametrize("checkpoint", ["last", "best"])
+def test_export(stage: RecordingStage, checkpoint: str) -> None:
+    option = "" if checkpoint == "last" else " --checkpoint best"
+    assert "Model: m" in call(stage, "export --workspace w --output m --trained-on boxes" + option).stdout
+    options = {"trained_on": "boxes", "changes": (), "checkpoint": checkpoint}
+    assert stage.calls == [("w", "<demo>", "m", options)]
 
 
 def test_fields_are_set_on_every_command(
@@ -149,4 +168,4 @@ def test_fields_are_set_on_every_command(
     call(stage, "export --workspace w --output m --trained-on boxes" + changes)
     prepared, planned, trained, exported = stage.calls
     assert [prepared[2], planned[0], trained[1], exported[1]] == ["<r epochs=5 name=longer>"] * 4
-    assert exported[4] == ("epochs=5", "name=longer")
+    assert list(exported[3]["changes"]) == ["epochs=5", "name=longer"]

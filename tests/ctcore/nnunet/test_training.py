@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_json
@@ -16,6 +17,16 @@ from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training import check_fold, normalization_of, train_fold, trained_folds, trained_state
 from ctcore.nnunet.workspace import Workspace
+
+FOLD_FILES = (
+    "weights.safetensors",
+    "weights_best.safetensors",
+    "checkpoint_latest.pth",
+    "checkpoint_final.pth",
+    "checkpoint_best.pth",
+    "training.json",
+    ".partial-x.pth",
+)
 
 
 class CountingTrainer:
@@ -34,7 +45,10 @@ class CountingTrainer:
         self.network.weight.data.zero_()
         self.latest = Path(self.output_folder) / "checkpoint_latest.pth"
 
-    def configure(self, recipe: TrainingRecipe, progress: Callable[..., None] | None) -> None:
+    def configure(
+        self, recipe: TrainingRecipe, progress: Callable[..., None] | None, *, workers: int, precision: str
+    ) -> None:
+        assert (workers, precision) == (0, "auto")
         self.epochs = recipe.epochs
         self.progress = progress
 
@@ -49,6 +63,9 @@ class CountingTrainer:
             self.latest.write_text(str(epoch + 1))
             if self.progress is not None:
                 self.progress(epoch + 1, self.epochs, {"train": 0.5})
+
+    def summary(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
 
     def trained_network(self) -> torch.nn.Module:
         return self.network
@@ -93,6 +110,7 @@ def test_a_finished_fold(train: Callable[..., Path], workspace: Workspace) -> No
     assert trained_folds(workspace, "tiny") == {"1": folder}
     assert trained_state(folder)["weight"].item() == 4
     assert read_json(folder / "recipe.json")["epochs"] == 4
+    assert read_json(folder / "training.json") == {"epochs": 4}
 
 
 def test_fold_all_and_numbered_folds_are_listed(train: Callable[..., Path], workspace: Workspace) -> None:
@@ -114,12 +132,19 @@ def test_an_interrupted_fold_goes_on(train: Callable[..., Path], workspace: Work
     assert epochs == [4]
 
 
-def test_a_restart_begins_anew(train: Callable[..., Path]) -> None:
+def test_a_restart_begins_anew(train: Callable[..., Path], workspace: Workspace) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(progress=interrupt_after(3))
+    folder = next(workspace.root.glob("results/tiny/*/*/fold_0"))
+    left = [folder / name for name in (*FOLD_FILES, "tensorboard/events")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1")
     epochs: list[int] = []
     train(resume=False, progress=lambda done, total, figures: epochs.append(done))
     assert epochs == [1, 2, 3, 4]
+    written = {"weights.safetensors", "training.json", "checkpoint_latest.pth"}
+    assert {path.name for path in left if path.exists()} == written
 
 
 def test_an_interrupted_restart_does_not_count_as_trained(train: Callable[..., Path], workspace: Workspace) -> None:
@@ -130,6 +155,25 @@ def test_an_interrupted_restart_does_not_count_as_trained(train: Callable[..., P
         trained_folds(workspace, "tiny")
     train()
     assert CountingTrainer.runs == 3
+
+
+def test_killed_between_the_final_checkpoint_and_the_weights(train: Callable[..., Path]) -> None:
+    folder = train()
+    (folder / "weights.safetensors").unlink()
+    (folder / "checkpoint_latest.pth").rename(folder / "checkpoint_final.pth")
+    epochs: list[int] = []
+    train(progress=lambda done, total, figures: epochs.append(done))
+    assert epochs == []
+    assert trained_state(folder)["weight"].item() == 4
+
+
+def test_the_best_weights(train: Callable[..., Path]) -> None:
+    folder = train()
+    with pytest.raises(DatasetError, match=r"weights_best\.safetensors' is missing; export with --checkpoint last"):
+        trained_state(folder, "best")
+    save_file({"weight": torch.tensor([[3.0]])}, folder / "weights_best.safetensors")
+    assert trained_state(folder, "best")["weight"].item() == 3
+    assert trained_state(folder, "last")["weight"].item() == 4
 
 
 def test_another_recipe_of_the_same_name_is_refused(
