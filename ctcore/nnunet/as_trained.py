@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from ctcore.errors import RecipeError
 from ctcore.files import read_json
+from ctcore.nnunet.fold_files import RECIPE_NAME
 from ctcore.nnunet.provenance import differences
 from ctcore.nnunet.recipe import RecipeT, describe_validation
-from ctcore.nnunet.training import RECIPE_NAME
 
 
 def recipe_as_trained(folders: Mapping[str, Path], asked: RecipeT, changed: Collection[str] = ()) -> RecipeT:
