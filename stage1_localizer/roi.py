@@ -79,8 +79,8 @@ def roi_box(mask: npt.NDArray[Any], geometry: Geometry, margin_mm: tuple[float, 
 
 
 def touches_border(mask: npt.NDArray[Any]) -> bool:
-    """Tells whether a (z, y, x) mask reaches the first or last slice, so that the field of view may cut it."""
-    return bool(mask[0].any() or mask[-1].any())
+    """Tells whether a (z, y, x) mask reaches the first or last slice, row or column: the field of view may cut it."""
+    return any(bool(np.take(mask, face, axis).any()) for axis in range(3) for face in (0, -1))
 
 
 def fallback_box(hounsfield: npt.NDArray[Any]) -> Box:

@@ -117,6 +117,6 @@ def describe_validation(error: ValidationError) -> str:
     """Returns pydantic's findings as one line that names each key and the value it found."""
     parts = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "values"
+        key = ".".join(str(part) for part in item["loc"] if part != "") or "values"
         parts.append(f"{key} = {item['input']!r}: {item['msg']}" if item["loc"] else str(item["msg"]))
     return "; ".join(parts)[:600]
