@@ -1,8 +1,8 @@
 """The localizer as a localizer: `python -m benchmarks.localizer --anatomy LABEL_MAPS --output DIR`.
 
 On phantoms with a lesion, built around label maps that no training sees: does the ROI hold the lesion, and how much
-larger is it than it need be? Prints every bound beside its figure and, as its last line, all figures as one JSON object.
-Exit code: 0 all bounds reached, 1 some missed, 2 the request was wrong.
+larger is it than it need be? Prints every bound beside its figure and, as its last line, all figures as one JSON
+object. Exit code: 0 all bounds reached, 1 some missed, 2 the request was wrong.
 """
 
 from __future__ import annotations

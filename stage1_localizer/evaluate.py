@@ -197,15 +197,13 @@ def validation_margins(
         RequestError: as `cross_validate`.
         CaseError: a validation case could not be read; margins that ignore it would not be what they claim.
     """
+    if not isinstance(recipe.margin_mm, str):
+        raise RequestError(f"recipe '{recipe.name}' gives margin_mm {recipe.margin_mm}; set it to 'validation'")
     evaluation = cross_validate(root, recipe, folds=folds, device=device, shown=0, progress=progress)
     if evaluation.failed:
         case_id, reason = next(iter(evaluation.failed.items()))
-        raise CaseError(
-            f"{len(evaluation.failed)} validation cases could not be located, the first '{case_id}': {reason}"
-        )
-    if evaluation.found is None:
-        raise RequestError(f"recipe '{recipe.name}' gives margin_mm {recipe.margin_mm}; set it to 'validation'")
-    return evaluation.found
+        raise CaseError(f"{len(evaluation.failed)} validation cases cannot be used, the first '{case_id}': {reason}")
+    return choose_margins([case.need for case in evaluation.cases], recipe.margin_reserve_mm, evaluation.model["folds"])
 
 
 def metrics_of(evaluation: Evaluation) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def view_of(case: LocatedCase, masks: CaseMasks) -> CaseView:
         rows, columns = (axis for axis in range(3) if axis != along)
         return Projection(
             np.take(masks.ct.array, middle[along], axis=along).astype(np.float32),
-            {name: mask.any(axis=along) for name, mask in structures.items()},
+            {name: np.asarray(mask.any(axis=along)) for name, mask in structures.items()},
             (rows, columns),
         )
 

@@ -148,8 +148,9 @@ def choose_margins(needs: Sequence[CaseNeed], reserve_mm: float, folds: Sequence
     found = {need.case_id for need in needs if need.found}
     counted = {case_id: mm for case_id, mm in asked.items() if mm is not None and case_id in found}
     if not counted:
+        number = sum(mm is not None for mm in asked.values())
         raise DatasetError(
-            f"in none of {sum(mm is not None for mm in asked.values())} validation cases with a {structure} the localizer found a pancreas, so that margins"
+            f"the localizer found a pancreas in none of {number} validation cases with a {structure}, so that margins"
             " cannot be chosen; train longer, or give margin_mm three numbers"
         )
     z, y, x = (_axis(counted, axis) for axis in range(3))

@@ -12,7 +12,8 @@ from stage1_localizer.measure import CaseFigures
 if TYPE_CHECKING:
     from rich.table import Table
 
-CSV_DIGITS = 6
+CSV_DIGITS = 10
+"""Enough to tell a share that lacks one voxel from 1."""
 
 
 def summarize(rows: Sequence[CaseFigures]) -> dict[str, Any]:
