@@ -15,9 +15,8 @@ from ctcore.nnunet.dataset import TrainingCase
 from ctcore.nnunet.training import trained_folds
 from stage1_localizer.dataset import workspace_at
 from stage1_localizer.labelled import validation_cases
-from stage1_localizer.localizer import NO_MARGIN, Localizer
 from stage1_localizer.margins import FoundMargins, Millimetres, choose_margins
-from stage1_localizer.measure import CaseFigures, LocatedCase, Locator, figures_of, locate_case
+from stage1_localizer.measure import NO_MARGIN, CaseFigures, LocatedCase, Locator, figures_of, locate_case
 from stage1_localizer.recipe import LocalizerRecipe
 from stage1_localizer.summary import cases_csv, summarize
 from stage1_localizer.trainer import ALL, export
@@ -110,6 +109,7 @@ def evaluate_model(
         RequestError: the model or the device cannot be used.
     """
     from ctcore.inference.backends.choose import resolve
+    from stage1_localizer.localizer import Localizer
 
     localizer = Localizer(folder, resolve(device))
     collector = Collector(WORST_SHOWN)
@@ -176,6 +176,8 @@ def cross_validate(
 @contextlib.contextmanager
 def fold_localizer(root: Path, recipe: LocalizerRecipe, fold: str, execution: Execution) -> Iterator[Locator]:
     """Yields one fold as it would run once exported: the same weights, normalisation and rules."""
+    from stage1_localizer.localizer import Localizer
+
     with tempfile.TemporaryDirectory() as folder:
         export(root, recipe, Path(folder), trained_on="its fold", folds=(fold,), margin_mm=NO_MARGIN)
         yield Localizer(Path(folder), execution)

@@ -15,8 +15,11 @@ from ctcore.geometry import Box, Triple
 from ctcore.nnunet.dataset import TrainingCase, read_training_pair
 from ctcore.resample import resample_array
 from ctcore.volume import Geometry, Volume
-from stage1_localizer.localizer import NO_MARGIN, Localization
+from stage1_localizer.localizer import Localization
 from stage1_localizer.margins import Beyond, CaseNeed, Millimetres
+from stage1_localizer.roi import roi_box
+
+NO_MARGIN = (0.0, 0.0, 0.0)
 
 
 class Locator(Protocol):
@@ -38,7 +41,7 @@ class LocatedCase:
         geometry: the CT's grid.
         source: `localizer`, or `fallback` where nothing was found.
         flags: what the localizer says of it.
-        box: the ROI before its margin; the fallback ROI where nothing was found.
+        box: of the mask found; of the fallback ROI where nothing was found.
         tight: of the true pancreas; None where the label map holds none.
         pancreas: how far the true pancreas lies beyond `box`.
         lesion: how far the lesion does; None without one.
@@ -119,7 +122,9 @@ def locate_case(localizer: Locator, case: TrainingCase, fold: str = "") -> tuple
 def compare(case_id: str, fold: str, located: Localization, masks: CaseMasks, seconds: float) -> LocatedCase:
     """Measures what was found against the true masks."""
     geometry = masks.ct.geometry
-    box = located.tight or located.box
+    box = located.box
+    if located.source == "localizer":
+        box = roi_box(located.pancreas.array, geometry, NO_MARGIN) or located.box
     return LocatedCase(
         case_id=case_id,
         fold=fold,
@@ -155,7 +160,7 @@ class CaseFigures:
         roi_to_tightest: volume of the ROI in that of the box of the true pancreas with the same margins.
         roi_of_scan: share of the scan's voxels that the ROI is.
         roi_ml, pancreas_ml, lesion_ml, predicted_ml: volumes in millilitres.
-        lesion_beyond_mm: how far (z, y, x) the lesion reaches beyond the ROI before its margin (a fallback has none).
+        lesion_beyond_mm: how far (z, y, x) the lesion reaches beyond the mask found (beyond the fallback ROI).
         pancreas_beyond_mm: how far the pancreas does.
         flags: what the localizer says of the case.
     """

@@ -31,15 +31,12 @@ class LocalizerRecipe(TrainingRecipe):
             keep every validation lesion of the trained folds inside, found by `evaluate` and `export`.
         margin_reserve_mm: added to the margins found so. The default is two voxels of a 5 mm grid, the step by which a
             face of the mask moves.
-        grow_probability: the ROI is that of the mask (probability above 0.5) grown into connected voxels whose
-            probability is above this; 0.5: of the mask itself.
         bridge_mm: pieces of the mask no farther apart than this are one cluster; the largest is the pancreas.
         minimum_ml: smallest volume of that cluster that is taken for a pancreas.
     """
 
     margin_mm: MarginSetting = "validation"
     margin_reserve_mm: Margin = 10.0
-    grow_probability: Annotated[float, Field(gt=0, le=0.5)] = 0.5
     bridge_mm: Margin = 40.0
     minimum_ml: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
 

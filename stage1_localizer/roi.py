@@ -33,15 +33,6 @@ def largest_component(mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.asarray(components == sizes.argmax())
 
 
-def grow(likely: npt.NDArray[np.bool_], possible: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Returns the voxels of a (z, y, x) mask and all `possible` ones that are 26-connected with it through such.
-
-    A network that is unsure of the gland's ends still gives them some probability. Growing into it costs the ROI
-    little; a low threshold alone would also take in what is unlikely everywhere.
-    """
-    return np.asarray(ndimage.binary_propagation(likely, structure=CONNECTIVITY_26, mask=possible | likely))
-
-
 def largest_cluster(
     mask: npt.NDArray[Any], spacing_zyx: tuple[float, float, float], bridge_mm: float
 ) -> npt.NDArray[np.bool_]:

@@ -98,7 +98,6 @@ def export(
         recipe=recipe.model_dump(mode="json"),
         margin_mm=margin,
         margins_found=found,
-        grow_probability=recipe.grow_probability,
         bridge_mm=recipe.bridge_mm,
         minimum_ml=recipe.minimum_ml,
     )

@@ -122,21 +122,3 @@ def test_a_pancreas_that_the_field_of_view_cuts(where: tuple[slice, slice, slice
 def test_a_whole_pancreas_is_not_flagged() -> None:
     where = (slice(8, 12), slice(10, 20), slice(12, 28))
     assert ThresholdLocalizer().locate(cut_patient(where)).flags == ()
-
-
-def test_the_roi_grows_into_what_is_possible() -> None:
-    """Log-odds are (HU - 50) / 10: 7 in the middle, -2 in the faint part on its right, -13 elsewhere."""
-    array = np.full((24, 32, 40), -80, dtype=np.int16)
-    array[8:12, 8:16, 12:28] = 120
-    array[8:12, 8:16, 28:36] = 30
-    array[16:20, 24:28, 0:8] = 30  # as faint, but not connected
-    ct = Volume(array, Geometry(array.shape, (4.0, 4.0, 4.0)))
-    without = ThresholdLocalizer(margin_mm=(0.0, 0.0, 0.0)).locate(ct)
-    grown = ThresholdLocalizer(margin_mm=(0.0, 0.0, 4.0), grow_probability=0.1).locate(ct)  # log-odds of -2.2
-    assert without.box == Box((8, 8, 12), (12, 16, 28))
-    assert grown.tight == Box((8, 8, 12), (12, 16, 36))
-    assert grown.box == Box((8, 8, 11), (12, 16, 37))
-    assert grown.pancreas_ml == without.pancreas_ml == pytest.approx(4 * 8 * 16 * 0.064)
-    np.testing.assert_array_equal(grown.pancreas.array, without.pancreas.array)
-    little = ThresholdLocalizer(margin_mm=(0.0, 0.0, 0.0), grow_probability=0.2).locate(ct)  # log-odds of -1.4
-    assert little.box == without.box

@@ -29,8 +29,8 @@ def located(found: Box | None, fallback: Box | None = None) -> Localization:
         mask[found.slices] = 1
     box = found or fallback
     assert box is not None
-    answer = Localization(Volume(mask, GEOMETRY), box, "localizer", (), float(mask.sum()) * 0.02, box)
-    return replace(answer, source="fallback", tight=None) if found is None else answer
+    answer = Localization(Volume(mask, GEOMETRY), box, "localizer", (), float(mask.sum()) * 0.02)
+    return replace(answer, source="fallback") if found is None else answer
 
 
 def masks(pancreas: Box | None, lesion: Box | None, found: Box | None) -> CaseMasks:

@@ -39,8 +39,6 @@ def test_an_unknown_name() -> None:
         ('margin_mm = "all"', r"margin_mm\.validation = 'all': Input should be 'validation'"),
         ("margin_reserve_mm = -1.0", r"margin_reserve_mm = -1\.0"),
         ("bridge_mm = -1.0", r"bridge_mm = -1\.0"),
-        ("grow_probability = 0.0", r"grow_probability = 0\.0"),
-        ("grow_probability = 0.6", r"grow_probability = 0\.6"),
         ("minimum_ml = inf", r"minimum_ml = inf"),
         ("minimum_ml = -2.0", r"minimum_ml = -2\.0"),
         ("margin = 5", r"margin = 5: Extra inputs"),

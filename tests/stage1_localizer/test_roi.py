@@ -13,15 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ctcore.geometry import Box
 from ctcore.volume import Geometry
-from stage1_localizer.roi import (
-    fallback_box,
-    grow,
-    largest_cluster,
-    largest_component,
-    roi_box,
-    scale_box,
-    touches_border,
-)
+from stage1_localizer.roi import fallback_box, largest_cluster, largest_component, roi_box, scale_box, touches_border
 
 BoolArray = npt.NDArray[np.bool_]
 Triple = tuple[int, int, int]
@@ -211,16 +203,3 @@ def test_the_bridge_ends_where_it_says(gap_voxels: int, together: bool) -> None:
     mask = np.zeros((1, 1, 20), dtype=bool)
     mask[0, 0, 5] = mask[0, 0, 5 + gap_voxels] = True
     assert largest_cluster(mask, (5.0, 5.0, 5.0), 10.0).sum() == (2 if together else 1)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data(), array_shapes(min_dims=3, max_dims=3, max_side=6))
-def test_growing_takes_the_components_that_hold_a_likely_voxel(data: st.DataObject, shape: Triple) -> None:
-    likely = data.draw(arrays(np.bool_, shape, elements=st.sampled_from([False] * 9 + [True])))
-    possible = data.draw(arrays(np.bool_, shape, elements=st.sampled_from([False, False, True])))
-    expected = np.zeros(shape, dtype=bool)
-    for component in flood(likely | possible):
-        if any(likely[index] for index in component):
-            for index in component:
-                expected[index] = True
-    np.testing.assert_array_equal(grow(likely, possible), expected)

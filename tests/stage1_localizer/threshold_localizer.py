@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ctcore.nnunet.exported import Normalization
 from ctcore.resample import resample_to_spacing
 from ctcore.volume import Volume
@@ -33,7 +35,7 @@ class ThresholdLocalizer(Localizer):
         }
         self.model = LocalizerModel(**(values | changes))
 
-    def log_odds(self, ct: Volume) -> Volume:
-        """Returns how far the HU at the low resolution exceed the threshold, in tens."""
+    def segment(self, ct: Volume) -> Volume:
+        """Returns the mask at the low resolution."""
         low = resample_to_spacing(ct, self.model.spacing_mm)
-        return low.with_array((low.array - THRESHOLD_HU) / 10)
+        return low.with_array((low.array > THRESHOLD_HU).astype(np.uint8))
