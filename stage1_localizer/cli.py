@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctcore.console import OneLineGroup, progress
-from ctcore.nnunet.commands import add_training_commands
+from ctcore.console import EXIT_SOME_FAILED, OneLineGroup, progress
+from ctcore.datasets.description import Layout
+from ctcore.errors import RequestError
+from ctcore.nnunet.commands import Changes, WeightsChoice, add_training_commands
+
+if TYPE_CHECKING:
+    from stage1_localizer.margins import FoundMargins
 
 app = typer.Typer(
     name="stage1-localizer",
@@ -60,7 +66,11 @@ class Training:
         """Writes the trained folds."""
         from stage1_localizer.trainer import export
 
-        return export(root, recipe, output, **options)
+        with progress("choosing margins") if isinstance(recipe.margin_mm, str) else nullcontext() as report:
+            model = export(root, recipe, output, progress=report, **options)
+        if model.margins_found is not None:
+            _tell_margins(model.margins_found)
+        return model
 
 
 add_training_commands(app, Training())
@@ -83,6 +93,77 @@ def predict(
     typer.echo(f"Masks and rois.json: {output}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    output: Annotated[Path, typer.Option(help="Folder for cases.csv, metrics.json, a picture.", show_default=False)],
+    workspace: Annotated[
+        Path | None, typer.Option(help="Evaluate the trained folds of this workspace on their validation cases.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="With --workspace: name of a shipped recipe, or a .toml file.")] = "demo",
+    changes: Changes = None,
+    fold: Annotated[list[str] | None, typer.Option(help="With --workspace: only this fold; repeatable.")] = None,
+    checkpoint: Annotated[
+        WeightsChoice, typer.Option(help="With --workspace: the last weights or the best.")
+    ] = WeightsChoice.LAST,
+    model: Annotated[Path | None, typer.Option(help="Evaluate this stage folder, made by 'export'.")] = None,
+    source: Annotated[Path | None, typer.Option("--input", help="With --model: folder of CTs, or a dataset.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="With --model: folder of label maps of these CTs.")] = None,
+    dataset: Annotated[Layout | None, typer.Option(help="With --model: how the dataset is laid out.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measures whether ROIs hold pancreas and lesion: of trained folds, or of a model on any labelled CTs."""
+    from rich.console import Console
+
+    from stage1_localizer.evaluate import cross_validate, evaluate_model, write_evaluation
+    from stage1_localizer.labelled import cases_of_dataset, cases_of_folders
+    from stage1_localizer.margins import stated
+    from stage1_localizer.summary import table_of
+
+    if (workspace is None) == (model is None) or (model is None) != (source is None):
+        raise RequestError("give --workspace, or --model with --input")
+    with progress("locating") as report:
+        if workspace is not None:
+            found = cross_validate(
+                workspace,
+                Training().load(recipe, changes or ()),
+                changes=changes or (),
+                folds=fold or (),
+                checkpoint=checkpoint.value,
+                device=device,
+                progress=report,
+            )
+        elif model is not None and source is not None:
+            if labels is not None:
+                cases = cases_of_folders(source, labels, dataset)
+            else:
+                cases = cases_of_dataset(source, dataset or Layout.NNUNET)
+            found = evaluate_model(model, cases, device=device, progress=report)
+    metrics = write_evaluation(found, output)
+    Console().print(table_of(metrics))
+    if found.found is not None:
+        _tell_margins(found.found)
+    else:
+        typer.echo(f"Margins (z, y, x): {stated(found.margin_mm)} mm")
+    for case_id, reason in found.failed.items():
+        typer.echo(f"failed {case_id}: {reason}", err=True)
+    typer.echo(f"Per case: {output / 'cases.csv'}; the worst: {output / 'worst_cases.png'}")
+    if found.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _tell_margins(found: FoundMargins) -> None:
+    """Says which margins were chosen, and why."""
+    from stage1_localizer.margins import stated
+
+    typer.echo(f"Margins (z, y, x) from {found.cases} validation cases with a {found.decided_by}:")
+    for name, axis in zip("zyx", found.axes, strict=True):
+        because = f"for {axis.case_id}; {axis.next_mm:.1f} without it" if axis.case_id else "no case reaches beyond"
+        typer.echo(f"  {name}: {axis.needed_mm:.1f} mm ({because}) + {found.reserve_mm:g} mm reserve")
+    if found.not_found:
+        typer.echo(f"  left out: {len(found.not_found)} in which no pancreas was found ({', '.join(found.not_found)})")
+    typer.echo(f"The stage-2 recipe should say: margin_mm = {stated(found.margin_mm)}")
 
 
 def main() -> None:

@@ -1,8 +1,17 @@
-"""What an exported localizer holds."""
+"""What an exported localizer holds, and writing it."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
-from ctcore.nnunet.exported import ExportedModel
+from ctcore.nnunet.exported import CheckpointChoice, ExportedModel, save_model
+from ctcore.nnunet.training import normalization_of, trained_state
+from ctcore.nnunet.workspace import Workspace
+from stage1_localizer.dataset import LABELS
+from stage1_localizer.margins import FoundMargins, Millimetres
+from stage1_localizer.recipe import LocalizerRecipe
 
 
 class LocalizerModel(ExportedModel):
@@ -10,11 +19,60 @@ class LocalizerModel(ExportedModel):
 
     Attributes:
         margin_mm: margin (z, y, x) in mm around the pancreas mask that makes the ROI.
+        margins_found: how that margin was found; None where the recipe gives it.
         bridge_mm: components no farther apart than this are one cluster.
         minimum_ml: smallest cluster that is taken for a pancreas.
     """
 
     stage: Literal["stage1"] = "stage1"
     margin_mm: tuple[float, float, float]
+    margins_found: FoundMargins | None = None
     bridge_mm: float
     minimum_ml: float
+
+
+def write_model(
+    workspace: Workspace,
+    recipe: LocalizerRecipe,
+    folders: Mapping[str, Path],
+    output: Path,
+    *,
+    trained_on: str,
+    margin_mm: Millimetres,
+    found: FoundMargins | None = None,
+    checkpoint: CheckpointChoice = "last",
+) -> LocalizerModel:
+    """Writes trained folds as a stage folder, with the sizes as planned.
+
+    Args:
+        workspace: where they were trained.
+        recipe: the recipe as trained.
+        folders: the folds' folders.
+        output: the stage folder to write.
+        trained_on: the training data in words.
+        margin_mm: margin (z, y, x) in mm of the ROI.
+        found: how that margin was found.
+        checkpoint: which weights.
+
+    Raises:
+        DatasetError: a fold has no such weights.
+    """
+    plans, configuration = workspace.plans(), workspace.configuration()
+    model = LocalizerModel(
+        architecture=configuration["architecture"],
+        spacing_mm=recipe.spacing_mm,
+        patch_size=configuration["patch_size"],
+        normalization=normalization_of(plans),
+        labels=LABELS,
+        folds=tuple(folders),
+        mirror_axes=(0, 1, 2) if recipe.mirror else (),
+        trained_on=trained_on,
+        checkpoint=checkpoint,
+        recipe=recipe.model_dump(mode="json"),
+        margin_mm=margin_mm,
+        margins_found=found,
+        bridge_mm=recipe.bridge_mm,
+        minimum_ml=recipe.minimum_ml,
+    )
+    save_model(output, model, {fold: trained_state(folder, checkpoint) for fold, folder in folders.items()})
+    return model

@@ -16,11 +16,13 @@ CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
 BODY_THRESHOLD_HU = -300.0
 """Between fat (about -100 HU) and air or lung: what lies above it, outside the table, is body."""
 
-FALLBACK_Z = (0.25, 0.85)
-FALLBACK_Y = (0.15, 0.75)
-FALLBACK_X = (0.15, 0.85)
+FALLBACK_Z = (0.08, 0.93)
+FALLBACK_Y = (0.10, 0.75)
+FALLBACK_X = (0.20, 0.92)
 """Prior of the pancreas inside the body's box, as fractions from feet to head, front to back, right to left: generous,
-because it is used only when the network found nothing."""
+because it is used only when the network found nothing. The heights hold every pancreas of 50 real scans (0.14 to 0.90
+of the scan, of the upper abdomen or of the whole trunk), the others every one of 40 phantoms around real label maps
+(0.15 to 0.70, 0.31 to 0.88), with a reserve."""
 
 
 def largest_component(mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -79,8 +81,8 @@ def roi_box(mask: npt.NDArray[Any], geometry: Geometry, margin_mm: tuple[float, 
 
 
 def touches_border(mask: npt.NDArray[Any]) -> bool:
-    """Tells whether a (z, y, x) mask reaches the first or last slice, so that the field of view may cut it."""
-    return bool(mask[0].any() or mask[-1].any())
+    """Tells whether a (z, y, x) mask reaches the first or last slice, row or column: the field of view may cut it."""
+    return any(bool(np.take(mask, face, axis).any()) for axis in range(3) for face in (0, -1))
 
 
 def fallback_box(hounsfield: npt.NDArray[Any]) -> Box:

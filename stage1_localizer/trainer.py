@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from ctcore.nnunet.as_trained import recipe_as_trained
-from ctcore.nnunet.exported import CheckpointChoice, save_model
-from ctcore.nnunet.overrides import parse_change
-from ctcore.nnunet.provenance import check_planned
-from ctcore.nnunet.training import TrainingOptions, normalization_of, train_fold, trained_folds, trained_state
-from stage1_localizer.dataset import LABELS, workspace_at
-from stage1_localizer.model import LocalizerModel
+from ctcore.nnunet.as_trained import trained_recipe
+from ctcore.nnunet.exported import CheckpointChoice
+from ctcore.nnunet.training import TrainingOptions, train_fold
+from stage1_localizer.dataset import workspace_at
+from stage1_localizer.evaluate import validation_margins
+from stage1_localizer.model import LocalizerModel, write_model
 from stage1_localizer.recipe import LocalizerRecipe
 
 
@@ -31,8 +30,9 @@ def export(
     trained_on: str,
     changes: Sequence[str] = (),
     checkpoint: CheckpointChoice = "last",
+    progress: Callable[[int, int], None] | None = None,
 ) -> LocalizerModel:
-    """Writes the trained folds as a stage folder, with the recipe as trained and the sizes as planned.
+    """Writes the trained folds as a stage folder; where the recipe's margin is `validation`, it is found first.
 
     Args:
         root: the workspace.
@@ -41,31 +41,20 @@ def export(
         trained_on: the training data in words; shown wherever results are.
         changes: fields given on the command line, as `FIELD=VALUE`.
         checkpoint: whether to export the last weights or those of the best smoothed pseudo-Dice.
+        progress: called with cases done and in all, where margins are found.
 
     Raises:
         DatasetError: no fold of the recipe is trained, or one has no such weights.
         RecipeError: the folds were trained with different values, the workspace was planned again with others since, or
             a field is changed that training used.
+        RequestError, CaseError: margins could not be found; see `stage1_localizer.evaluate.validation_margins`.
     """
     workspace = workspace_at(root)
-    plans, configuration = workspace.plans(), workspace.configuration()
-    folders = trained_folds(workspace, recipe.name)
-    recipe = recipe_as_trained(folders, recipe, [parse_change(text).field for text in changes])
-    check_planned(workspace, recipe)
-    model = LocalizerModel(
-        architecture=configuration["architecture"],
-        spacing_mm=recipe.spacing_mm,
-        patch_size=configuration["patch_size"],
-        normalization=normalization_of(plans),
-        labels=LABELS,
-        folds=tuple(folders),
-        mirror_axes=(0, 1, 2) if recipe.mirror else (),
-        trained_on=trained_on,
-        checkpoint=checkpoint,
-        recipe=recipe.model_dump(mode="json"),
-        margin_mm=recipe.margin_mm,
-        bridge_mm=recipe.bridge_mm,
-        minimum_ml=recipe.minimum_ml,
+    folders, recipe = trained_recipe(workspace, recipe, changes)
+    margin, found = recipe.margin_mm, None
+    if isinstance(margin, str):
+        found = validation_margins(workspace, recipe, folders, checkpoint=checkpoint, progress=progress)
+        margin = found.margin_mm
+    return write_model(
+        workspace, recipe, folders, output, trained_on=trained_on, margin_mm=margin, found=found, checkpoint=checkpoint
     )
-    save_model(output, model, {fold: trained_state(folder, checkpoint) for fold, folder in folders.items()})
-    return model

@@ -8,11 +8,9 @@ from typing import Any, Unpack
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
-from ctcore.nnunet.as_trained import recipe_as_trained
+from ctcore.nnunet.as_trained import trained_recipe
 from ctcore.nnunet.exported import CheckpointChoice, save_model
-from ctcore.nnunet.overrides import parse_change
-from ctcore.nnunet.provenance import check_planned
-from ctcore.nnunet.training import TrainingOptions, normalization_of, train_fold, trained_folds, trained_state
+from ctcore.nnunet.training import TrainingOptions, normalization_of, train_fold, trained_state
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe
@@ -77,9 +75,7 @@ def export(
     """
     workspace = workspace_at(root)
     plans, configuration = workspace.plans(), workspace.configuration()
-    folders = trained_folds(workspace, recipe.name)
-    recipe = recipe_as_trained(folders, recipe, [parse_change(text).field for text in changes])
-    check_planned(workspace, recipe)
+    folders, recipe = trained_recipe(workspace, recipe, changes)
     model = MultiTaskModel(
         architecture=configuration["architecture"],
         spacing_mm=recipe.spacing_mm,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,8 +10,31 @@ from pydantic import ValidationError
 from ctcore.errors import RecipeError
 from ctcore.files import read_json
 from ctcore.nnunet.fold_files import RECIPE_NAME
-from ctcore.nnunet.provenance import differences
+from ctcore.nnunet.overrides import parse_change
+from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import RecipeT, describe_validation
+from ctcore.nnunet.training import trained_folds
+from ctcore.nnunet.workspace import Workspace
+
+
+def trained_recipe(
+    workspace: Workspace, asked: RecipeT, changes: Sequence[str] = ()
+) -> tuple[dict[str, Path], RecipeT]:
+    """Returns the folders of a recipe's trained folds, and the recipe that they were trained with.
+
+    Args:
+        workspace: where they were trained.
+        asked: its name says which folds; its values count for the changed fields alone.
+        changes: fields given on the command line, as `FIELD=VALUE`.
+
+    Raises:
+        DatasetError: no fold of the recipe is trained.
+        RecipeError: as `recipe_as_trained`, or the workspace was planned again with other values since.
+    """
+    folders = trained_folds(workspace, asked.name)
+    recipe = recipe_as_trained(folders, asked, [parse_change(text).field for text in changes])
+    check_planned(workspace, recipe)
+    return folders, recipe
 
 
 def recipe_as_trained(folders: Mapping[str, Path], asked: RecipeT, changed: Collection[str] = ()) -> RecipeT:

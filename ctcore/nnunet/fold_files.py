@@ -1,5 +1,8 @@
 """What a fold's folder holds."""
 
+ALL = "all"
+"""The fold that trains on every case."""
+
 WEIGHTS_NAME = "weights.safetensors"
 """What inference should use of the last epoch; written last: with it the fold counts as trained."""
 BEST_WEIGHTS_NAME = "weights_best.safetensors"

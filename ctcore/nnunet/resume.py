@@ -47,7 +47,7 @@ def prepare_once(
 def _state(path: Path) -> list[str | int]:
     """Returns what changes when a file does."""
     status = path.stat()
-    return [str(path), status.st_size, status.st_mtime_ns]
+    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
 def remove_others(workspace: Workspace, cases: Sequence[TrainingCase]) -> None:

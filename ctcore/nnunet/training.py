@@ -14,6 +14,7 @@ from ctcore.files import read_json, write_json, write_text
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.fold_files import (
+    ALL,
     BEST_NAME,
     BEST_WEIGHTS_NAME,
     CURVES_FOLDER,
@@ -111,7 +112,7 @@ def train_fold(
         trainer = make_trainer(
             plans=plans,
             configuration=CONFIGURATION,
-            fold=fold if fold == "all" else int(fold),
+            fold=fold if fold == ALL else int(fold),
             dataset_json=workspace.dataset_json(),
             device=device,
         )
@@ -195,10 +196,10 @@ def check_fold(workspace: Workspace, fold: str) -> None:
         RequestError: the fold is neither `all` nor a number.
         DatasetError: the split has no such fold.
     """
-    if fold == "all":
+    if fold == ALL:
         return
     if not fold.isdigit():
-        raise RequestError(f"fold '{fold}' is neither a number nor 'all'")
+        raise RequestError(f"fold '{fold}' is neither a number nor '{ALL}'")
     splits = read_json(workspace.preprocessed / "splits_final.json")
     if int(fold) >= len(splits):
         raise DatasetError(f"fold {fold} is not in the split, which has folds 0 to {len(splits) - 1}")

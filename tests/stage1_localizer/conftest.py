@@ -13,13 +13,13 @@ import torch
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
 from ctcore.inference.backends.choose import Execution
-from ctcore.nnunet.exported import Normalization, save_model, unique_state
-from ctcore.nnunet.networks import build_unet
+from ctcore.nnunet.exported import Normalization, save_model
 from ctcore.nnunet.planning import architecture_of
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.model import LocalizerModel
 from stage1_localizer.recipe import LocalizerRecipe, load
+from tests.stage1_localizer.trained_workspace import constant_state
 
 RECIPE = """\
 name = "tiny"
@@ -101,13 +101,6 @@ def constant_model(tmp_path: Path, recipe: LocalizerRecipe) -> Callable[..., Pat
     """Returns a function that writes a localizer which sees pancreas everywhere, or nowhere."""
 
     def make(pancreas: bool, *, folds: tuple[str, ...] = ("0",), **changes: Any) -> Path:
-        network = build_unet(architecture_of(recipe), 1, 2)
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.zero_()
-            for name, parameter in network.named_parameters():
-                if name.startswith("decoder.seg_layers") and name.endswith("bias"):
-                    parameter.copy_(torch.tensor([0.0, 2.0] if pancreas else [2.0, 0.0]))
         values: dict[str, Any] = {
             "architecture": architecture_of(recipe),
             "spacing_mm": recipe.spacing_mm,
@@ -123,7 +116,7 @@ def constant_model(tmp_path: Path, recipe: LocalizerRecipe) -> Callable[..., Pat
             "minimum_ml": recipe.minimum_ml,
         }
         folder = tmp_path / ("everywhere" if pancreas else "nowhere")
-        state = unique_state(network)
+        state = constant_state(recipe, pancreas=pancreas)
         save_model(folder, LocalizerModel(**(values | changes)), dict.fromkeys(folds, state))
         return folder
 

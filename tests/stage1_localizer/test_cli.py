@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 from ctcore.files import read_json
 from ctcore.inference.backends.choose import Execution
 from stage1_localizer.cli import app
+from stage1_localizer.recipe import load
+from tests.stage1_localizer.trained_workspace import make_trained
 
 
 def call(*arguments: object) -> Result:
@@ -20,7 +22,7 @@ def call(*arguments: object) -> Result:
 def test_help_names_every_command() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for command in ("prepare", "plan", "train", "export", "predict"):
+    for command in ("prepare", "plan", "train", "export", "predict", "evaluate"):
         assert command in result.output
 
 
@@ -35,6 +37,10 @@ def test_help_names_every_command() -> None:
         (("export", "--workspace", "{tmp}", "--output", "{tmp}/m", "--trained-on", "boxes"), "run `plan` first"),
         (("predict", "--model", "{tmp}", "--input", "{tmp}/gone", "--output", "{tmp}/o"), "gone' does not exist"),
         (("train", "--workspace", "{tmp}", "--workers", "-1"), "--workers"),
+        (("evaluate", "--output", "{tmp}/o"), "give --workspace, or --model with --input"),
+        (("evaluate", "--output", "{tmp}/o", "--model", "{tmp}"), "give --workspace, or --model with --input"),
+        (("evaluate", "--output", "{tmp}/o", "--workspace", "{tmp}", "--model", "{tmp}"), "give --workspace, or"),
+        (("evaluate", "--output", "{tmp}/o", "--workspace", "{tmp}"), "no trained fold"),
     ],
 )
 def test_a_wrong_request(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -73,3 +79,47 @@ def test_prepare_then_predict(
     assert some.exit_code == 1
     assert "failed b: " in some.stderr
     assert list(read_json(tmp_path / "out2" / "rois.json")) == ["a"]
+
+
+def test_evaluate_both_forms(
+    training_folder: Path,
+    recipe_file: Path,
+    tmp_path: Path,
+    constant_model: Callable[..., Path],
+    execution: Execution,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ctcore.inference.backends.choose.resolve", lambda *_: execution)
+    changed = (
+        recipe_file.read_text(encoding="utf-8")
+        .replace('"tiny"', '"by-data"')
+        .replace("margin_mm = [8.0, 8.0, 8.0]", "")
+    )
+    by_data = tmp_path / "by-data.toml"
+    by_data.write_text(changed, encoding="utf-8")
+    work = make_trained(training_folder, tmp_path / "w", load(str(by_data)), {"0": True, "1": True}).root
+    folds = call("evaluate", "--workspace", work, "--recipe", by_data, "--output", tmp_path / "cv")
+    assert folds.exit_code == 0, folds.output
+    assert "Margins (z, y, x) from 2 validation cases with a lesion:" in folds.stdout
+    assert "The stage-2 recipe should say: margin_mm = [10, 10, 10]" in folds.stdout
+    assert read_json(tmp_path / "cv" / "metrics.json")["cases"] == 4
+
+    made = call("export", "--workspace", work, "--recipe", by_data, "--output", tmp_path / "m", "--trained-on", "boxes")
+    assert made.exit_code == 0, made.output
+    assert "The stage-2 recipe should say: margin_mm = [10, 10, 10]" in made.stdout
+
+    images, labels = training_folder / "imagesTr", training_folder / "labelsTr"
+    arguments = ("evaluate", "--model", constant_model(True), "--input", images, "--labels", labels)
+    unnamed = call(*arguments, "--output", tmp_path / "n")
+    assert unnamed.exit_code == 2
+    assert "pass --dataset panorama" in unnamed.stderr
+    (tmp_path / "cts").mkdir()
+    for case_id in ("a", "b"):
+        (tmp_path / "cts" / f"{case_id}.nii.gz").write_bytes((images / f"{case_id}_0000.nii.gz").read_bytes())
+    (tmp_path / "cts" / "c.nii.gz").write_bytes(b"")
+    arguments = ("evaluate", "--model", constant_model(True), "--input", tmp_path / "cts", "--labels", labels)
+    some = call(*arguments, "--dataset", "panorama", "--output", tmp_path / "some")
+    assert some.exit_code == 1
+    assert "failed c: " in some.stderr
+    assert "Margins (z, y, x): [8, 8, 8] mm" in some.stdout
+    assert read_json(tmp_path / "some" / "metrics.json")["cases"] == 2

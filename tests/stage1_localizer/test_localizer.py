@@ -17,6 +17,7 @@ from ctcore.nnunet.exported import weights_file
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.localizer import Localizer
 from stage1_localizer.roi import fallback_box, scale_box
+from tests.stage1_localizer.threshold_localizer import ThresholdLocalizer
 
 MakeModel = Callable[..., Path]
 
@@ -110,3 +111,33 @@ def test_a_scan_smaller_than_a_window(constant_model: MakeModel, execution: Exec
     ct = Volume(np.zeros((1, 3, 40), np.float32), Geometry((1, 3, 40), (2.0, 2.0, 5.0)))
     assert Localizer(constant_model(True), execution).locate(ct).box == Box.whole((1, 3, 40))
     assert Localizer(constant_model(False), execution).locate(ct).source == "fallback"
+
+
+def cut_patient(where: tuple[slice, slice, slice]) -> Volume:
+    array = np.full((24, 32, 40), -80, dtype=np.int16)
+    array[where] = 120
+    return Volume(array, Geometry(array.shape, (2.0, 2.0, 4.0)))
+
+
+@pytest.mark.parametrize(
+    ("where", "box"),
+    [
+        ((slice(0, 4), slice(10, 20), slice(12, 28)), Box((0, 6, 8), (6, 24, 32))),
+        ((slice(20, 24), slice(10, 20), slice(12, 28)), Box((18, 6, 8), (24, 24, 32))),
+        ((slice(8, 12), slice(0, 8), slice(12, 28)), Box((6, 0, 8), (14, 12, 32))),
+        ((slice(8, 12), slice(24, 32), slice(12, 28)), Box((6, 20, 8), (14, 32, 32))),
+        ((slice(8, 12), slice(10, 20), slice(0, 8)), Box((6, 6, 0), (14, 24, 12))),
+        ((slice(8, 12), slice(10, 20), slice(32, 40)), Box((6, 6, 28), (14, 24, 40))),
+    ],
+)
+def test_a_pancreas_that_the_field_of_view_cuts(where: tuple[slice, slice, slice], box: Box) -> None:
+    """4 mm voxels at the low resolution; margins of 8 mm are 2 slices, or 4 rows or columns."""
+    found = ThresholdLocalizer(spacing_mm=(4.0, 4.0, 4.0), margin_mm=(8.0, 8.0, 8.0)).locate(cut_patient(where))
+    assert found.flags == ("field_of_view_truncated",)
+    assert found.source == "localizer"
+    assert found.box == box
+
+
+def test_a_whole_pancreas_is_not_flagged() -> None:
+    where = (slice(8, 12), slice(10, 20), slice(12, 28))
+    assert ThresholdLocalizer().locate(cut_patient(where)).flags == ()

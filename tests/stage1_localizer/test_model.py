@@ -24,3 +24,12 @@ def test_the_other_stage_is_refused(constant_model: Callable[..., Path]) -> None
     path.write_text(json.dumps(json.loads(path.read_text()) | {"stage": "stage2"}))
     with pytest.raises(BundleError, match="stage = 'stage2'"):
         load_model(folder, LocalizerModel)
+
+
+def test_models_from_before_margins_were_found_still_load(constant_model: Callable[..., Path]) -> None:
+    folder = constant_model(True)
+    path = folder / "model.json"
+    document = json.loads(path.read_text())
+    del document["margins_found"]
+    path.write_text(json.dumps(document))
+    assert load_model(folder, LocalizerModel).margins_found is None

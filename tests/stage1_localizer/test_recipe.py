@@ -11,7 +11,7 @@ from ctcore.errors import RecipeError
 from ctcore.files import read_json
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning import architecture_of
-from stage1_localizer.recipe import RECIPES, load
+from stage1_localizer.recipe import RECIPES, LocalizerRecipe, load
 
 SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -81,6 +81,9 @@ def test_an_unknown_name() -> None:
         ("margin_mm = [8.0, 8.0]", r"margin_mm\.2"),
         ("margin_mm = [8.0, -1.0, 8.0]", r"margin_mm\.1 = -1\.0"),
         ("margin_mm = [8.0, inf, 8.0]", r"margin_mm\.1 = inf"),
+        ("margin_mm = 8.0", r"margin_mm = 8\.0"),
+        ('margin_mm = "all"', r"margin_mm\.validation = 'all': Input should be 'validation'"),
+        ("margin_reserve_mm = -1.0", r"margin_reserve_mm = -1\.0"),
         ("bridge_mm = -1.0", r"bridge_mm = -1\.0"),
         ("minimum_ml = inf", r"minimum_ml = inf"),
         ("minimum_ml = -2.0", r"minimum_ml = -2\.0"),
@@ -95,3 +98,13 @@ def test_a_wrong_line_is_quoted(recipe_file: Path, tmp_path: Path, line: str, qu
     changed.write_text("\n".join([*kept, line]))
     with pytest.raises(RecipeError, match=rf"recipe 'changed\.toml'.*{quoted}"):
         load(str(changed))
+
+
+def test_margins_are_chosen_by_data_where_nothing_else_is_said(recipe_file: Path, tmp_path: Path) -> None:
+    lines = [line for line in recipe_file.read_text().splitlines() if not line.startswith("margin_mm")]
+    (tmp_path / "silent.toml").write_text("\n".join(lines))
+    recipe = load(str(tmp_path / "silent.toml"))
+    assert (recipe.margin_mm, recipe.margin_reserve_mm) == ("validation", 10.0)
+    assert LocalizerRecipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert load(str(recipe_file)).margin_mm == (8.0, 8.0, 8.0)
+    assert load("demo").margin_mm == (25.0, 25.0, 25.0)
