@@ -239,9 +239,7 @@ def validation_margins(
     if evaluation.failed:
         case_id, reason = next(iter(evaluation.failed.items()))
         raise CaseError(f"{len(evaluation.failed)} validation cases cannot be used, the first '{case_id}': {reason}")
-    if evaluation.found is None:
-        raise RequestError(f"recipe '{recipe.name}' gives margin_mm {recipe.margin_mm}; set it to 'validation'")
-    return evaluation.found
+    return choose_margins([case.need for case in evaluation.cases], recipe.margin_reserve_mm, evaluation.model["folds"])
 
 
 def metrics_of(evaluation: Evaluation) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ctcore.errors import CaseError, DatasetError, RequestError
 from ctcore.files import read_json
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import load_model
+from ctcore.nnunet.training import trained_folds
 from stage1_localizer.evaluate import (
     Collector,
     cross_validate,
@@ -50,7 +51,7 @@ def thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     def stand_in(*_: Any) -> Iterator[ThresholdLocalizer]:
         yield ThresholdLocalizer()
 
-    monkeypatch.setattr("stage1_localizer.evaluate.fold_localizer", stand_in)
+    monkeypatch.setattr("stage1_localizer.evaluate._fold_localizer", stand_in)
 
 
 def test_a_model_on_a_dataset(constant_model: Callable[..., Path], training_folder: Path, tmp_path: Path) -> None:
@@ -125,7 +126,8 @@ def test_cross_validation(training_folder: Path, tmp_path: Path, recipe: Localiz
 @pytest.mark.usefixtures("thresholds")
 def test_margins_by_data(training_folder: Path, tmp_path: Path, recipe: LocalizerRecipe) -> None:
     workspace = make_trained(training_folder, tmp_path, recipe, {"0": True, "1": True})
-    found = cross_validate(workspace.root, by_data(recipe, margin_reserve_mm=3.0))
+    changes = ["margin_mm=validation", "margin_reserve_mm=3.0"]
+    found = cross_validate(workspace.root, by_data(recipe, margin_reserve_mm=3.0), changes=changes)
     assert found.found is not None
     assert found.margin_mm == (3.0, 3.0, 3.0)  # nothing reaches beyond a perfect mask
     assert (found.found.cases, found.found.decided_by, found.found.folds) == (2, "lesion", ("0", "1"))
@@ -136,7 +138,7 @@ def test_folds_are_run_as_exported(training_folder: Path, tmp_path: Path, recipe
     workspace = make_trained(training_folder, tmp_path, recipe, {"0": True, "1": False})
     metrics = metrics_of(cross_validate(workspace.root, recipe))
     assert metrics["fallback_cases"] == read_json(workspace.preprocessed / "splits_final.json")[1]["val"]
-    found = validation_margins(workspace.root, by_data(recipe))
+    found = validation_margins(workspace, by_data(recipe), trained_folds(workspace, recipe.name))
     assert (found.cases, len(found.not_found)) == (1, 1)
 
 
@@ -150,8 +152,9 @@ def test_export_finds_the_margins_and_says_how(training_folder: Path, tmp_path: 
     assert model.margins_found is not None
     assert model.margins_found.folds == ("0", "1")
     assert model.recipe["margin_mm"] == "validation"
-    given = export(workspace.root, settings, tmp_path / "given", trained_on="boxes", folds=["1"], margin_mm=(1, 2, 3))
-    assert (given.folds, given.margin_mm, given.margins_found) == (("1",), (1, 2, 3), None)
+    asked = settings.model_copy(update={"margin_mm": (1.0, 2.0, 3.0)})
+    given = export(workspace.root, asked, tmp_path / "given", trained_on="boxes", changes=["margin_mm=[1, 2, 3]"])
+    assert (given.margin_mm, given.margins_found) == ((1, 2, 3), None)
 
 
 def test_no_margins_without_validation_cases(training_folder: Path, tmp_path: Path, recipe: LocalizerRecipe) -> None:
@@ -175,7 +178,6 @@ def test_margins_do_not_ignore_a_case(training_folder: Path, tmp_path: Path, rec
     shutil.copytree(training_folder, tmp_path / "data")
     workspace = make_trained(tmp_path / "data", tmp_path / "work", recipe, {"0": True, "1": True})
     (tmp_path / "data" / "imagesTr" / "b_0000.nii.gz").unlink()
+    folders = trained_folds(workspace, recipe.name)
     with pytest.raises(CaseError, match="1 validation cases cannot be used, the first 'b'"):
-        validation_margins(workspace.root, by_data(recipe))
-    with pytest.raises(RequestError, match="set it to 'validation'"):
-        validation_margins(workspace.root, recipe)
+        validation_margins(workspace, by_data(recipe), folders)

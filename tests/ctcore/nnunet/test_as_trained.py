@@ -11,8 +11,9 @@ import pytest
 from ctcore.errors import RecipeError
 from ctcore.files import write_text
 from ctcore.nnunet.as_trained import read_recipe, recipe_as_trained
+from ctcore.nnunet.fold_files import RECIPE_NAME
 from ctcore.nnunet.recipe import TrainingRecipe
-from ctcore.nnunet.training import RECIPE_NAME, recipe_text
+from ctcore.nnunet.training import recipe_text
 
 MakeRecipe = Callable[..., TrainingRecipe]
 
