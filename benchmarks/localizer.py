@@ -25,8 +25,8 @@ from ctcore.errors import PipelineError, RequestError, first_line
 from ctcore.files import read, read_json, write_json
 from ctcore.geometry import Box, to_lps
 from ctcore.labels import PanoramaLabel, pancreas_mask
-from ctcore.nnunet.dataset import TrainingCase
 from ctcore.nnunet.exported import load_model
+from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.resample import resample_to_spacing
 from stage1_localizer.evaluate import evaluate_model, write_evaluation
 from stage1_localizer.labelled import cases_of_dataset

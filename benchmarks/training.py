@@ -94,7 +94,7 @@ def make_trainers(workspace: Workspace, recipe: TrainingRecipe, device: str) -> 
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from ctcore.nnunet.trainer import RecipeTrainer
+    from ctcore.nnunet.training.trainer import RecipeTrainer
 
     def arguments() -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ import numpy as np
 from ctcore.datasets.description import Layout
 from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.files import write
-from ctcore.nnunet.dataset import (
+from ctcore.nnunet.preparation.dataset import (
     TrainingCase,
     prepare_cases,
     read_datasets,
@@ -20,9 +20,9 @@ from ctcore.nnunet.dataset import (
     store_image,
     training_cases,
 )
-from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.preparation.folds import write_splits
+from ctcore.nnunet.preparation.resume import prepare_once, remove_others
 from ctcore.nnunet.provenance import recorded
-from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
 from stage1_localizer.recipe import LocalizerRecipe
@@ -66,7 +66,7 @@ def prepare(
         progress: called with cases done and in all.
 
     Raises:
-        DatasetError, CaseError: as `ctcore.nnunet.dataset`.
+        DatasetError, CaseError: as `ctcore.nnunet.preparation.dataset`.
     """
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)

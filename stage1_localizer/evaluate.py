@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import CaseError, RequestError, first_line
 from ctcore.files import write_json, write_text
-from ctcore.nnunet.as_trained import trained_recipe
-from ctcore.nnunet.dataset import TrainingCase
 from ctcore.nnunet.exported import CheckpointChoice
-from ctcore.nnunet.fold_files import ALL
+from ctcore.nnunet.preparation.dataset import TrainingCase
+from ctcore.nnunet.training.as_trained import trained_recipe
+from ctcore.nnunet.training.fold_files import ALL
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import workspace_at
 from stage1_localizer.labelled import validation_cases

@@ -13,8 +13,8 @@ from ctcore.datasets.pairing import images_of, labels_of
 from ctcore.errors import DatasetError, RequestError
 from ctcore.files import read_json
 from ctcore.labels import PANORAMA_NAMES
-from ctcore.nnunet.dataset import TrainingCase
-from ctcore.nnunet.fold_files import ALL
+from ctcore.nnunet.preparation.dataset import TrainingCase
+from ctcore.nnunet.training.fold_files import ALL
 from ctcore.nnunet.workspace import Workspace
 
 DATASET_FILE = "dataset.json"

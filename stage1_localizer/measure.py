@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ctcore.datasets.label_names import LESION, PANCREAS_PARTS, values_of
 from ctcore.geometry import Box, Triple
-from ctcore.nnunet.dataset import TrainingCase, read_training_pair
+from ctcore.nnunet.preparation.dataset import TrainingCase, read_training_pair
 from ctcore.resample import resample_array
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.localizer import Localization

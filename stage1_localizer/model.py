@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ctcore.nnunet.exported import CheckpointChoice, ExportedModel, save_model
-from ctcore.nnunet.training import normalization_of, trained_state
+from ctcore.nnunet.training.fold import normalization_of, trained_state
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.margins import FoundMargins, Millimetres

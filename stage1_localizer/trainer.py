@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from ctcore.nnunet.as_trained import trained_recipe
 from ctcore.nnunet.exported import CheckpointChoice
-from ctcore.nnunet.training import TrainingOptions, train_fold
+from ctcore.nnunet.training.as_trained import trained_recipe
+from ctcore.nnunet.training.fold import TrainingOptions, train_fold
 from stage1_localizer.dataset import workspace_at
 from stage1_localizer.evaluate import validation_margins
 from stage1_localizer.model import LocalizerModel, write_model
@@ -17,7 +17,7 @@ from stage1_localizer.recipe import LocalizerRecipe
 
 def train(root: Path, recipe: LocalizerRecipe, fold: str, **options: Unpack[TrainingOptions]) -> Path:
     """Trains one fold of the localizer; returns its folder."""
-    from ctcore.nnunet.trainer import RecipeTrainer
+    from ctcore.nnunet.training.trainer import RecipeTrainer
 
     return train_fold(workspace_at(root), recipe, fold, RecipeTrainer, **options)
 

@@ -13,7 +13,7 @@ from ctcore.datasets.description import Layout
 from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.errors import LabelError
 from ctcore.geometry import Box, crop
-from ctcore.nnunet.dataset import (
+from ctcore.nnunet.preparation.dataset import (
     TrainingCase,
     prepare_cases,
     read_datasets,
@@ -23,9 +23,9 @@ from ctcore.nnunet.dataset import (
     store_label,
     training_cases,
 )
-from ctcore.nnunet.folds import write_splits
+from ctcore.nnunet.preparation.folds import write_splits
+from ctcore.nnunet.preparation.resume import prepare_once, remove_others
 from ctcore.nnunet.provenance import recorded
-from ctcore.nnunet.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
 from ctcore.resample import resample_to_spacing
 from ctcore.volume import Geometry
@@ -69,7 +69,7 @@ def prepare(
         progress: called with cases done and in all.
 
     Raises:
-        DatasetError, CaseError: as `ctcore.nnunet.dataset`; LabelError: a label map without pancreas.
+        DatasetError, CaseError: as `ctcore.nnunet.preparation.dataset`; LabelError: a label map without pancreas.
     """
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)

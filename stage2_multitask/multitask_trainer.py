@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from ctcore.errors import LabelError
-from ctcore.nnunet.distributed import gather
-from ctcore.nnunet.precision import full_precision
-from ctcore.nnunet.trainer import RecipeTrainer, finest
+from ctcore.nnunet.training.distributed import gather
+from ctcore.nnunet.training.precision import full_precision
+from ctcore.nnunet.training.trainer import RecipeTrainer, finest
 from stage2_multitask.losses import classification_loss
 from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network
 from stage2_multitask.recipe import MultiTaskRecipe

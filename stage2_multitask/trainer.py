@@ -8,9 +8,9 @@ from typing import Any, Unpack
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
-from ctcore.nnunet.as_trained import trained_recipe
 from ctcore.nnunet.exported import CheckpointChoice, save_model
-from ctcore.nnunet.training import TrainingOptions, normalization_of, train_fold, trained_state
+from ctcore.nnunet.training.as_trained import trained_recipe
+from ctcore.nnunet.training.fold import TrainingOptions, normalization_of, train_fold, trained_state
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe

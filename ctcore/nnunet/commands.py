@@ -11,8 +11,8 @@ import typer
 
 from ctcore.console import EXIT_SOME_FAILED, progress, training_progress
 from ctcore.datasets.description import Dataset, Layout
-from ctcore.nnunet.distributed import leader_speaks
-from ctcore.nnunet.interruption import stoppable
+from ctcore.nnunet.training.distributed import leader_speaks
+from ctcore.nnunet.training.interruption import stoppable
 
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder that 'prepare' made.", show_default=False)]
 Recipe = Annotated[str, typer.Option("--recipe", help="Name of a shipped recipe, or a .toml file.")]
@@ -95,7 +95,7 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         check_only: Annotated[bool, typer.Option("--check-only", help="Only say what is wrong with it.")] = False,
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave out the cases with faults.")] = False,
     ) -> None:
-        from ctcore.nnunet.dataset import read_datasets
+        from ctcore.nnunet.preparation.dataset import read_datasets
 
         settings = stage.load(recipe, changes or ())
         datasets = read_datasets(sources, dataset, splits)
@@ -120,7 +120,7 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
 
     @app.command(help="Runs nnU-Net's fingerprint, planner and preprocessing.")
     def plan(workspace: Workspace, recipe: Recipe = "demo", changes: Changes = None, workers: Workers = 1) -> None:
-        from ctcore.nnunet.planning import plan as plan_dataset
+        from ctcore.nnunet.planning.plan import plan as plan_dataset
 
         place = stage.workspace_at(workspace)
         plan_dataset(place, stage.load(recipe, changes or ()), workers=max(1, workers))

@@ -14,7 +14,7 @@ from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import Normalization, save_model
-from ctcore.nnunet.planning import architecture_of
+from ctcore.nnunet.planning.plan import architecture_of
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.model import LocalizerModel

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ctcore.errors import GeometryError
 from ctcore.files import write
 from ctcore.geometry import Box
-from ctcore.nnunet.dataset import TrainingCase
+from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.localizer import Localization
 from stage1_localizer.measure import CaseMasks, case_roi, compare, dice, figures_of, locate_case

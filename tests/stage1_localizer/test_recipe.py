@@ -10,7 +10,7 @@ import torch
 from ctcore.errors import RecipeError
 from ctcore.files import read_json
 from ctcore.nnunet.networks import build_unet
-from ctcore.nnunet.planning import architecture_of
+from ctcore.nnunet.planning.plan import architecture_of
 from stage1_localizer.recipe import RECIPES, LocalizerRecipe, load
 
 SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))

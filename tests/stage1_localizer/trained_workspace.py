@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from ctcore.files import write_json, write_text
 from ctcore.nnunet.exported import unique_state
-from ctcore.nnunet.fold_files import RECIPE_NAME, WEIGHTS_NAME
 from ctcore.nnunet.networks import build_unet
-from ctcore.nnunet.planning import architecture_of
-from ctcore.nnunet.training import recipe_text, results_folder
+from ctcore.nnunet.planning.plan import architecture_of
+from ctcore.nnunet.training.fold import recipe_text, results_folder
+from ctcore.nnunet.training.fold_files import RECIPE_NAME, WEIGHTS_NAME
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import prepare
 from stage1_localizer.recipe import LocalizerRecipe

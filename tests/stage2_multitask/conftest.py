@@ -14,7 +14,7 @@ from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import Normalization, save_model, unique_state
-from ctcore.nnunet.planning import architecture_of, plan
+from ctcore.nnunet.planning.plan import architecture_of, plan
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.dataset import prepare

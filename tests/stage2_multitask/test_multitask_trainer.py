@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from ctcore.errors import LabelError
-from ctcore.nnunet.distributed import process_group, rank_and_size
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.training.distributed import process_group, rank_and_size
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.losses import classification_loss

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctcore.errors import RecipeError
-from ctcore.nnunet.planning import architecture_of
+from ctcore.nnunet.planning.plan import architecture_of
 from stage2_multitask.recipe import RECIPES, load
 
 SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.ctcore.nnunet.test_curves import shown
 
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read_ct, write_json
 from ctcore.inference.backends.choose import Execution
-from ctcore.nnunet.checkpoint import read_checkpoint
 from ctcore.nnunet.exported import load_model
-from ctcore.nnunet.training import trained_state
+from ctcore.nnunet.training.checkpoint import read_checkpoint
+from ctcore.nnunet.training.fold import trained_state
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.dataset import workspace_at
@@ -23,7 +24,6 @@ from stage2_multitask.network import build_network
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.trainer import class_indices, export, train
-from tests.ctcore.nnunet.test_curves import shown
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import ExportedModel, Normalization
-from ctcore.nnunet.planning import architecture_of
+from ctcore.nnunet.planning.plan import architecture_of
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.volume import Geometry, Volume
 

@@ -116,7 +116,7 @@ def test_faults_of_the_whole_cannot_be_skipped(stage: RecordingStage, two_folder
 
 def test_plan(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ctcore.nnunet.planning.plan",
+        "ctcore.nnunet.planning.plan.plan",
         lambda workspace, recipe, *, workers: stage.calls.append((workspace.plans_file, recipe, workers)),
     )
     assert "Plan: w/plans.json" in call(stage, "plan --workspace w --workers 0").stdout
@@ -159,7 +159,7 @@ def test_fields_are_set_on_every_command(
     stage: RecordingStage, two_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "ctcore.nnunet.planning.plan", lambda workspace, recipe, *, workers: stage.calls.append((recipe,))
+        "ctcore.nnunet.planning.plan.plan", lambda workspace, recipe, *, workers: stage.calls.append((recipe,))
     )
     changes = " --recipe r --set epochs=5 --set name=longer"
     call(stage, "prepare --input a --input b --output w --folds 2" + changes)

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from ctcore.files import write_json
-from ctcore.nnunet.distributed import VARIABLES
 from ctcore.nnunet.environment import nnunet_environment
-from ctcore.nnunet.fold_files import WEIGHTS_NAME
-from ctcore.nnunet.planning import architecture_of
+from ctcore.nnunet.planning.plan import architecture_of
 from ctcore.nnunet.recipe import TrainingRecipe
-from ctcore.nnunet.trainer import RecipeTrainer
-from ctcore.nnunet.training import train_fold
+from ctcore.nnunet.training.distributed import VARIABLES
+from ctcore.nnunet.training.fold import train_fold
+from ctcore.nnunet.training.fold_files import WEIGHTS_NAME
+from ctcore.nnunet.training.trainer import RecipeTrainer
 from ctcore.nnunet.workspace import Workspace
 from tests.ctcore.nnunet.conftest import DATASET_NAME, make_recipe
 

@@ -1,0 +1,1 @@
+"""From a prepared workspace to nnU-Net's plan and preprocessed cases."""

@@ -1,0 +1,83 @@
+"""Fingerprint, plan and preprocessing of a workspace, all by nnU-Net, with the recipe's sizes written into the plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ctcore.errors import DatasetError, RecipeError
+from ctcore.files import write_json
+from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.planning.architecture import describe_unet, topology_of
+from ctcore.nnunet.planning.planners import make_planner, with_overrides
+from ctcore.nnunet.provenance import check_prepared, recorded
+from ctcore.nnunet.recipe import FROM_RECIPE, TrainingRecipe
+from ctcore.nnunet.workspace import CONFIGURATION, PLANS_NAME, Workspace
+
+
+def architecture_of(recipe: TrainingRecipe) -> dict[str, Any]:
+    """Returns nnU-Net's description of the recipe's U-Net; kernels and strides are nnU-Net's for spacing and patch.
+
+    Raises:
+        RecipeError: the patch cannot be halved as often as the number of levels asks, or a planner decides.
+    """
+    if recipe.patch_size is None or not recipe.features:
+        raise RecipeError(f"planner '{recipe.planner}' of recipe '{recipe.name}' decides the architecture; run `plan`")
+    topology = topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
+    return describe_unet(recipe.encoder, topology, recipe.features, recipe.blocks)
+
+
+def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> dict[str, Any]:
+    """Runs nnU-Net's fingerprint, planner and preprocessing; the recipe fixes the spacing and what else it gives.
+
+    Prepared images already have the recipe's spacing, so nnU-Net's preprocessing normalises but does not resample.
+
+    Args:
+        workspace: a prepared workspace.
+        recipe: the stage's recipe.
+        workers: processes that read and preprocess cases.
+
+    Returns:
+        The plan as written to the workspace.
+
+    Raises:
+        DatasetError: nothing was prepared, or its images are single slices.
+        RecipeError: the recipe's sizes do not fit together, or contradict those that the images were prepared with.
+    """
+    workspace.dataset_json()
+    check_prepared(workspace, recipe)
+    if recipe.patch_size is not None:  # may refuse: before hours of work, and with the plan of before unharmed
+        topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
+    with recorded(workspace.planned_with_file, recipe), nnunet_environment(workspace.root):
+        from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+            extract_fingerprint_dataset,
+            preprocess_dataset,
+        )
+
+        extract_fingerprint_dataset(workspace.dataset_id, num_processes=workers, verbose=False, show_progress_bar=False)
+        planner = make_planner(workspace, recipe)
+        planner.plan_experiment()
+        plans = workspace.plans()
+        configuration = plans["configurations"].get(CONFIGURATION)
+        if configuration is None:
+            raise DatasetError(f"the images of '{workspace.raw}' are single slices; a localizer needs volumes")
+        sizes = _sizes_of(recipe) if recipe.planner == FROM_RECIPE else with_overrides(planner, configuration, recipe)
+        configuration.update(sizes, spacing=list(recipe.spacing_mm))
+        plans["configurations"] = {CONFIGURATION: configuration}
+        write_json(workspace.plans_file, plans)
+        preprocess_dataset(
+            workspace.dataset_id,
+            PLANS_NAME,
+            configurations=[CONFIGURATION],
+            num_processes=[workers],
+            show_progress_bar=False,
+        )
+    return plans
+
+
+def _sizes_of(recipe: TrainingRecipe) -> dict[str, Any]:
+    return {
+        "patch_size": list(recipe.patch_size or ()),
+        "batch_size": recipe.batch_size,
+        "batch_dice": recipe.batch_dice,
+        "architecture": architecture_of(recipe),
+    }

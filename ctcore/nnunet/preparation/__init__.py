@@ -1,0 +1,1 @@
+"""From a dataset's cases to nnU-Net's raw dataset, and its folds."""

@@ -1,0 +1,1 @@
+"""Training one fold, in one process or several, and what it leaves behind."""

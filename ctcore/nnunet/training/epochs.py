@@ -1,0 +1,292 @@
+"""The course of a training: epochs, log, curves, checkpoints, going on, stopping early.
+
+Every epoch begins with generators seeded by its number and ends with one file that holds all the state there is.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import nn
+
+from ctcore.errors import CheckpointError, first_line
+from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.training.checkpoint import read_checkpoint, write_checkpoint, write_weights
+from ctcore.nnunet.training.curves import Curves
+from ctcore.nnunet.training.distributed import bare
+from ctcore.nnunet.training.early_stopping import epochs_without_improvement
+from ctcore.nnunet.training.figures import curves_of, mean_dice, means, pseudo_dice
+from ctcore.nnunet.training.fold_files import BEST_NAME, BEST_WEIGHTS_NAME, FINAL_NAME, LATEST_NAME
+from ctcore.nnunet.training.moving_average import ModelEmaV3
+from ctcore.nnunet.training.seeds import Purpose, seed_generators
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called after each epoch with epochs done, epochs in all, and the epoch's figures."""
+
+CPU = torch.device("cpu")
+
+
+class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+    """nnU-Net's trainer that can be killed and continued; subclasses say what a step is.
+
+    Attributes:
+        recipe: hyper-parameters.
+        progress: called after every epoch.
+        ema: moving average of the weights, where the recipe has one.
+        curves: TensorBoard's curves; the leader's alone, while it trains.
+        figures: this epoch's figures beside those of nnU-Net's log, by the names of their curves.
+    """
+
+    recipe: TrainingRecipe
+    progress: Progress | None = None
+    ema: ModelEmaV3 | None = None
+    curves: Curves | None = None
+    figures: dict[str, float]
+    current_epoch: int
+    num_epochs: int
+    _best_ema: float | None
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int | str,
+        dataset_json: dict[str, Any],
+        device: torch.device = CPU,
+    ) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of several processes nnU-Net thinks that each has a GPU
+            super().__init__(plans, configuration, fold, dataset_json, device)
+        self.device = device  # nnU-Net would take the first GPU, or the one with the number of the rank
+        self.figures = {}
+
+    @property
+    def folder(self) -> Path:
+        """The fold's folder."""
+        return Path(self.output_folder)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process writes the files; nnU-Net's `local_rank` is the rank among all."""
+        return bool(self.local_rank == 0)
+
+    @property
+    def module(self) -> Any:
+        """The network itself, whether or not its gradients are averaged over processes."""
+        return bare(self.network)
+
+    def trained_network(self) -> nn.Module:
+        """Returns the network that inference should use: the moving average where there is one."""
+        network: nn.Module = self.ema.module if self.ema is not None else self.module
+        return network
+
+    def first_decisive_epoch(self) -> int:
+        """Returns the first epoch (counted from 0) that early stopping looks at."""
+        return 0
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the smoothed pseudo-Dice has not improved for as long as the recipe waits."""
+        patience = self.recipe.early_stopping_epochs
+        history = self.logger.get_value("ema_fg_dice", step=None)
+        return (
+            patience is not None
+            and self.current_epoch < self.num_epochs
+            and epochs_without_improvement(history, self.first_decisive_epoch()) >= patience
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        return bool(self.current_epoch >= self.num_epochs) or self.stopped_early
+
+    def run_training(self) -> None:
+        """Trains from the current epoch to the end."""
+        if not self.finished:
+            try:
+                self.on_train_start()
+                while not self.finished:
+                    self.run_epoch()
+            finally:
+                self.close()
+        self.on_train_end()
+
+    def run_epoch(self) -> None:
+        """Trains and validates one epoch."""
+        seed_generators(Purpose.EPOCH, self.recipe.seed, self.local_rank, self.current_epoch)
+        self.on_epoch_start()
+        self.on_train_epoch_start()
+        self.on_train_epoch_end(
+            [self.train_step(next(self.dataloader_train)) for _ in range(self.num_iterations_per_epoch)]
+        )
+        with torch.no_grad():
+            self.on_validation_epoch_start()
+            self.on_validation_epoch_end(
+                [self.validation_step(next(self.dataloader_val)) for _ in range(self.num_val_iterations_per_epoch)]
+            )
+        self.on_epoch_end()
+
+    def on_train_start(self) -> None:
+        """Makes the batches and begins the curves."""
+        super().on_train_start()
+        if self.is_leader:
+            self.curves = Curves(self.folder, self.current_epoch)
+
+    def close(self) -> None:
+        """Ends loader processes and curves."""
+        for batches in (self.dataloader_train, self.dataloader_val):
+            if batches is not None:
+                batches.close()
+        if self.curves is not None:
+            self.curves.close()
+
+    def on_epoch_start(self) -> None:
+        """Begins an epoch's figures."""
+        super().on_epoch_start()
+        self.figures = {}
+
+    def on_train_epoch_end(self, train_outputs: Sequence[dict[str, Any]]) -> None:
+        """Logs the losses' means over the steps of all processes."""
+        losses = means(train_outputs)
+        self.logger.log("train_losses", losses.pop("loss"), self.current_epoch)
+        self.figures |= {f"loss/train_{name}": value for name, value in losses.items()}
+
+    def on_validation_epoch_end(self, val_outputs: Sequence[dict[str, Any]]) -> None:
+        """Logs the losses' means and the pseudo-Dice of the validation patches of all processes."""
+        losses = means(val_outputs)
+        dice = pseudo_dice(val_outputs)
+        smoothed = self.logger.get_value("ema_fg_dice", step=None)
+        mean = mean_dice(dice, before=smoothed[-1] if smoothed else 0.0)
+        self.logger.log("mean_fg_dice", mean, self.current_epoch)
+        self.logger.log("dice_per_class_or_region", dice, self.current_epoch)
+        self.logger.log("val_losses", losses.pop("loss"), self.current_epoch)
+        self.figures |= {f"loss/validation_{name}": value for name, value in losses.items()}
+
+    def on_epoch_end(self) -> None:
+        """Logs, writes curves and checkpoints, and reports the epoch's figures."""
+        epoch, logger = self.current_epoch, self.logger
+        logger.log("epoch_end_timestamps", time.time(), epoch)
+        further = self.extra_figures()
+        smoothed = logger.get_value("ema_fg_dice", step=-1)
+        is_best = self._best_ema is None or smoothed > self._best_ema
+        if is_best:
+            self._best_ema = smoothed
+        if self.is_leader:
+            self._log_epoch(is_best=is_best)
+            self._write_epoch(epoch, further, is_best=is_best)
+        self.current_epoch += 1
+        if self.stopped_early:
+            self.print_to_log_file(
+                f"Stopped early: no better smoothed pseudo-Dice for {self.recipe.early_stopping_epochs} epochs"
+            )
+        if self.progress is not None:
+            names = {"train": "train_losses", "val": "val_losses", "dice": "mean_fg_dice"}
+            shown = {name: float(logger.get_value(key, step=-1)) for name, key in names.items()}
+            self.progress(self.current_epoch, self.num_epochs, shown | further)
+
+    def _log_epoch(self, *, is_best: bool) -> None:
+        """Writes an epoch's figures to the log file, in nnU-Net's words."""
+
+        def last(key: str) -> Any:
+            return self.logger.get_value(key, step=-1)
+
+        self.print_to_log_file("train_loss", round(last("train_losses"), 4))
+        self.print_to_log_file("val_loss", round(last("val_losses"), 4))
+        self.print_to_log_file("Pseudo dice", [round(dice, 4) for dice in last("dice_per_class_or_region")])
+        if is_best:
+            self.print_to_log_file(f"New best EMA pseudo Dice: {round(last('ema_fg_dice'), 4)}")
+        seconds = last("epoch_end_timestamps") - last("epoch_start_timestamps")
+        self.print_to_log_file(f"Epoch time: {round(seconds, 2)} s")
+
+    def _write_epoch(self, epoch: int, further: dict[str, float], *, is_best: bool) -> None:
+        """Writes an epoch's files; the checkpoint to go on from comes last: killed before, the epoch is repeated."""
+        labels = {value: name for name, value in self.dataset_json["labels"].items() if value in self._foreground()}
+        if self.curves is not None:
+            self.curves.add(epoch, curves_of(self.logger, labels) | self.figures | further)
+        if is_best:
+            self.save_checkpoint(str(self.folder / BEST_NAME))
+            write_weights(self.folder / BEST_WEIGHTS_NAME, self.trained_network())
+        self.logger.plot_progress_png(self.output_folder)
+        self.save_checkpoint(str(self.folder / LATEST_NAME))
+
+    def _foreground(self) -> Sequence[int]:
+        values: Sequence[int] = self.label_manager.foreground_labels
+        return values
+
+    def extra_figures(self) -> dict[str, float]:
+        """Returns further figures of the epoch that just ended, by the names of their curves."""
+        return {}
+
+    def on_train_end(self) -> None:
+        """Gives the last checkpoint its final name."""
+        latest = self.folder / LATEST_NAME
+        if self.is_leader and latest.is_file():
+            latest.replace(self.folder / FINAL_NAME)
+        self.print_to_log_file("Training done.")
+
+    def summary(self) -> dict[str, Any]:
+        """Returns how the training went, for `training.json`."""
+        smoothed = self.logger.get_value("ema_fg_dice", step=None)
+        best = max(range(len(smoothed)), key=smoothed.__getitem__)
+        return {
+            "epochs": self.current_epoch,
+            "epochs_at_most": self.num_epochs,
+            "stopped_early": self.stopped_early,
+            "best_epoch": best,
+            "best_smoothed_pseudo_dice": smoothed[best],
+            "last_smoothed_pseudo_dice": smoothed[-1],
+        }
+
+    def print_to_log_file(self, *args: Any, also_print_to_console: bool = True, add_timestamp: bool = True) -> None:
+        """Writes to nnU-Net's log file only; the console belongs to the progress bar."""
+        super().print_to_log_file(*args, also_print_to_console=False, add_timestamp=add_timestamp)
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Writes all the state there is at the end of an epoch, complete or not at all; the leader's task alone."""
+        if not self.is_leader or self.disable_checkpointing:
+            return
+        scaler = self.grad_scaler
+        state = {
+            "network_weights": self.module.state_dict(),
+            "moving_average": self.ema.module.state_dict() if self.ema is not None else None,
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": scaler.state_dict() if scaler is not None else None,
+            "logging": self.logger.get_checkpoint(),
+            "_best_ema": self._best_ema,
+            "current_epoch": self.current_epoch + 1,
+            "init_args": self.my_init_kwargs,
+            "trainer_name": type(self).__name__,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+        }
+        write_checkpoint(Path(filename), state)
+
+    def load_checkpoint(self, filename_or_checkpoint: str) -> None:
+        """Goes on from a checkpoint.
+
+        Raises:
+            CheckpointError: it is damaged, of another version, or of another network.
+        """
+        if not self.was_initialized:
+            self.initialize()
+        path = Path(filename_or_checkpoint)
+        state = read_checkpoint(path, self.device)
+        try:
+            self.module.load_state_dict(state["network_weights"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state["moving_average"])
+            self.optimizer.load_state_dict(state["optimizer_state"])
+            if self.grad_scaler is not None and state["grad_scaler_state"] is not None:
+                self.grad_scaler.load_state_dict(state["grad_scaler_state"])
+            self.logger.load_checkpoint(state["logging"])
+            self._best_ema = state["_best_ema"]
+            self.current_epoch = state["current_epoch"]
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"'{path}' is of another network or recipe: {first_line(error)}; train anew with --restart"
+            ) from error

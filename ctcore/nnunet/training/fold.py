@@ -1,0 +1,249 @@
+"""Running one fold of a trainer in a workspace, and reading back what it trained."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from ctcore.errors import DatasetError, RecipeError, RequestError
+from ctcore.files import read_json, write_json, write_text
+from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.exported import CheckpointChoice
+from ctcore.nnunet.provenance import check_planned, differences
+from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.training.fold_files import (
+    ALL,
+    BEST_NAME,
+    BEST_WEIGHTS_NAME,
+    CURVES_FOLDER,
+    FINAL_NAME,
+    LATEST_NAME,
+    RECIPE_NAME,
+    TRAINING_NAME,
+    WEIGHTS_NAME,
+)
+from ctcore.nnunet.workspace import CONFIGURATION, Workspace
+
+if TYPE_CHECKING:
+    import torch
+
+    from ctcore.nnunet.exported import Normalization
+    from ctcore.nnunet.training.epochs import Progress
+    from ctcore.nnunet.training.precision import Precision
+    from ctcore.nnunet.training.trainer import RecipeTrainer
+
+
+def results_folder(workspace: Workspace, recipe_name: str) -> Path:
+    """What nnU-Net calls its results folder, one for each recipe."""
+    return workspace.root / "results" / recipe_name
+
+
+class TrainingOptions(TypedDict, total=False):
+    """How to train; what is trained is the recipe's.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:N`.
+        resume: whether to go on from the last checkpoint if there is one.
+        workers: background processes that load and augment (of each training process); 0 does it between steps. The
+            batches do not depend on it.
+        precision: what the network computes in.
+        deterministic: whether to choose GPU algorithms that give the same bits every time; they are slower.
+        progress: called after every epoch, by the leader alone.
+    """
+
+    device: str
+    resume: bool
+    workers: int
+    precision: Precision
+    deterministic: bool
+    progress: Progress | None
+
+
+def train_fold(
+    workspace: Workspace,
+    recipe: TrainingRecipe,
+    fold: str,
+    make_trainer: Callable[..., RecipeTrainer],
+    **options: Unpack[TrainingOptions],
+) -> Path:
+    """Trains one fold and writes the weights that inference should use.
+
+    Started by torchrun, the processes share every batch; all of them return when the files are written.
+
+    Args:
+        workspace: a planned workspace.
+        recipe: hyper-parameters.
+        fold: `0`, `1`, ... of `splits_final.json`, or `all`.
+        make_trainer: class of the trainer; called with nnU-Net's constructor arguments.
+        **options: see `TrainingOptions`.
+
+    Returns:
+        The fold's folder; it holds `weights.safetensors` (of the last epoch), `weights_best.safetensors`, the recipe as
+        trained, `training.json`, TensorBoard's curves, and nnU-Net's log and plot.
+
+    Raises:
+        CheckpointError: the training cannot go on from what it left.
+        DatasetError: nothing was planned, or the fold is not in the split.
+        OutputError: a file could not be written in full.
+        RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
+        RequestError: the device cannot train in the precision asked for.
+        TrainingError: a batch could not be made, or another process failed.
+    """
+    from ctcore.nnunet.training.checkpoint import write_weights
+    from ctcore.nnunet.training.distributed import is_leader, process_group, wait_for_all
+    from ctcore.nnunet.training.seeds import algorithms
+
+    plans = workspace.plans() | {"continue_training": False}
+    check_planned(workspace, recipe)
+    check_fold(workspace, fold)
+    progress = options.get("progress")
+    report = _on_this_console(progress) if progress is not None and is_leader() else None
+    resume = options.get("resume", True)
+    results = results_folder(workspace, recipe.name)
+    with (
+        nnunet_environment(workspace.root, results=results, augmentation_workers=0),
+        process_group(options.get("device", "cpu")) as device,
+        algorithms(deterministic=options.get("deterministic", False)),
+    ):
+        trainer = make_trainer(
+            plans=plans,
+            configuration=CONFIGURATION,
+            fold=fold if fold == ALL else int(fold),
+            dataset_json=workspace.dataset_json(),
+            device=device,
+        )
+        folder = Path(trainer.output_folder)
+        if resume:
+            check_same_recipe(folder, recipe)
+            if (folder / WEIGHTS_NAME).is_file():
+                return folder
+        trainer.configure(recipe, report, workers=options.get("workers", 1), precision=options.get("precision", "auto"))
+        wait_for_all()  # all have looked before the leader writes
+        if is_leader():
+            begin_folder(folder, recipe, resume=resume)
+        wait_for_all()
+        checkpoint = where_to_go_on(folder)
+        if checkpoint is not None:
+            trainer.load_checkpoint(str(checkpoint))
+        trainer.run_training()
+        if is_leader():
+            write_json(folder / TRAINING_NAME, trainer.summary())
+            write_weights(folder / WEIGHTS_NAME, trainer.trained_network())  # last: it makes the fold count as trained
+        wait_for_all()
+    return folder
+
+
+def begin_folder(folder: Path, recipe: TrainingRecipe, *, resume: bool) -> None:
+    """Writes the recipe into a fold's folder and removes what must not be mistaken for this training's."""
+    for path in folder.glob(".partial-*"):  # of a process that was killed while it wrote
+        path.unlink()
+    if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
+        for name in (WEIGHTS_NAME, BEST_WEIGHTS_NAME, LATEST_NAME, FINAL_NAME, BEST_NAME, TRAINING_NAME):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / CURVES_FOLDER, ignore_errors=True)
+    write_text(folder / RECIPE_NAME, recipe_text(recipe))
+
+
+def where_to_go_on(folder: Path) -> Path | None:
+    """Returns the checkpoint that an interrupted training of a fold goes on from; None where there is none."""
+    for name in (LATEST_NAME, FINAL_NAME):  # the former becomes the latter just before the fold counts as trained
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def recipe_text(recipe: TrainingRecipe) -> str:
+    """Returns a recipe as the fold's folder keeps it."""
+    return recipe.model_dump_json(indent=2) + "\n"
+
+
+def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
+    """Checks that a fold that was begun earlier was begun with this recipe.
+
+    Raises:
+        RecipeError: it was begun with other values under the same name.
+    """
+    path = folder / RECIPE_NAME
+    if not path.is_file():
+        return
+    found = differences(read_json(path), recipe.model_dump(mode="json"), type(recipe).model_fields)
+    if found:
+        raise RecipeError(
+            f"'{folder}' was begun with other values of recipe '{recipe.name}' ({found}); give this run a name of its"
+            f" own with --set name={recipe.name}-2, or begin again with --restart"
+        )
+
+
+def _on_this_console(progress: Progress) -> Progress:
+    """Returns a callback that writes where stdout points now, not where it points while nnU-Net is kept quiet."""
+    console = sys.stdout
+
+    def report(done: int, total: int, figures: dict[str, float]) -> None:
+        with contextlib.redirect_stdout(console):
+            progress(done, total, figures)
+
+    return report
+
+
+def check_fold(workspace: Workspace, fold: str) -> None:
+    """Checks that a fold can be trained.
+
+    Raises:
+        RequestError: the fold is neither `all` nor a number.
+        DatasetError: the split has no such fold.
+    """
+    if fold == ALL:
+        return
+    if not fold.isdigit():
+        raise RequestError(f"fold '{fold}' is neither a number nor '{ALL}'")
+    splits = read_json(workspace.preprocessed / "splits_final.json")
+    if int(fold) >= len(splits):
+        raise DatasetError(f"fold {fold} is not in the split, which has folds 0 to {len(splits) - 1}")
+
+
+def trained_folds(workspace: Workspace, recipe_name: str) -> dict[str, Path]:
+    """Returns the folders of a recipe's folds that are trained to the end, by fold.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    folder = results_folder(workspace, recipe_name)
+    pattern = f"{workspace.dataset_name}/*/fold_*/{WEIGHTS_NAME}"
+    files = sorted(folder.glob(pattern))
+    if not files:
+        others = sorted({path.relative_to(folder.parent).parts[0] for path in folder.parent.glob(f"*/{pattern}")})
+        known = f", unless --set name={' or name='.join(others)} was meant" if others else ""
+        raise DatasetError(f"recipe '{recipe_name}' has no trained fold in '{folder}'; run `train` first{known}")
+    return {path.parent.name.removeprefix("fold_"): path.parent for path in files}
+
+
+def trained_state(folder: Path, checkpoint: CheckpointChoice = "last") -> dict[str, torch.Tensor]:
+    """Reads the weights of a trained fold: those it ended with, or of the epoch with the best smoothed pseudo-Dice.
+
+    Raises:
+        DatasetError: the fold was trained before the best weights were kept.
+    """
+    from safetensors.torch import load_file
+
+    path = folder / (WEIGHTS_NAME if checkpoint == "last" else BEST_WEIGHTS_NAME)
+    if not path.is_file():
+        raise DatasetError(f"'{path}' is missing; export with --checkpoint last, or train the fold anew with --restart")
+    state: dict[str, torch.Tensor] = load_file(path)
+    return state
+
+
+def normalization_of(plans: dict[str, Any]) -> Normalization:
+    """Returns the CT normalisation that nnU-Net fitted to the training cases."""
+    from ctcore.nnunet.exported import Normalization
+
+    properties = plans["foreground_intensity_properties_per_channel"]["0"]
+    return Normalization(
+        lower=properties["percentile_00_5"],
+        upper=properties["percentile_99_5"],
+        mean=properties["mean"],
+        std=properties["std"],
+    )

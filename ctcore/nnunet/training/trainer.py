@@ -1,0 +1,240 @@
+"""nnU-Net's trainer, driven by a recipe instead of class attributes.
+
+Datasets, augmentation, deep supervision, losses, log and plot stay nnU-Net's. What changes: hyper-parameters come from
+a recipe; timm keeps a moving average of the weights; batches are functions of the recipe's seed; the network
+computes in mixed precision on CPUs too, and in several processes. `epochs.py` has the course of a run.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from torch import nn
+
+from ctcore.errors import RequestError
+from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.training.augmentation import light_transforms, repeatable_transforms
+from ctcore.nnunet.training.batches import Batches, NumberedBatches
+from ctcore.nnunet.training.distributed import data_parallel, rank_and_size
+from ctcore.nnunet.training.epochs import EpochTrainer, Progress
+from ctcore.nnunet.training.figures import hard_counts
+from ctcore.nnunet.training.losses import weigh_terms
+from ctcore.nnunet.training.moving_average import ModelEmaV3
+from ctcore.nnunet.training.optimisation import make_optimizer, make_schedule
+from ctcore.nnunet.training.precision import Precision, autocast, compute_type, full_precision, gradient_scaler
+from ctcore.nnunet.training.seeds import Purpose, seed_generators
+
+
+class RecipeTrainer(EpochTrainer):
+    """nnU-Net's trainer with the recipe's hyper-parameters.
+
+    `configure` must be called before `run_training`; the constructor's signature is nnU-Net's, which it inspects.
+
+    Attributes:
+        parts_may_rest: whether there are epochs in which some weights have no part in the loss.
+    """
+
+    parts_may_rest = False
+
+    def configure(
+        self,
+        recipe: TrainingRecipe,
+        progress: Progress | None = None,
+        *,
+        workers: int = 0,
+        precision: Precision = "auto",
+    ) -> None:
+        """Takes over a recipe's hyper-parameters.
+
+        Args:
+            recipe: hyper-parameters.
+            progress: called after every epoch.
+            workers: processes that load and augment; the batches do not depend on their number.
+            precision: what the network computes in.
+
+        Raises:
+            RequestError: the device cannot train in this precision.
+        """
+        self.recipe = recipe
+        self.progress = progress
+        self.workers = workers
+        self.compute_type = compute_type(self.device, precision)
+        self.grad_scaler = gradient_scaler(self.compute_type)
+        self.initial_lr = recipe.learning_rate
+        self.weight_decay = recipe.weight_decay
+        self.oversample_foreground_percent = recipe.oversample_foreground
+        self.num_iterations_per_epoch = recipe.iterations_per_epoch
+        self.num_val_iterations_per_epoch = recipe.validation_iterations
+        self.num_epochs = recipe.epochs
+
+    def initialize(self) -> None:
+        """Builds network, optimiser and loss, and the moving average if the recipe has one.
+
+        Raises:
+            RequestError: the batch has fewer patches than there are processes.
+        """
+        (_, processes), patches = rank_and_size(), self.configuration_manager.batch_size
+        if patches < processes:
+            raise RequestError(f"a batch of {patches} cannot be divided among {processes} processes; start fewer")
+        seed_generators(Purpose.WEIGHTS, self.recipe.seed)
+        self._set_batch_size_and_oversample()
+        self.num_input_channels = determine_num_input_channels(
+            self.plans_manager, self.configuration_manager, self.dataset_json
+        )
+        network = self.build_network_architecture(
+            self.plans_manager,
+            self.configuration_manager,
+            self.num_input_channels,
+            self.label_manager.num_segmentation_heads,
+            self.enable_deep_supervision,
+        )
+        # Convolutions of small networks run about a fifth faster with the channels innermost.
+        self.network = network.to(self.device).to(memory_format=torch.channels_last_3d)
+        self.optimizer, self.lr_scheduler = self.configure_optimizers()
+        if self.recipe.ema_decay is not None:
+            self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
+        self.loss = self._build_loss()
+        if self.is_ddp:
+            leave_out_coarsest(self.loss, self.network)
+            self.network = data_parallel(self.network, self.device, parts_may_rest=self.parts_may_rest)
+        self.dataset_class = infer_dataset_class(self.preprocessed_dataset_folder)
+        self.was_initialized = True
+
+    def _build_loss(self) -> nn.Module:
+        """Returns the recipe's segmentation loss under nnU-Net's deep supervision."""
+        return weigh_terms(super()._build_loss(), self.recipe.segmentation_loss)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
+        """Returns the recipe's optimiser and learning-rate schedule."""
+        optimizer = make_optimizer(self.network.parameters(), self.recipe)
+        return optimizer, make_schedule(optimizer, self.recipe)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(  # noqa: N802 - nnU-Net's name
+        self,
+    ) -> tuple[Any, bool, Any, Any]:
+        """Returns nnU-Net's rotation range and initial patch size; mirroring as the recipe says."""
+        rotation, dummy_2d, initial_patch_size, mirror_axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        if not self.recipe.mirror:
+            mirror_axes = ()
+            self.inference_allowed_mirroring_axes = ()
+        return rotation, dummy_2d, initial_patch_size, mirror_axes
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns nnU-Net's augmentation, or the recipe's lighter one."""
+        transforms = repeatable_transforms(super().get_training_transforms(*args, **kwargs))
+        return light_transforms(transforms) if self.recipe.augmentation == "light" else transforms
+
+    def get_dataloaders(self) -> tuple[Batches, Batches]:
+        """Returns nnU-Net's batches for training and validation, from the current epoch on."""
+        rank, _ = rank_and_size()
+        purposes = (Purpose.TRAINING_BATCH, Purpose.VALIDATION_BATCH)
+        an_epoch = (self.num_iterations_per_epoch, self.num_val_iterations_per_epoch)
+        workers = (self.workers, (self.workers + 1) // 2)  # nnU-Net's division
+        training, validation = (
+            Batches(
+                NumberedBatches(made.data_loader, purpose, self.recipe.seed, rank),
+                first=self.current_epoch * batches,
+                stop=self.num_epochs * batches,
+                workers=number,
+                pin_memory=self.device.type == "cuda",
+            )
+            for made, purpose, batches, number in zip(
+                super().get_dataloaders(), purposes, an_epoch, workers, strict=True
+            )
+        )
+        return training, validation
+
+    def plot_network_architecture(self) -> None:
+        """Does nothing: nnU-Net's plot needs a package that is not published."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Returns a block of mixed precision."""
+        return autocast(self.device, self.compute_type)
+
+    def batch_losses(self, data: torch.Tensor, target: Any, keys: Any) -> dict[str, torch.Tensor]:
+        """Returns named losses of a batch; `loss` is the one to minimise.
+
+        Args:
+            data: images (b, c, z, y, x) on the device.
+            target: label maps (b, 1, z, y, x), a list from fine to coarse under deep supervision.
+            keys: case ids of the batch.
+        """
+        del keys
+        with self.autocast():
+            output = self.network(data)
+        return {"loss": self.loss(full_precision(output), target)}
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Takes one optimiser step; returns the named losses as numbers."""
+        data, target = self.to_device(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self.batch_losses(data, target, batch["keys"])
+        loss = losses["loss"]
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"loss is {loss.item()} in epoch {self.current_epoch} on cases {list(batch['keys'])}"
+            )
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        if self.grad_scaler is not None:
+            self.grad_scaler.scale(loss).backward()
+            self.grad_scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip)
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+        else:
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip)
+            self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.module, step=self._steps_done())
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def validation_outputs(
+        self, data: torch.Tensor, target: Any, keys: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Returns a validation batch's loss, its finest segmentation logits (b, k, z, y, x), and further numbers."""
+        del keys
+        with self.autocast():
+            output = full_precision(self.trained_network()(data))
+        return self.loss(output, target), finest(output), {}
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Returns the loss and the true positives, false positives and false negatives of every foreground label."""
+        data, target = self.to_device(batch)
+        loss, logits, further = self.validation_outputs(data, target, batch["keys"])
+        return {"loss": float(loss)} | hard_counts(logits, finest(target)) | further
+
+    def _steps_done(self) -> int:
+        self._step = getattr(self, "_step", self.current_epoch * self.num_iterations_per_epoch) + 1
+        return int(self._step)
+
+    def to_device(self, batch: dict[str, Any]) -> tuple[torch.Tensor, Any]:
+        """Moves a batch's images and label maps to the device."""
+        data = batch["data"].to(self.device, non_blocking=True, memory_format=torch.channels_last_3d)
+        target = batch["target"]
+        if isinstance(target, list):
+            return data, [t.to(self.device, non_blocking=True) for t in target]
+        return data, target.to(self.device, non_blocking=True)
+
+
+def finest(output: Any) -> Any:
+    """Returns the finest of deep supervision's outputs or targets."""
+    return output[0] if isinstance(output, list | tuple) else output
+
+
+def leave_out_coarsest(loss: nn.Module, network: Any) -> None:
+    """Gives deep supervision's coarsest output the weight 0, which it has in one process, and freezes its layer.
+
+    Of several processes nnU-Net gives it 1e-6 instead: torch averages gradients only when every weight has one.
+    """
+    if isinstance(loss, DeepSupervisionWrapper):
+        total = sum(loss.weight_factors[:-1])
+        loss.weight_factors = (*(float(weight / total) for weight in loss.weight_factors[:-1]), 0.0)
+        network.decoder.seg_layers[0].requires_grad_(False)

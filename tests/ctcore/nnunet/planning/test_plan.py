@@ -1,0 +1,115 @@
+"""The recipe's sizes become nnU-Net's plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctcore.errors import DatasetError, RecipeError
+from ctcore.files import read_json, write_json
+from ctcore.nnunet.planning.plan import architecture_of, plan
+from ctcore.nnunet.provenance import recorded
+from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.workspace import Workspace
+
+
+def test_isotropic_levels_halve_every_axis(recipe: Callable[..., TrainingRecipe]) -> None:
+    description = architecture_of(recipe())
+    arguments = description["arch_kwargs"]
+    assert description["network_class_name"].endswith(".PlainConvUNet")
+    assert arguments["features_per_stage"] == [4, 8, 8]
+    assert arguments["strides"] == [[1, 1, 1], [2, 2, 2], [2, 2, 2]]
+    assert arguments["kernel_sizes"] == [[3, 3, 3]] * 3
+    assert arguments["n_conv_per_stage"] == [2, 2, 2]
+    assert arguments["n_conv_per_stage_decoder"] == [2, 2]
+
+
+def test_few_thick_slices_are_not_halved(recipe: Callable[..., TrainingRecipe]) -> None:
+    arguments = architecture_of(recipe(spacing_mm=(5.0, 1.0, 1.0), patch_size=(4, 16, 16)))["arch_kwargs"]
+    assert arguments["strides"] == [[1, 1, 1], [1, 2, 2], [1, 2, 2]]
+    assert arguments["kernel_sizes"][0] == [1, 3, 3]
+
+
+def test_a_residual_encoder_counts_blocks(recipe: Callable[..., TrainingRecipe]) -> None:
+    description = architecture_of(recipe(encoder="resenc", blocks_per_level=(1, 3, 4)))
+    assert description["network_class_name"].endswith(".ResidualEncoderUNet")
+    assert description["arch_kwargs"]["n_blocks_per_stage"] == [1, 3, 4]
+    assert "n_conv_per_stage" not in description["arch_kwargs"]
+
+
+@pytest.mark.parametrize("patch", [(16, 16, 17), (8, 8, 8)])
+def test_an_impossible_patch_is_quoted(recipe: Callable[..., TrainingRecipe], patch: tuple[int, int, int]) -> None:
+    with pytest.raises(RecipeError, match=rf"patch_size \({patch[0]}, {patch[1]}, {patch[2]}\)"):
+        architecture_of(recipe(patch_size=patch))
+
+
+def test_planning_needs_a_prepared_dataset(recipe: Callable[..., TrainingRecipe], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="run `prepare` first"):
+        plan(Workspace(tmp_path, "Dataset007_Tiny"), recipe())
+
+
+def test_the_recipe_overrules_the_planner(
+    recipe: Callable[..., TrainingRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path, "Dataset007_Tiny")
+    workspace.write_dataset_json({"background": 0, "pancreas": 1}, 1)
+    done: list[str] = []
+
+    class Planner:
+        def __init__(self, dataset_id: int, **options: Any) -> None:
+            self.options = options
+            done.append(f"plan {dataset_id} at {options['overwrite_target_spacing']}")
+
+        def plan_experiment(self) -> None:
+            configuration: dict[str, Any] = {"patch_size": [99, 99, 99], "batch_size": 9, "batch_dice": True}
+            configurations = {"2d": {}, "3d_fullres": configuration}
+            # The network is exported with its axes as (z, y, x): training must not see them in another order.
+            axes = [0, 1, 2] if self.options["suppress_transpose"] else [2, 0, 1]
+            path = workspace.preprocessed / f"{self.options['plans_name']}.json"
+            write_json(path, {"configurations": configurations, "transpose_forward": axes})
+
+    api = "nnunetv2.experiment_planning.plan_and_preprocess_api"
+    monkeypatch.setattr(f"{api}.extract_fingerprint_dataset", lambda *_, **__: done.append("fingerprint"))
+    default = "nnunetv2.experiment_planning.experiment_planners.default_experiment_planner.ExperimentPlanner"
+    monkeypatch.setattr(default, Planner)
+    monkeypatch.setattr(f"{api}.preprocess_dataset", lambda *_, **__: done.append("preprocess"))
+    settings = recipe(spacing_mm=(1.0, 1.0, 3.0), patch_size=(32, 32, 16))
+    plans = plan(workspace, settings)
+
+    assert done == ["fingerprint", "plan 7 at [1.0, 1.0, 3.0]", "preprocess"]
+    assert plans == workspace.plans()
+    assert list(plans["configurations"]) == ["3d_fullres"]
+    configuration = plans["configurations"]["3d_fullres"]
+    assert (configuration["spacing"], configuration["patch_size"]) == ([1.0, 1.0, 3.0], [32, 32, 16])
+    assert (configuration["batch_size"], configuration["batch_dice"]) == (2, False)
+    assert configuration["architecture"] == architecture_of(settings)
+    assert plans["transpose_forward"] == [0, 1, 2]
+    assert read_json(workspace.planned_with_file) == {"finished": True, "recipe": settings.model_dump(mode="json")}
+
+
+def test_a_refused_patch_leaves_the_plan_of_before(recipe: Callable[..., TrainingRecipe], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "Dataset007_Tiny")
+    workspace.write_dataset_json({"background": 0, "pancreas": 1}, 1)
+    for settings in (recipe(patch_size=(16, 16, 17)), recipe(planner="nnunet", features=(), patch_size=(16, 16, 17))):
+        with pytest.raises(RecipeError, match=r"patch_size \(16, 16, 17\)"):
+            plan(workspace, settings)
+    assert not workspace.planned_with_file.exists()
+
+
+def test_a_plan_at_another_spacing_than_the_images_is_refused(
+    recipe: Callable[..., TrainingRecipe], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path, "Dataset007_Tiny")
+    workspace.write_dataset_json({"background": 0, "pancreas": 1}, 1)
+    with recorded(workspace.prepared_with_file, recipe(spacing_mm=(3.0, 3.0, 2.0))):
+        pass
+    with pytest.raises(RecipeError, match="contradicts what `prepare` did"):
+        plan(workspace, recipe())
+
+
+def test_a_planner_that_decides_has_no_architecture_yet(recipe: Callable[..., TrainingRecipe]) -> None:
+    with pytest.raises(RecipeError, match="planner 'nnunet' of recipe 'tiny' decides the architecture; run `plan`"):
+        architecture_of(recipe(planner="nnunet", features=()))
