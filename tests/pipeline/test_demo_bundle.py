@@ -38,6 +38,7 @@ def test_bundle_is_whole_small_and_says_what_it_is() -> None:
 
 def test_phantoms_from_end_to_end(tmp_path: Path) -> None:
     runner = CliRunner()
+    weight = load_bundle(DEMO_BUNDLE).manifest.fusion.weight
     phantoms, results = tmp_path / "phantoms", tmp_path / "results"
     assert runner.invoke(app, ["phantom", "--cases", "2", "--seed", "31", "--output", str(phantoms)]).exit_code == 0
     outcome = runner.invoke(app, ["run", "--input", str(phantoms / "imagesTr"), "--output", str(results)])
@@ -49,7 +50,8 @@ def test_phantoms_from_end_to_end(tmp_path: Path) -> None:
         case_id = row["case_id"]
         assert row["status"] == "done"
         assert "demo_model" in row["flags"]
-        assert float(row["score"]) == pytest.approx(0.5 * float(row[f"p_{PDAC}"]) + 0.5 * float(row["detection_max"]))
+        weighted = weight * float(row[f"p_{PDAC}"]) + (1 - weight) * float(row["detection_max"])
+        assert float(row["score"]) == pytest.approx(weighted)
         image = read(phantoms / "imagesTr" / f"{case_id}_0000.nii.gz")
         detections = read(results / "detection_maps" / f"{case_id}.nii.gz")
         assert detections.geometry == image.geometry

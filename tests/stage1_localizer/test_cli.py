@@ -34,7 +34,7 @@ def test_help_names_every_command() -> None:
         (("prepare", "--output", "{tmp}/w"), "--input"),
         (("plan", "--workspace", "{tmp}"), "run `prepare` first"),
         (("train", "--workspace", "{tmp}"), "run `plan` first"),
-        (("export", "--workspace", "{tmp}", "--output", "{tmp}/m", "--trained-on", "boxes"), "run `plan` first"),
+        (("export", "--workspace", "{tmp}", "--output", "{tmp}/m", "--trained-on", "boxes"), "run `train` first"),
         (("predict", "--model", "{tmp}", "--input", "{tmp}/gone", "--output", "{tmp}/o"), "gone' does not exist"),
         (("train", "--workspace", "{tmp}", "--workers", "-1"), "--workers"),
         (("evaluate", "--output", "{tmp}/o"), "give --workspace, or --model with --input"),

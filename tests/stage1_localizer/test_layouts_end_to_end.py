@@ -50,12 +50,20 @@ def test_from_layout_to_localizer(layout: str, changes: list[str], blocks: dict[
     call("prepare", *options, *recipe, changes=SPACING)
     call("plan", "--workspace", work, *recipe, changes=sizes)
     call("train", "--workspace", work, *recipe, "--workers", 0, changes=[*sizes, *BRIEF, "name=brief"])
-    call("evaluate", "--workspace", work, *recipe, "--output", tmp_path / "evaluation", changes=["name=brief"])
+    call(
+        "evaluate",
+        "--workspace",
+        work,
+        *recipe,
+        "--output",
+        tmp_path / "evaluation",
+        changes=["name=brief", "margin_mm=[1,2,3]"],
+    )
     metrics = read_json(tmp_path / "evaluation" / "metrics.json")
     validated = read_json(workspace_at(work).preprocessed / "splits_final.json")[0]["val"]
     assert (metrics["cases"], metrics["failed"]) == (len(validated), {})
     trained_on = ("--output", model, "--trained-on", "noise")
-    call("export", "--workspace", work, *recipe, *trained_on, changes=["name=brief", "margin_mm=[1,2,3]"])
+    call("export", "--workspace", work, *recipe, *trained_on, changes=after)
 
     details = read_json(model / "model.json")
     assert (details["spacing_mm"], details["patch_size"], details["folds"]) == ([2.0, 1.5, 1.0], [16, 16, 16], ["0"])

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.ctcore.nnunet.test_curves import shown
 
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.errors import DatasetError, LabelError
@@ -24,6 +23,7 @@ from stage2_multitask.network import build_network
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.trainer import class_indices, export, train
+from tests.ctcore.nnunet.tiny_training import shown
 
 
 @pytest.fixture(scope="module")

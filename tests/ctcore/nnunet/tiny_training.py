@@ -192,3 +192,12 @@ def on_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
             answers.append("no answer")
         exit_code_of(process)
     return answers
+
+
+def shown(folder: Path, name: str) -> list[tuple[int, float]]:
+    """What TensorBoard would show of a curve."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    reader = EventAccumulator(str(folder / "tensorboard"))
+    reader.Reload()
+    return [(event.step, event.value) for event in reader.Scalars(name)] if name in reader.Tags()["scalars"] else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,10 @@ def test_the_recipe_overrules_the_planner(
 
     api = "nnunetv2.experiment_planning.plan_and_preprocess_api"
     monkeypatch.setattr(f"{api}.extract_fingerprint_dataset", lambda *_, **__: done.append("fingerprint"))
+    # It derives from the default planner, so it must be there before that one is replaced.
+    importlib.import_module(
+        "nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners"
+    )
     default = "nnunetv2.experiment_planning.experiment_planners.default_experiment_planner.ExperimentPlanner"
     monkeypatch.setattr(default, Planner)
     monkeypatch.setattr(f"{api}.preprocess_dataset", lambda *_, **__: done.append("preprocess"))

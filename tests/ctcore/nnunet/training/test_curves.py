@@ -8,15 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctcore.nnunet.training.curves import Curves
-
-
-def shown(folder: Path, name: str) -> list[tuple[int, float]]:
-    """What TensorBoard would show of a curve."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    reader = EventAccumulator(str(folder / "tensorboard"))
-    reader.Reload()
-    return [(event.step, event.value) for event in reader.Scalars(name)] if name in reader.Tags()["scalars"] else []
+from tests.ctcore.nnunet.tiny_training import shown
 
 
 def test_a_resumed_run_continues_the_curves(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.ctcore.nnunet.test_curves import shown
 
 from ctcore.errors import RequestError, TrainingError
 from ctcore.nnunet.training import distributed
@@ -19,6 +18,7 @@ from tests.ctcore.nnunet.tiny_training import (
     make_trainer,
     make_workspace,
     on_ranks,
+    shown,
     train_tiny,
     weights_of,
 )

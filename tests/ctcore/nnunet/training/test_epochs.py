@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.ctcore.nnunet.test_curves import shown
 from torch.utils.data._utils import worker
 
 from ctcore.errors import CheckpointError
@@ -25,6 +24,7 @@ from tests.ctcore.nnunet.tiny_training import (
     exit_code_of,
     make_trainer,
     make_workspace,
+    shown,
     start,
     train_tiny,
     weights_of,
