@@ -27,9 +27,8 @@ def held_by_fallback(phantom: Phantom) -> tuple[float, float]:
     return float(pancreas[box.slices].sum() / pancreas.sum()), box.voxels / pancreas.size
 
 
-@pytest.mark.parametrize("seed", [5, 6])
-def test_on_a_phantom(seed: int) -> None:
-    held, of_scan = held_by_fallback(make_phantom(np.random.SeedSequence(seed), positive=True, size="demo"))
+def test_on_a_phantom() -> None:
+    held, of_scan = held_by_fallback(make_phantom(np.random.SeedSequence(5), positive=True, size="demo"))
     assert held > 0.98
     assert of_scan < 0.5
 
