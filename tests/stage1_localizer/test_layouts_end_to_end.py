@@ -50,15 +50,8 @@ def test_from_layout_to_localizer(layout: str, changes: list[str], blocks: dict[
     call("prepare", *options, *recipe, changes=SPACING)
     call("plan", "--workspace", work, *recipe, changes=sizes)
     call("train", "--workspace", work, *recipe, "--workers", 0, changes=[*sizes, *BRIEF, "name=brief"])
-    call(
-        "evaluate",
-        "--workspace",
-        work,
-        *recipe,
-        "--output",
-        tmp_path / "evaluation",
-        changes=["name=brief", "margin_mm=[1,2,3]"],
-    )
+    after = ["name=brief", "margin_mm=[1,2,3]"]
+    call("evaluate", "--workspace", work, *recipe, "--output", tmp_path / "evaluation", changes=after)
     metrics = read_json(tmp_path / "evaluation" / "metrics.json")
     validated = read_json(workspace_at(work).preprocessed / "splits_final.json")[0]["val"]
     assert (metrics["cases"], metrics["failed"]) == (len(validated), {})

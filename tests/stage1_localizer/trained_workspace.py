@@ -40,7 +40,7 @@ def make_trained(source: Path, root: Path, recipe: LocalizerRecipe, folds: dict[
             "configurations": {
                 "3d_fullres": {
                     "architecture": architecture_of(recipe),
-                    "patch_size": list(recipe.patch_size),
+                    "patch_size": list(recipe.patch_size or ()),
                     "spacing": list(recipe.spacing_mm),
                     "batch_size": recipe.batch_size,
                 }

@@ -48,7 +48,7 @@ def tiny_plans(recipe: TrainingRecipe) -> dict[str, Any]:
                 "data_identifier": "nnUNetPlans_3d_fullres",
                 "preprocessor_name": "DefaultPreprocessor",
                 "batch_size": recipe.batch_size,
-                "patch_size": list(recipe.patch_size),
+                "patch_size": list(recipe.patch_size or ()),
                 "spacing": list(recipe.spacing_mm),
                 "normalization_schemes": ["CTNormalization"],
                 "use_mask_for_norm": [False],

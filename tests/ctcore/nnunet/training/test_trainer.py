@@ -76,7 +76,8 @@ def test_augmentation(make_trainer: MakeTrainer, augmentation: str) -> None:
 @pytest.mark.parametrize(("kind", "weights"), [("dice-ce", (1, 1)), ("dice", (1, 0)), ("ce", (0, 1))])
 def test_segmentation_loss(make_trainer: MakeTrainer, kind: str, weights: tuple[int, int]) -> None:
     trainer = make_trainer(segmentation_loss=kind)
-    assert (trainer.loss.loss.weight_dice, trainer.loss.loss.weight_ce) == weights
+    loss: Any = trainer.loss
+    assert (loss.loss.weight_dice, loss.loss.weight_ce) == weights
     trainer.network.train()
     assert math.isfinite(trainer.train_step(make_batch())["loss"])
 
