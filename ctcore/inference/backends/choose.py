@@ -87,9 +87,9 @@ def cpu_has_bf16() -> bool:
         text = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux: OpenVINO knows the processor too
         try:
-            from ctcore.inference.backends.openvino_backend import import_openvino
+            from ctcore.inference.backends.openvino_backend import openvino_core
 
-            return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         except ImportError:
             return False
     flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)

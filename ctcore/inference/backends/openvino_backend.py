@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
@@ -33,6 +34,19 @@ def import_openvino() -> Any:
         # Importing a name bound to None fails, and OpenVINO then selects the stub.
         cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
     return importlib.import_module("openvino")
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """Returns this process's one OpenVINO core, which it keeps to its end.
+
+    Where the processor has AMX, a core gives the thread that makes it a larger stack for signal handlers, and takes that
+    memory back when it goes: the next signal with a handler (Ctrl-C, a child's end) would then end the process.
+
+    Raises:
+        ImportError: as `import_openvino`.
+    """
+    return import_openvino().Core()
 
 
 def default_cache_dir() -> Path | None:
@@ -76,7 +90,7 @@ class OpenVinoBackend:
         self.precision: ExactPrecision = precision
         self._openvino = import_openvino()
         self._module = module.to(device="cpu", dtype=torch.float32).eval()
-        self._core = self._openvino.Core()
+        self._core = openvino_core()
         self._properties = {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         # OpenVINO's own key is made of the graph and its weights, not of the precision: a folder for each.
         if cache_dir is not None and _is_writable(cache_dir / precision):

@@ -33,6 +33,24 @@ assert sys.modules["openvino_telemetry"] is None
 assert not any(name.startswith("openvino_telemetry.") for name in sys.modules)
 """
 
+SIGNALS_AFTERWARDS = """
+import gc, signal
+import numpy as np
+from torch import nn
+from ctcore.inference.backends.openvino_backend import OpenVinoBackend
+received = []
+signal.signal(signal.SIGUSR1, lambda *_: received.append(True))
+backends = [OpenVinoBackend(nn.Conv3d(1, 2, 1)) for _ in range(3)]
+for backend in backends:
+    backend(np.zeros((1, 1, 2, 2, 2), np.float32))
+while backends:
+    backends.pop(0)
+    backend = None
+    gc.collect()
+    signal.raise_signal(signal.SIGUSR1)
+assert len(received) == 3
+"""
+
 
 def test_fp32_equals_torch(two_headed: Callable[[int], nn.Module]) -> None:
     exact = TorchBackend(two_headed(0))(BATCH)
@@ -123,3 +141,8 @@ def test_no_network_call_is_made() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "Warning" not in done.stderr
+
+
+def test_signals_can_be_handled_after_a_network_has_gone() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNALS_AFTERWARDS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
