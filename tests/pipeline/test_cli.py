@@ -220,12 +220,38 @@ def test_phantom_arguments_arrive(call: Callable[..., Result], tmp_path: Path, m
         "output": tmp_path,
         "cases": 3,
         "seed": 7,
+        "task": "pdac",
+        "positive_fraction": None,
+        "class_fractions": None,
         "anatomy": None,
-        "positive_fraction": 0.5,
+        "exclude": (),
+        "repeat": 1,
         "size": "clinical",
         "domain": "clinical",
         "workers": 2,
     }
+
+
+def test_phantoms_of_subtypes_around_other_patients(
+    call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr("ctcore.phantom.cohort.write_cohort", lambda *_, **options: seen.update(options))
+    arguments = ("phantom", "--cases", 6, "--output", tmp_path / "out", "--seed", 7, "--task", "subtypes")
+    source = ("--anatomy", tmp_path, "--exclude", tmp_path / "a", "--exclude", tmp_path / "b", "--repeat", 3)
+    result = call(*arguments, "--class-fractions", "1,2,3.5", *source)
+    assert result.exit_code == 0, result.output
+    assert (seen["task"], seen["class_fractions"], seen["repeat"]) == ("subtypes", [1.0, 2.0, 3.5], 3)
+    assert seen["exclude"] == [tmp_path / "a", tmp_path / "b"]
+    assert_refused(call(*arguments, "--class-fractions", "1,two,3"), "'1,two,3' is not a list of numbers")
+
+
+def test_options_of_the_other_task_are_refused(call: Callable[..., Result], tmp_path: Path) -> None:
+    arguments = ("phantom", "--cases", 2, "--output", tmp_path / "out", "--seed", 7)
+    refused = call(*arguments, "--task", "subtypes", "--positive-fraction", 0.5)
+    assert_refused(refused, "positive fraction 0.5 is for the task pdac")
+    assert_refused(call(*arguments, "--class-fractions", "1,2,3"), "class fractions 1,2,3 are for the task subtypes")
+    assert not (tmp_path / "out").exists()
 
 
 def test_phantom_output_that_is_a_file(call: Callable[..., Result], tmp_path: Path) -> None:
