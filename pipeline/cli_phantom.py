@@ -74,6 +74,7 @@ def phantom(
     """Makes synthetic CTs with exact labels: no data needed, none of it from patients."""
     from ctcore.phantom.cohort import write_cohort
 
+    fractions = None if class_fractions is None else _numbers(class_fractions)
     with progress("phantoms") as report:
         write_cohort(
             output,
@@ -81,7 +82,7 @@ def phantom(
             seed,
             task=task.value,
             positive_fraction=positive_fraction,
-            class_fractions=None if class_fractions is None else _numbers(class_fractions),
+            class_fractions=fractions,
             anatomy=anatomy,
             exclude=exclude or (),
             repeat=repeat,

@@ -248,9 +248,13 @@ def test_phantoms_of_subtypes_around_other_patients(
 
 def test_options_of_the_other_task_are_refused(call: Callable[..., Result], tmp_path: Path) -> None:
     arguments = ("phantom", "--cases", 2, "--output", tmp_path / "out", "--seed", 7)
-    refused = call(*arguments, "--task", "subtypes", "--positive-fraction", 0.5)
-    assert_refused(refused, "positive fraction 0.5 is for the task pdac")
-    assert_refused(call(*arguments, "--class-fractions", "1,2,3"), "class fractions 1,2,3 are for the task subtypes")
+    for options, reason in (
+        (("--task", "subtypes", "--positive-fraction", 0.5), "positive fraction 0.5 is for the task pdac"),
+        (("--class-fractions", "1,2,3"), "class fractions 1,2,3 are for the task subtypes"),
+    ):
+        result = call(*arguments, *options)
+        assert result.exit_code == 2
+        assert reason in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -23,6 +23,15 @@ from ctcore.volume import Volume
 Maker = Callable[..., Volume]
 
 CASES, SEED = 4, 11
+RECORDS_SHA256 = "3eb8d64f6d581392cf33c21168cecd35c6a38531e087fa5e4656272093968834"
+TABLE_SHA256 = "1d53452d8c94e266858c0a0de5cb9d7f85874c080f4b13a7fae1322b4562f38d"
+# Voxels of each label and mean HU of each case.
+PIXELS = (
+    ([2552810, 222, 2432, 6366, 8367, 308, 503], -646.7885),
+    ([1385753, 308, 1626, 2222, 3962, 34, 15], -594.2529),
+    ([2960901, 0, 2342, 3815, 6555, 37, 46], -525.232),
+    ([4195494, 0, 3104, 6951, 7097, 36, 54], -505.6859),
+)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +174,21 @@ def test_a_cohort_of_subtypes_holds_one_lesion_a_case(subtypes: Path) -> None:
         assert record["class_name"] == row["class_name"]
         labels = files.read(subtypes / "labelsTr" / f"{row['case_id']}.nii.gz")
         assert ndimage.label(labels.array == 1, np.ones((3, 3, 3)))[1] == 1
+
+
+def test_the_image_shows_the_subtype(subtypes: Path) -> None:
+    medians = {}
+    for row in rows(subtypes):
+        record = json.loads((subtypes / "phantoms" / f"{row['case_id']}.json").read_text())["draws"]
+        image, _ = to_lps(files.read(subtypes / "imagesTr" / f"{row['case_id']}_0000.nii.gz"))
+        labels, _ = to_lps(files.read(subtypes / "labelsTr" / f"{row['case_id']}.nii.gz"))
+        inside = image.array[ndimage.binary_erosion(labels.array == 1)]
+        medians[row["class_name"]] = np.median(inside) - record["hu.mean"]["pancreas"]
+        if "lesion.fluid_hu" in record:
+            assert np.percentile(inside, 15) == pytest.approx(record["lesion.fluid_hu"], abs=20.0)
+        else:
+            assert np.median(inside) == pytest.approx(record["lesion.mean_hu"], abs=15.0)
+    assert medians["subtype1"] < medians["subtype0"] < medians["subtype2"]
 
 
 def test_repeats_of_a_map_are_one_patient_but_other_bodies(subtypes: Path) -> None:
