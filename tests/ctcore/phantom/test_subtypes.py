@@ -49,7 +49,7 @@ def test_only_cystic_lesions_hold_nodules_and_septa(drawn: dict[str, list[Pathol
 
 
 def _looks_like(lesion: Pathology) -> str:
-    """What a simple reader says of a ball-shaped lesion: cystic if enough of it is fluid, else by its HU to the gland."""
+    """What a simple reader says of a ball: cystic if enough of it is fluid, else by its HU to the gland."""
     share, level = 0.0, 0.0
     if lesion.fluid is not None:
         share = (1.0 - lesion.fluid.rim) ** 3 * (1.0 - lesion.fluid.solid_share)
