@@ -48,6 +48,9 @@ PDAC = "PDAC"
 CLASS_NAMES = (NON_PDAC, PDAC)
 """The two patient-level classes of PANORAMA, in the order of the classifier's outputs."""
 
+SUBTYPE_NAMES = ("subtype0", "subtype1", "subtype2")
+"""The classes of the three-subtype reports; every one of their cases holds a lesion."""
+
 
 def pancreas_mask(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Returns where a PANORAMA label map of shape (z, y, x) holds pancreas, duct or lesion."""

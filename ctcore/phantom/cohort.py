@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,13 +15,14 @@ from typing import Any, get_args
 import numpy as np
 
 from ctcore import files
-from ctcore.errors import CaseError, RequestError
-from ctcore.labels import NON_PDAC, PANORAMA_NAMES, PDAC
-from ctcore.phantom.anatomy import label_map
+from ctcore.errors import RequestError
+from ctcore.labels import NON_PDAC, PANORAMA_NAMES, SUBTYPE_NAMES
+from ctcore.phantom.anatomies import RECORDS, choose_maps, patient_of, patients_used
 from ctcore.phantom.phantom import make_phantom
 from ctcore.phantom.scanner import Domain, Size
+from ctcore.phantom.tasks import CLASSES, Task, class_counts, class_shares
 
-IMAGES, LABELS, RECORDS = "imagesTr", "labelsTr", "phantoms"
+IMAGES, LABELS = "imagesTr", "labelsTr"
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,27 @@ class _Job:
     output: Path
     case_id: str
     seed: np.random.SeedSequence
-    positive: bool
+    class_name: str
     size: Size
     domain: Domain
     anatomy: Path | None
 
+    @property
+    def positive(self) -> bool:
+        """True where the case holds a lesion."""
+        return self.class_name != NON_PDAC
+
 
 def _make_case(job: _Job) -> str:
     anatomy = files.read(job.anatomy) if job.anatomy is not None else None
-    phantom = make_phantom(job.seed, positive=job.positive, size=job.size, domain=job.domain, anatomy_labels=anatomy)
+    phantom = make_phantom(
+        job.seed,
+        positive=job.positive,
+        subtype=job.class_name if job.class_name in SUBTYPE_NAMES else None,
+        size=job.size,
+        domain=job.domain,
+        anatomy_labels=anatomy,
+    )
     files.write(phantom.image, job.output / IMAGES / f"{job.case_id}_0000.nii.gz")
     files.write(phantom.labels, job.output / LABELS / f"{job.case_id}.nii.gz")
     record: dict[str, Any] = {"case_id": job.case_id, **phantom.record}
@@ -49,11 +62,11 @@ def _make_case(job: _Job) -> str:
     return job.case_id
 
 
-def _check(output: Path, cases: int, positive_fraction: float, size: str, domain: str, workers: int) -> None:
+def _check(output: Path, cases: int, seed: int, size: str, domain: str, workers: int) -> None:
     if cases < 1:
         raise RequestError(f"number of phantom cases {cases} is below 1: ask for at least one")
-    if not 0.0 <= positive_fraction <= 1.0:
-        raise RequestError(f"positive fraction {positive_fraction} is outside 0 to 1: give a share of the cases")
+    if seed < 0:
+        raise RequestError(f"seed {seed} is negative: give 0 or more")
     if workers < 1:
         raise RequestError(f"number of workers {workers} is below 1: give at least one")
     for name, value, choices in (("size", size, get_args(Size)), ("domain", domain, get_args(Domain))):
@@ -65,44 +78,13 @@ def _check(output: Path, cases: int, positive_fraction: float, size: str, domain
         raise RequestError(f"output folder '{output}' is not empty: give an empty one, so that cohorts do not mix")
 
 
-def _choose_maps(folder: Path, flags: np.ndarray, generator: np.random.Generator) -> list[Path]:
-    """Picks one label map per case: with a lesion where the flag is set, without where it is not.
-
-    The folder's maps are read in a random order until there are enough of both kinds; a kind with fewer maps than
-    cases is cycled.
-
-    Raises:
-        RequestError: The folder is missing or has no usable map of a kind that is wanted.
-    """
-    if not folder.is_dir():
-        raise RequestError(f"anatomy folder '{folder}' does not exist: give a folder of label maps")
-    found = files.discover(folder)
-    wanted = {True: int(flags.sum()), False: int((~flags).sum())}
-    kept: dict[bool, list[Path]] = {True: [], False: []}
-    for index in generator.permutation(len(found)):
-        if all(len(kept[kind]) >= wanted[kind] for kind in kept):
-            break
-        path = found[int(index)].path
-        try:
-            source = label_map(files.read(path))
-        except CaseError:
-            continue
-        kind = source.has_lesion
-        if len(kept[kind]) < wanted[kind]:
-            kept[kind].append(path)
-    for kind, word in ((True, "with"), (False, "without")):
-        if wanted[kind] and not kept[kind]:
-            raise RequestError(
-                f"anatomy folder '{folder}' has no usable label map {word} a lesion (label 1):"
-                " change the positive fraction or give another folder"
-            )
-    turn = {True: 0, False: 0}
-    chosen = []
-    for flag in flags:
-        kind = bool(flag)
-        chosen.append(kept[kind][turn[kind] % len(kept[kind])])
-        turn[kind] += 1
-    return chosen
+def _check_anatomy(anatomy: Path | None, exclude: Sequence[Path], repeat: int) -> None:
+    if repeat < 1:
+        raise RequestError(f"repeat {repeat} is below 1: give how many cases share a label map")
+    if anatomy is None and exclude:
+        raise RequestError(f"cohort '{exclude[0]}' is excluded without label maps to leave out: give an anatomy folder")
+    if anatomy is None and repeat > 1:
+        raise RequestError(f"repeat {repeat} needs label maps to repeat: give an anatomy folder")
 
 
 def write_cohort(
@@ -110,8 +92,12 @@ def write_cohort(
     cases: int,
     seed: int,
     *,
+    task: Task = "pdac",
+    positive_fraction: float | None = None,
+    class_fractions: Sequence[float] | None = None,
     anatomy: Path | None = None,
-    positive_fraction: float = 0.5,
+    exclude: Sequence[Path] = (),
+    repeat: int = 1,
     size: Size = "demo",
     domain: Domain = "clinical",
     workers: int = 1,
@@ -127,8 +113,12 @@ def write_cohort(
             absent.
         cases: Number of cases.
         seed: What everything random follows from; not negative.
+        task: "pdac": with a carcinoma or without; "subtypes": one lesion of one of three subtypes in every case.
+        positive_fraction: Share of the cases with a carcinoma, met exactly (rounded to whole cases); None: one half.
+        class_fractions: Weights of the three subtypes, met as exactly; None: those of the three-subtype reports.
         anatomy: Folder of label maps in PANORAMA's values to build bodies around; None for parametric anatomy.
-        positive_fraction: Share of the cases with a carcinoma, met exactly (rounded to whole cases).
+        exclude: Folders of phantoms; patients around whose label maps these were built are not used.
+        repeat: How many cases share a label map; all else differs between them.
         size: "demo" or "clinical" array sizes.
         domain: "clinical" or "wide" randomisation.
         workers: Number of processes.
@@ -138,18 +128,22 @@ def write_cohort(
         RequestError: A value is out of range, the output is not empty, or the anatomy folder cannot serve the request.
     """
     output = Path(output)
-    _check(output, cases, positive_fraction, size, domain, workers)
-    if seed < 0:
-        raise RequestError(f"seed {seed} is negative: give 0 or more")
+    _check(output, cases, seed, size, domain, workers)
+    _check_anatomy(anatomy, exclude, repeat)
+    counts = class_counts(class_shares(task, positive_fraction, class_fractions), cases)
+    excluded = patients_used([Path(cohort) for cohort in exclude])
     plan_seed, case_seed = np.random.SeedSequence(seed).spawn(2)
     generator = np.random.default_rng(plan_seed)
-    flags = np.zeros(cases, dtype=bool)
-    flags[: int(np.floor(cases * positive_fraction + 0.5))] = True
-    generator.shuffle(flags)
-    maps = [None] * cases if anatomy is None else _choose_maps(Path(anatomy), flags, generator)
+    order = np.repeat(np.arange(len(counts)), counts)
+    generator.shuffle(order)
+    names = [CLASSES[task][index] for index in order]
+    maps: Sequence[Path | None] = [None] * cases
+    if anatomy is not None:
+        lesions = [name != NON_PDAC for name in names]
+        maps = choose_maps(Path(anatomy), lesions, generator, excluded=excluded, repeat=repeat)
     jobs = [
-        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, bool(flag), size, domain, path)
-        for index, (sequence, flag, path) in enumerate(zip(case_seed.spawn(cases), flags, maps, strict=True))
+        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path)
+        for index, (sequence, name, path) in enumerate(zip(case_seed.spawn(cases), names, maps, strict=True))
     ]
     for folder in (IMAGES, LABELS, RECORDS):
         (output / folder).mkdir(parents=True, exist_ok=True)
@@ -170,8 +164,12 @@ def write_cohort(
 def _write_tables(output: Path, jobs: list[_Job]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["case_id", "class_name"])
-    writer.writerows([job.case_id, PDAC if job.positive else NON_PDAC] for job in jobs)
+    # Parametric phantoms are patients of their own, which is what readers take a table without the column for.
+    of_patients = any(job.anatomy is not None for job in jobs)
+    writer.writerow(["case_id", "class_name", *(["patient_id"] if of_patients else [])])
+    for job in jobs:
+        patient = [] if job.anatomy is None else [patient_of(job.anatomy.name)]
+        writer.writerow([job.case_id, job.class_name, *patient])
     files.write_text(output / "case_labels.csv", table.getvalue())
     dataset = {
         "name": "phantoms",

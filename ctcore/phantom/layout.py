@@ -69,7 +69,7 @@ def parametric_layout(draws: Draws, habitus: Habitus, pathology: Pathology, defo
     reach = plan.axis.radii * plan.axis.stretch[:, 2]
     extent = (float((plan.axis.points[:, 2] - reach).min()), float((plan.axis.points[:, 2] + reach).max()))
     must_show = None
-    if pathology.is_carcinoma:
+    if pathology.has_lesion:
         middle = float(np.interp(pathology.position, plan.axis.position, plan.axis.points[:, 2]))
         must_show = (middle - LESION_SHOWN_MM, middle + LESION_SHOWN_MM)
     lines = [plan.axis, plan.uncinate, plan.bile, *(item.line for item in plan.vessels if item.name != "aorta")]

@@ -10,6 +10,7 @@ from ctcore.labels import PanoramaLabel
 from ctcore.phantom.bowel import Loop
 from ctcore.phantom.canvas import Layer
 from ctcore.phantom.draws import Draws
+from ctcore.phantom.fluid import fluid_share
 from ctcore.phantom.frame import Window, curve
 from ctcore.phantom.pathology import Pathology
 from ctcore.phantom.region import Region
@@ -23,7 +24,7 @@ MOST_ENVELOPE_MM = np.float32(22.0)  # beyond, the distance to the gland is no l
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """Where a focal finding of a gland without carcinoma lies.
+    """Where a focal finding of a gland without lesion lies.
 
     Attributes:
         centre: (3,) anatomical mm, inside the gland.
@@ -74,7 +75,7 @@ def paint_gland(layer: Layer, region: Region, pathology: Pathology, draws: Draws
     threshold = draws.uniform("gland.fat_threshold", 0.6, 3.2)
     amount = np.clip((lobes + np.float32(0.4) * slow - np.float32(threshold)) * np.float32(0.8), 0.0, 0.8)
     hu = layer.tissue("pancreas", WHOLE)
-    if pathology.is_carcinoma and pathology.duct_dilated:
+    if pathology.has_lesion and pathology.duct_dilated:
         hu += np.float32(draws.normal("gland.upstream_shift", -4.0, 7.0)) * region.upstream
     hu += amount * (np.float32(layer.palette["fat"]) - hu)
     layer.blend(WHOLE, region.gland_share, hu)
@@ -82,14 +83,14 @@ def paint_gland(layer: Layer, region: Region, pathology: Pathology, draws: Draws
 
 
 def lesion_hu(layer: Layer, pathology: Pathology) -> float:
-    """Mean HU of the carcinoma in this phase."""
+    """Mean HU of the lesion's solid part in this phase."""
     contrast = pathology.contrast_hu
     contrast *= 1.0 if pathology.iso_attenuating else LESION_CONTRAST_FACTOR[layer.palette.phase]
     return layer.palette["pancreas"] - contrast
 
 
 def paint_lesion(layer: Layer, region: Region, pathology: Pathology, draws: Draws) -> None:
-    """Paints the carcinoma with its blurred border and labels it."""
+    """Paints the lesion with its blurred border and labels it."""
     mean = lesion_hu(layer, pathology)
     draws.note("lesion.mean_hu", round(mean, 2))
     generator = draws.stream("lesion.texture")
@@ -99,6 +100,10 @@ def paint_lesion(layer: Layer, region: Region, pathology: Pathology, draws: Draw
     if pathology.necrosis > 0.0:
         core = np.clip(region.lesion_depth / np.float32(max(float(region.lesion_depth.max()), 1.0)) - 0.35, 0.0, 0.4)
         hu -= np.float32(pathology.necrosis) * (core / np.float32(0.4)) * np.clip(1.0 + 0.5 * texture, 0.0, 1.5)
+    if pathology.fluid is not None:
+        liquid = layer.tissue("bile", WHOLE, shift=pathology.fluid.shift_hu)
+        draws.note("lesion.fluid_hu", round(layer.palette["bile"] + pathology.fluid.shift_hu, 2))
+        hu += fluid_share(region, pathology.fluid, draws) * (liquid - hu)
     tint = np.clip(
         region.lesion_tint + np.float32(0.15) * texture * region.lesion_tint * (1 - region.lesion_tint), 0, 1
     )
@@ -121,7 +126,7 @@ def paint_tubes(layer: Layer, region: Region) -> None:
 
 
 def paint_finding(layer: Layer, region: Region, pathology: Pathology, site: Site, draws: Draws) -> None:
-    """Paints the mimic of a gland without carcinoma; what lies in the gland keeps the label of parenchyma."""
+    """Paints the mimic of a gland without lesion; what lies in the gland keeps the label of parenchyma."""
     radius = float((3000.0 * pathology.volume_ml / (4.0 * np.pi)) ** (1.0 / 3.0))
     blocked = np.maximum(region.veins, region.arteries)
     kind = pathology.kind

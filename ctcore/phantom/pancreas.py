@@ -134,7 +134,7 @@ def _gland(draws: Draws, habitus: Habitus, pathology: Pathology) -> tuple[Line, 
     factor = float(np.clip(np.sqrt(volume / estimate), 0.62, 1.5))
     bulge = draws.vector("gland.bulge", 0.09, len(controls))
     radii = factor * np.interp(position, numbers, RADII * np.clip(1.0 + bulge, 0.75, 1.3))
-    upstream = position > pathology.position if pathology.is_carcinoma else np.ones(len(position), dtype=bool)
+    upstream = position > pathology.position if pathology.has_lesion else np.ones(len(position), dtype=bool)
     radii = np.where(upstream, radii * pathology.atrophy, radii)
     stretch = np.stack([np.ones_like(heights), np.ones_like(heights), heights], axis=1)
     axis = Line(dense, position, radii, stretch)
@@ -244,7 +244,7 @@ def _ducts(draws: Draws, axis: Line, pathology: Pathology) -> tuple[Line, Line]:
     position = np.interp(place, np.arange(len(controls)), np.concatenate([[1.0], steps]))
     radii = np.full(len(dense), normal) * np.interp(position, [1.0, 6.9], [1.15, 0.7])
     if pathology.duct_dilated:
-        start = pathology.position if pathology.is_carcinoma else 1.2
+        start = pathology.position if pathology.has_lesion else 1.2
         wide = pathology.duct_radius * np.interp(position, [start, 6.9], [1.1, 0.65])
         if pathology.kind == "chronic_pancreatitis":
             wide = wide * (1.0 + 0.45 * np.sin(8.0 * position))
@@ -261,7 +261,7 @@ def _ducts(draws: Draws, axis: Line, pathology: Pathology) -> tuple[Line, Line]:
     bile_radii = np.full(len(dense), width) * np.interp(place, [0, 3], [1.0, 0.75])
     if pathology.bile_dilated:
         # Narrow below the obstruction; without one, down to the ampulla.
-        end = 3.1 - 0.55 * np.clip(pathology.position - 0.9, 0.0, 1.8) if pathology.is_carcinoma else 2.9
+        end = 3.1 - 0.55 * np.clip(pathology.position - 0.9, 0.0, 1.8) if pathology.has_lesion else 2.9
         fall = np.clip((end - place) / 0.35, 0.0, 1.0)
         bile_radii = bile_radii * (1 - fall) + wide * fall
     return duct, Line(dense, place, bile_radii, np.ones((len(dense), 3)))

@@ -1,4 +1,4 @@
-"""What is wrong with a phantom's pancreas: carcinoma, one of its mimics, or nothing."""
+"""What is wrong with a phantom's pancreas: a lesion, one of the mimics of a carcinoma, or nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from ctcore.phantom.draws import Draws
 
 Kind = Literal[
     "carcinoma",
+    "hypo_attenuating",
+    "cystic",
+    "hyper_attenuating",
     "healthy",
     "cyst",
     "neuroendocrine_tumour",
@@ -18,6 +21,9 @@ Kind = Literal[
     "adjacent_bowel",
     "adjacent_node",
 ]
+
+LESION_KINDS: frozenset[Kind] = frozenset(("carcinoma", "hypo_attenuating", "cystic", "hyper_attenuating"))
+"""What carries the label of a lesion."""
 
 NON_PDAC_KINDS: dict[str, float] = {
     "healthy": 0.45,
@@ -43,6 +49,23 @@ NECK_POSITION, TIP_POSITION = 3.0, 7.0
 
 
 @dataclass(frozen=True)
+class Fluid:
+    """The part of a lesion that is fluid.
+
+    Attributes:
+        shift_hu: HU by which it is brighter than bile.
+        rim: Depth at which it begins, as a share of the lesion's largest depth.
+        solid_share: Share of the lesion that is solid nonetheless (mural nodules).
+        septa: Solid walls cross it.
+    """
+
+    shift_hu: float
+    rim: float
+    solid_share: float
+    septa: bool
+
+
+@dataclass(frozen=True)
 class Pathology:
     """The state of one pancreas.
 
@@ -52,13 +75,14 @@ class Pathology:
         volume_ml: Volume of the focal finding; 0 where there is none.
         contrast_hu: Portal-venous HU by which the finding is darker than the gland (negative: brighter).
         border_mm: Width of its blurred border.
-        iso_attenuating: True for a carcinoma without contrast.
+        iso_attenuating: True for a lesion without contrast.
         necrosis: Depth of the darker centre, in HU; 0 without.
-        duct_dilated: The pancreatic duct is wide (upstream of a carcinoma).
+        duct_dilated: The pancreatic duct is wide (upstream of a lesion).
         duct_radius: Radius of the wide part of the duct, in mm.
         bile_dilated: The common bile duct is wide.
-        atrophy: Factor on the gland's thickness (upstream of a carcinoma).
+        atrophy: Factor on the gland's thickness (upstream of a lesion).
         calcifications: Number of calcifications in the gland.
+        fluid: The lesion's fluid part; None where all of it is solid.
     """
 
     kind: Kind
@@ -73,11 +97,12 @@ class Pathology:
     bile_dilated: bool
     atrophy: float
     calcifications: int
+    fluid: Fluid | None = None
 
     @property
-    def is_carcinoma(self) -> bool:
-        """True for a PDAC case."""
-        return self.kind == "carcinoma"
+    def has_lesion(self) -> bool:
+        """True where the label map shows a lesion."""
+        return self.kind in LESION_KINDS
 
 
 def _draw_carcinoma(draws: Draws) -> Pathology:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ctcore.errors import RequestError
-from ctcore.labels import NON_PDAC, PDAC, PanoramaLabel
+from ctcore.labels import NON_PDAC, PDAC, SUBTYPE_NAMES, PanoramaLabel
 from ctcore.phantom.anatomy import LabelMap, anatomy_layout, label_map
 from ctcore.phantom.body import (
     DIAPHRAGM_TOP,
@@ -53,6 +53,7 @@ from ctcore.phantom.pathology import draw_pathology
 from ctcore.phantom.sampling import expose
 from ctcore.phantom.scanner import Domain, Scan, Size, degrade, draw_scan, stored
 from ctcore.phantom.skeleton import paint_arms, paint_pelvis, paint_ribs, paint_spine
+from ctcore.phantom.subtypes import draw_subtype
 from ctcore.phantom.tissues import Palette, Phase, draw_palette
 from ctcore.volume import Volume
 
@@ -75,7 +76,7 @@ class Phantom:
     Attributes:
         image: int16 HU.
         labels: uint8 label map in PANORAMA's values, on the image's grid.
-        class_name: "PDAC" or "non-PDAC".
+        class_name: "PDAC" or "non-PDAC"; or the subtype of the lesion.
         record: Every random choice, with the seed that makes the same phantom again; fit for JSON.
     """
 
@@ -143,7 +144,7 @@ def _paint_region(canvas: Canvas, frame: Frame, layout: Layout, duodenum: Loop, 
     layer = Layer(frame, canvas.palette, draws, LABELS)
     paint_surroundings(layer, region, layout.habitus.envelope, draws)
     paint_loop(layer, duodenum)
-    site = None if pathology.is_carcinoma else layout.site(region, draws)
+    site = None if pathology.has_lesion else layout.site(region, draws)
     if site is not None and pathology.kind == "adjacent_bowel":
         loop = adjacent_loop(site, draws)
         paint_loop(canvas, loop)
@@ -209,6 +210,7 @@ def make_phantom(
     seed: int | np.random.SeedSequence,
     *,
     positive: bool,
+    subtype: str | None = None,
     size: Size = "demo",
     domain: Domain = "clinical",
     anatomy_labels: Volume | None = None,
@@ -217,33 +219,39 @@ def make_phantom(
 
     Args:
         seed: What everything random follows from.
-        positive: With a carcinoma, or without.
+        positive: With a lesion, or without.
+        subtype: One of `SUBTYPE_NAMES`; None: the lesion is a carcinoma.
         size: "demo" (about 176 x 176 pixels) or "clinical" (512 x 512).
         domain: "clinical" for what a hospital sends, "wide" for training that must carry over to anything.
         anatomy_labels: A label map in PANORAMA's values to build the body around; None for parametric anatomy. It
             must hold a lesion if and only if `positive`.
 
     Raises:
-        RequestError: An option's value is unknown, or `positive` and the label map disagree.
+        RequestError: An option's value is unknown, a case without lesion is to have a subtype, or `positive` and the
+            label map disagree.
         LabelError: The label map is none.
     """
     if size not in WORKING_SPACING_MM:
         raise RequestError(f"phantom size {size!r} is unknown: choose one of {', '.join(WORKING_SPACING_MM)}")
     if domain not in PHASE_WEIGHTS:
         raise RequestError(f"phantom domain {domain!r} is unknown: choose one of {', '.join(PHASE_WEIGHTS)}")
+    if subtype is not None and subtype not in SUBTYPE_NAMES:
+        raise RequestError(f"lesion subtype {subtype!r} is unknown: choose one of {', '.join(SUBTYPE_NAMES)}")
+    if subtype is not None and not positive:
+        raise RequestError(f"a case without lesion cannot be of {subtype!r}: ask for a positive one, or no subtype")
+    class_name = subtype or (PDAC if positive else NON_PDAC)
     source: LabelMap | None = None
     if anatomy_labels is not None:
         source = label_map(anatomy_labels)
         if positive != source.has_lesion:
             state = "no lesion (label 1)" if positive else "a lesion (label 1)"
-            wish = "a PDAC case" if positive else "a non-PDAC case"
-            raise RequestError(f"the label map holds {state} but {wish} was asked for: give another label map")
+            raise RequestError(f"the label map holds {state} but a {class_name} case was asked for: give another one")
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     draws = Draws(np.random.default_rng(sequence))
     wide = domain == "wide"
     palette = _draw_palette(draws, domain=domain)
     habitus = draw_habitus(draws, wide=wide)
-    pathology = draw_pathology(draws, positive=positive)
+    pathology = draw_pathology(draws, positive=positive) if subtype is None else draw_subtype(draws, subtype)
     draws.note("pathology.kind", pathology.kind)
     deformation = _draw_deformation(draws, wide=wide)
     if source is None:
@@ -260,7 +268,6 @@ def make_phantom(
     layer = _paint_region(canvas, Frame(low, high, region_spacing, deformation), layout, duodenum, draws)
     image, labels = _expose(canvas, layer, scan)
     finished = degrade(image, scan, layout.habitus, draws)
-    class_name = PDAC if positive else NON_PDAC
     record = {
         "schema_version": RECORD_VERSION,
         "class_name": class_name,

@@ -161,7 +161,7 @@ def region_from_plan(frame: Frame, plan: PancreasPlan, pathology: Pathology, dra
 
     upstream = position > np.float32(pathology.position)
     lesion = tint = depth = np.zeros(frame.shape, dtype=np.float32)
-    if pathology.is_carcinoma:
+    if pathology.has_lesion:
         radius = float(np.interp(pathology.position, plan.axis.position, plan.axis.radii))
         middle = np.array([np.interp(pathology.position, plan.axis.position, plan.axis.points[:, a]) for a in range(3)])
         centre = middle + draws.vector("lesion.offset", 0.35 * radius)

@@ -206,35 +206,6 @@ def test_bundle_commands(call: Callable[..., Result], bundle: Bundle, tmp_path: 
     assert_refused(call("bundle", "verify", made), "stage2/model.json")
 
 
-def test_phantom_arguments_arrive(call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, Any] = {}
-
-    def write_cohort(output: Path, cases: int, seed: int, **options: Any) -> None:
-        seen.update(options, output=output, cases=cases, seed=seed)
-
-    monkeypatch.setattr("ctcore.phantom.cohort.write_cohort", write_cohort)
-    result = call("phantom", "--cases", 3, "--output", tmp_path, "--seed", 7, "--size", "clinical", "--workers", 2)
-    assert result.exit_code == 0, result.output
-    seen.pop("progress")
-    assert seen == {
-        "output": tmp_path,
-        "cases": 3,
-        "seed": 7,
-        "anatomy": None,
-        "positive_fraction": 0.5,
-        "size": "clinical",
-        "domain": "clinical",
-        "workers": 2,
-    }
-
-
-def test_phantom_output_that_is_a_file(call: Callable[..., Result], tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("")
-    result = call("phantom", "--cases", 3, "--output", tmp_path / "taken", "--seed", 7)
-    assert result.exit_code == 2
-    assert "is a file" in result.stderr
-
-
 def test_what_is_run_can_be_evaluated(
     run: Callable[..., Result], call: Callable[..., Result], cohort: Path, tmp_path: Path, make_ct: Callable[..., Path]
 ) -> None:

@@ -1,15 +1,18 @@
 """Cohorts: the same bytes for the same seed, the promised files, honest labels and images."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from ctcore import files
+from ctcore.datasets.layouts import read_dataset
 from ctcore.errors import RequestError
 from ctcore.geometry import to_lps
 from ctcore.labels import PANORAMA_NAMES
@@ -20,6 +23,15 @@ from ctcore.volume import Volume
 Maker = Callable[..., Volume]
 
 CASES, SEED = 4, 11
+RECORDS_SHA256 = "3eb8d64f6d581392cf33c21168cecd35c6a38531e087fa5e4656272093968834"
+TABLE_SHA256 = "1d53452d8c94e266858c0a0de5cb9d7f85874c080f4b13a7fae1322b4562f38d"
+# Voxels of each label and mean HU of each case.
+PIXELS = (
+    ([2552810, 222, 2432, 6366, 8367, 308, 503], -646.7885),
+    ([1385753, 308, 1626, 2222, 3962, 34, 15], -594.2529),
+    ([2960901, 0, 2342, 3815, 6555, 37, 46], -525.232),
+    ([4195494, 0, 3104, 6951, 7097, 36, 54], -505.6859),
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +54,28 @@ def test_workers_do_not_change_a_byte(cohort: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()} == first
     assert len(first) == 3 * CASES + 2
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six digits: the last ones are the processor's."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_seed_stays_what_it_was(cohort: Path) -> None:
+    # The records hold every random choice, also the seeds of all random fields; made before there were subtypes.
+    records = [_rounded(json.loads(path.read_text())) for path in sorted((cohort / "phantoms").iterdir())]
+    assert hashlib.sha256(json.dumps(records).encode()).hexdigest() == RECORDS_SHA256
+    table = (cohort / "case_labels.csv").read_bytes()
+    assert hashlib.sha256(table).hexdigest() == TABLE_SHA256
+    for row, (label_counts, mean) in zip(rows(cohort), PIXELS, strict=True):
+        labels = files.read(cohort / "labelsTr" / f"{row['case_id']}.nii.gz").array
+        image = files.read(cohort / "imagesTr" / f"{row['case_id']}_0000.nii.gz").array
+        np.testing.assert_allclose(np.bincount(labels.ravel(), minlength=7), label_counts, atol=3)
+        assert image.mean(dtype=np.float64) == pytest.approx(mean, abs=0.01)
 
 
 def test_files_are_a_complete_data_set(cohort: Path) -> None:
@@ -111,6 +145,68 @@ def test_anatomy_is_chosen_by_class_and_cycled(hand_made_map: Maker, tmp_path: P
     assert len({record["draws"]["liver.size"] for record in records}) == 2
 
 
+@pytest.fixture(scope="module")
+def subtypes(hand_made_map: Maker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One case of each subtype; two of them around the map of one patient, none around the excluded patient's."""
+    folder = tmp_path_factory.mktemp("subtypes")
+    for stem, lesion in (("7_1", True), ("8_1", True), ("9_1", True), ("10_1", False)):
+        files.write(hand_made_map(lesion=lesion), folder / "maps" / f"{stem}.nii.gz")
+    (folder / "other" / "phantoms").mkdir(parents=True)
+    (folder / "other" / "phantoms" / "x.json").write_text('{"anatomy": "8_2.nii.gz"}')
+    write_cohort(
+        folder / "out",
+        3,
+        5,
+        task="subtypes",
+        class_fractions=(1, 1, 1),
+        anatomy=folder / "maps",
+        exclude=[folder / "other"],
+        repeat=2,
+        workers=2,
+    )
+    return folder / "out"
+
+
+def test_a_cohort_of_subtypes_holds_one_lesion_a_case(subtypes: Path) -> None:
+    assert sorted(row["class_name"] for row in rows(subtypes)) == ["subtype0", "subtype1", "subtype2"]
+    for row in rows(subtypes):
+        record = json.loads((subtypes / "phantoms" / f"{row['case_id']}.json").read_text())
+        assert record["class_name"] == row["class_name"]
+        labels = files.read(subtypes / "labelsTr" / f"{row['case_id']}.nii.gz")
+        assert ndimage.label(labels.array == 1, np.ones((3, 3, 3)))[1] == 1
+
+
+def test_the_image_shows_the_subtype(subtypes: Path) -> None:
+    medians = {}
+    for row in rows(subtypes):
+        record = json.loads((subtypes / "phantoms" / f"{row['case_id']}.json").read_text())["draws"]
+        image, _ = to_lps(files.read(subtypes / "imagesTr" / f"{row['case_id']}_0000.nii.gz"))
+        labels, _ = to_lps(files.read(subtypes / "labelsTr" / f"{row['case_id']}.nii.gz"))
+        inside = image.array[ndimage.binary_erosion(labels.array == 1)]
+        medians[row["class_name"]] = np.median(inside) - record["hu.mean"]["pancreas"]
+        if "lesion.fluid_hu" in record:
+            assert np.percentile(inside, 5) == pytest.approx(record["lesion.fluid_hu"], abs=20.0)
+        else:
+            assert np.median(inside) == pytest.approx(record["lesion.mean_hu"], abs=20.0)
+    assert medians["subtype1"] < medians["subtype0"] < medians["subtype2"]
+
+
+def test_repeats_of_a_map_are_one_patient_but_other_bodies(subtypes: Path) -> None:
+    table = rows(subtypes)
+    assert table[0]["patient_id"] == table[1]["patient_id"] != table[2]["patient_id"]
+    assert {row["patient_id"] for row in table} == {"7", "9"}
+    records = [json.loads(path.read_text()) for path in sorted((subtypes / "phantoms").iterdir())]
+    assert [record["anatomy"] for record in records] == [f"{row['patient_id']}_1.nii.gz" for row in table]
+    assert len({record["draws"]["liver.size"] for record in records}) == 3
+
+
+def test_the_reader_of_datasets_sees_classes_and_patients(subtypes: Path) -> None:
+    cases = read_dataset(subtypes).cases
+    assert [(case.case_id, case.class_name, case.patient_id) for case in cases] == [
+        (row["case_id"], row["class_name"], row["patient_id"]) for row in rows(subtypes)
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -122,6 +218,12 @@ def test_anatomy_is_chosen_by_class_and_cycled(hand_made_map: Maker, tmp_path: P
         ({"domain": "mars"}, "phantom domain 'mars' is unknown"),
         ({"seed": -1}, "seed -1 is negative"),
         ({"anatomy": Path("nowhere")}, "anatomy folder 'nowhere' does not exist"),
+        ({"exclude": [Path("other")]}, "cohort 'other' is excluded without label maps"),
+        ({"anatomy": Path(), "exclude": [Path("nowhere")]}, "excluded cohort 'nowhere' holds no phantoms"),
+        ({"repeat": 0}, "repeat 0 is below 1"),
+        ({"repeat": 2}, "repeat 2 needs label maps to repeat"),
+        ({"task": "cysts"}, "phantom task 'cysts' is unknown"),
+        ({"task": "subtypes", "class_fractions": (1, 2)}, "class fractions 1,2 are 2"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_is_written(
