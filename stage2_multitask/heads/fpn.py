@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHead
-from stage2_multitask.heads.regions import soft_region, to_scale, weighted_mean
+from stage2_multitask.heads.regions import soft_regions, to_scale, weighted_mean
 
 Pooling = Literal["average", "average-max"]
 
@@ -100,6 +100,5 @@ class FPNHead(ClassificationHead):
         """Returns the weights of each level, one for each region of the attention."""
         if not self.attention:
             return [[] for _ in range(LEVELS)]
-        logits = self.needed(segmentation_logits)
-        regions = [soft_region(logits, labels) for labels in self.attention]
+        regions = soft_regions(self.needed(segmentation_logits), self.attention)
         return [[to_scale(region, scale) for region in regions] for scale in self.scales]

@@ -39,18 +39,23 @@ class Regions:
         return labels
 
 
-def soft_region(segmentation_logits: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
-    """Returns the probability of a region, the sum of its labels' softmax: float32, without gradient.
+def soft_regions(segmentation_logits: torch.Tensor, regions: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """Returns the probability of each region, the sum of its labels' softmax: float32, without gradient.
 
     Args:
         segmentation_logits: (b, k, [z,] y, x).
-        labels: the region's label values.
+        regions: label values of each region.
 
     Returns:
-        (b, 1, [z,] y, x).
+        As many (b, 1, [z,] y, x).
     """
     probabilities = segmentation_logits.detach().float().softmax(dim=1)
-    return probabilities[:, list(labels)].sum(dim=1, keepdim=True)
+    return [probabilities[:, list(labels)].sum(dim=1, keepdim=True) for labels in regions]
+
+
+def soft_region(segmentation_logits: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
+    """Returns the probability (b, 1, [z,] y, x) of one region; see `soft_regions`."""
+    return soft_regions(segmentation_logits, [labels])[0]
 
 
 def to_scale(region: torch.Tensor, scale: Sequence[int]) -> torch.Tensor:

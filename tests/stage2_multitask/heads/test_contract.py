@@ -131,12 +131,13 @@ def test_save_load_predict(name: str, dims: int, tmp_path: Path) -> None:
 
 @every_head
 @every_dims
-def test_bfloat16(name: str, dims: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision(name: str, dims: int, dtype: torch.dtype) -> None:
     head = settle(tiny_head(name, dims), dims)
     features, segmentation = tiny_features(dims), tiny_segmentation(dims)
     exact = head(features, segmentation)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = head([feature.bfloat16() for feature in features], segmentation.bfloat16())
+    with torch.autocast("cpu", dtype=dtype):
+        rounded = head([feature.to(dtype) for feature in features], segmentation.to(dtype))
     torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
     rounded.float().square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
