@@ -7,7 +7,10 @@ import torch
 
 from ctcore.errors import RecipeError
 from stage2_multitask.heads.encoder_levels import EncoderLevels
+from stage2_multitask.heads.fpn import FPNHead
+from stage2_multitask.heads.gap import GAPHead
 from stage2_multitask.heads.make import make_head
+from stage2_multitask.heads.masked_gem import MaskedGeMHead
 from stage2_multitask.heads.regions import Regions
 from stage2_multitask.heads.settings import (
     ConvDenseSettings,
@@ -87,3 +90,14 @@ def test_a_bottleneck_too_small_for_the_convolutions() -> None:
     levels = EncoderLevels((4, 8), ((1, 1), (4, 4)), ((3, 3), (3, 3)), (8, 16))
     with pytest.raises(RecipeError, match=r"the bottleneck \(2, 4\) .* use a larger patch_size"):
         make_head(ConvDenseSettings(), levels, 2, REGIONS)
+
+
+def test_each_head_gets_the_scales_of_the_levels_that_it_reads() -> None:
+    levels = published(2, 320)
+    pyramid = make_head(FPNSettings(attention=("lesion",)), levels, 2, REGIONS)
+    assert isinstance(pyramid, FPNHead)
+    assert pyramid.scales == [(8, 8), (16, 16), (32, 32)]
+    for settings in (GAPSettings(pooling="foreground-weighted"), MaskedGeMSettings()):
+        head = make_head(settings, levels, 2, REGIONS)
+        assert isinstance(head, GAPHead | MaskedGeMHead)
+        assert head.scale == (32, 32)
