@@ -3,6 +3,9 @@
 Source: the two-stage PANORAMA report's head ("FPN over the last three encoder levels, aggregated features, fully
 connected"), with the pyramid of Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017. As there, the
 pyramid has no normalisation: after instance normalisation the average of every channel would say nothing.
+
+Ours: the maximum beside the average, and means weighted by the predicted lesion or pancreas, because a small lesion
+hardly moves an average over the whole patch.
 """
 
 from __future__ import annotations
@@ -14,23 +17,29 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHead
+from stage2_multitask.heads.regions import soft_regions, to_scale, weighted_mean
+
 Pooling = Literal["average", "average-max"]
 
 LEVELS = 3
 
 
-class FPNHead(nn.Module):
+class FPNHead(ClassificationHead):
     """1x1 lateral projections, top-down additions, smoothing, pooling per level, concatenation, fully connected.
 
     Args:
         channels: channels of the last three encoder levels, fine to coarse.
         classes: number of classes.
+        dims: spatial dimensions, 2 or 3.
         width: channels of the pyramid.
-        pooling: global average of each level, or average and maximum (a small lesion hardly moves an average).
+        pooling: global average of each level, or average and maximum.
+        attention: label values of each region whose probability weighs a further mean of each level.
+        scales: strides ([z,] y, x) of the last three levels against the segmentation; only attention needs them.
         dropout: share of the pooled features that training drops.
 
     Raises:
-        ValueError: `channels` does not name three levels.
+        ValueError: `channels`, or with attention `scales`, do not name three levels.
     """
 
     def __init__(
@@ -38,44 +47,58 @@ class FPNHead(nn.Module):
         channels: Sequence[int],
         classes: int,
         *,
+        dims: int = 3,
         width: int = 64,
         pooling: Pooling = "average",
+        attention: Sequence[Sequence[int]] = (),
+        scales: Sequence[Sequence[int]] = (),
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if len(channels) != LEVELS:
             raise ValueError(f"channels {tuple(channels)} do not name the last {LEVELS} encoder levels")
+        if attention and len(scales) != LEVELS:
+            raise ValueError(f"scales {tuple(scales)} do not name the last {LEVELS} encoder levels")
+        convolution = CONVOLUTIONS[dims]
         self.pooling = pooling
-        self.lateral = nn.ModuleList(nn.Conv3d(c, width, kernel_size=1) for c in channels)
+        self.attention = [tuple(labels) for labels in attention]
+        self.scales = [tuple(scale) for scale in scales]
+        self.uses_segmentation = bool(attention)
+        self.lateral = nn.ModuleList(convolution(c, width, kernel_size=1) for c in channels)
         self.smooth = nn.ModuleList(
             nn.Sequential(
-                nn.Conv3d(width, width, kernel_size=3, padding=1),
+                convolution(width, width, kernel_size=3, padding=1),
                 nn.LeakyReLU(inplace=True),
             )
             for _ in channels
         )
-        pooled = width * LEVELS * (2 if pooling == "average-max" else 1)
+        pooled = width * LEVELS * ((2 if pooling == "average-max" else 1) + len(self.attention))
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(pooled, classes)
 
-    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Classifies.
-
-        Args:
-            features: all encoder levels, fine to coarse, each (b, c, z, y, x); the last three are used.
-
-        Returns:
-            Class logits (b, classes).
-        """
+    def forward(
+        self, features: Sequence[torch.Tensor], segmentation_logits: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Classifies; see `ClassificationHead`. Of the features the last three levels are used."""
         levels = [lateral(f) for lateral, f in zip(self.lateral, features[-LEVELS:], strict=True)]
         for fine in range(LEVELS - 2, -1, -1):
-            size = levels[fine].shape[2:]
+            size = levels[fine].shape[SPATIAL:]
             levels[fine] = levels[fine] + functional.interpolate(levels[fine + 1], size=size, mode="nearest")
+        smoothed = [smooth(level) for smooth, level in zip(self.smooth, levels, strict=True)]
+        space = tuple(range(SPATIAL, smoothed[0].dim()))
+        weights = self._attention_weights(segmentation_logits)
         pooled = []
-        for level, smooth in zip(levels, self.smooth, strict=True):
-            smoothed = smooth(level)
-            pooled.append(smoothed.mean(dim=(2, 3, 4)))
+        for level, of_level in zip(smoothed, weights, strict=True):
+            pooled.append(level.mean(dim=space))
             if self.pooling == "average-max":
-                pooled.append(smoothed.amax(dim=(2, 3, 4)))
+                pooled.append(level.amax(dim=space))
+            pooled.extend(weighted_mean(level, weight) for weight in of_level)
         logits: torch.Tensor = self.classify(self.dropout(torch.cat(pooled, dim=1)))
         return logits
+
+    def _attention_weights(self, segmentation_logits: torch.Tensor | None) -> list[list[torch.Tensor]]:
+        """Returns the weights of each level, one for each region of the attention."""
+        if not self.attention:
+            return [[] for _ in range(LEVELS)]
+        regions = soft_regions(self.needed(segmentation_logits), self.attention)
+        return [[to_scale(region, scale) for region in regions] for scale in self.scales]

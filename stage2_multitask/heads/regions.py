@@ -1,0 +1,87 @@
+"""Where the segmentation says to look: soft regions, brought to an encoder level, and means weighted by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from stage2_multitask.heads.head import SPATIAL
+from stage2_multitask.heads.settings import RegionName
+
+WEIGHT_FLOOR = 1e-6
+"""Added to every weight, so that a mean weighted by a region that is nowhere is the plain mean, not 0 / 0."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Segmentation labels by what they are to the classification.
+
+    Attributes:
+        lesion: values of the labels that are lesion.
+        foreground: values of the labels that are pancreas: gland, duct and lesions.
+    """
+
+    lesion: tuple[int, ...] = ()
+    foreground: tuple[int, ...] = ()
+
+    def labels_of(self, region: RegionName) -> tuple[int, ...]:
+        """Returns a region's label values.
+
+        Raises:
+            ValueError: the segmentation has no such label.
+        """
+        labels = self.lesion if region == "lesion" else self.foreground
+        if not labels:
+            raise ValueError(f"the head looks at the {region}, and no segmentation label is {region}")
+        return labels
+
+
+def soft_regions(segmentation_logits: torch.Tensor, regions: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """Returns the probability of each region, the sum of its labels' softmax: float32, without gradient.
+
+    Args:
+        segmentation_logits: (b, k, [z,] y, x).
+        regions: label values of each region.
+
+    Returns:
+        As many (b, 1, [z,] y, x).
+    """
+    probabilities = segmentation_logits.detach().float().softmax(dim=1)
+    return [probabilities[:, list(labels)].sum(dim=1, keepdim=True) for labels in regions]
+
+
+def soft_region(segmentation_logits: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
+    """Returns the probability (b, 1, [z,] y, x) of one region; see `soft_regions`."""
+    return soft_regions(segmentation_logits, [labels])[0]
+
+
+def to_scale(region: torch.Tensor, scale: Sequence[int]) -> torch.Tensor:
+    """Returns the region's mean over each block of `scale` pixels or voxels, as strided convolutions place them.
+
+    Args:
+        region: (b, 1, [z,] y, x).
+        scale: edge of a block ([z,] y, x); at the far border a block ends with the image.
+    """
+    if all(n == 1 for n in scale):
+        return region
+    pool = functional.avg_pool3d if len(scale) == 3 else functional.avg_pool2d
+    return pool(region, tuple(scale), tuple(scale), ceil_mode=True)
+
+
+def weighted_mean(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Returns each channel's mean over space with the weights, computed in float32.
+
+    Args:
+        features: (b, c, [z,] y, x).
+        weights: (b, 1, [z,] y, x), 0 or more; where they are 0 throughout, the plain mean comes out.
+
+    Returns:
+        (b, c), of the features' type.
+    """
+    space = tuple(range(SPATIAL, features.dim()))
+    floored = weights.float() + WEIGHT_FLOOR
+    mean = (features.float() * floored).sum(space) / floored.sum(space)
+    return mean.to(features.dtype)

@@ -1,0 +1,104 @@
+"""The settings of every classification head: what a recipe's `[head]` and a bundle's `model.json` hold."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Width = Annotated[int, Field(ge=1)]
+DropoutShare = Annotated[float, Field(ge=0, lt=1)]
+RegionName: TypeAlias = Literal["lesion", "foreground"]
+WeightedPooling: TypeAlias = Literal["average", "foreground-weighted"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FPNSettings(_Settings):
+    """A feature pyramid over the last three encoder levels; see `fpn.py`.
+
+    Attributes:
+        kind: `fpn`.
+        width: channels of the pyramid.
+        pooling: `average`, or `average-max`.
+        attention: regions of the segmentation, each of which adds a mean weighted by its probability.
+        dropout: share of pooled features that training drops.
+    """
+
+    kind: Literal["fpn"] = "fpn"
+    width: Width = 64
+    pooling: Literal["average", "average-max"] = "average"
+    attention: tuple[RegionName, ...] = ()
+    dropout: DropoutShare = 0.0
+
+
+class GAPSettings(_Settings):
+    """Global pooling of the bottleneck and one linear layer; see `gap.py`.
+
+    Attributes:
+        kind: `gap`.
+        pooling: `average` (as published), or `foreground-weighted`.
+    """
+
+    kind: Literal["gap"] = "gap"
+    pooling: WeightedPooling = "average"
+
+
+class MaskedGeMSettings(_Settings):
+    """Generalised-mean pooling of the bottleneck inside the predicted foreground; see `masked_gem.py`.
+
+    Attributes:
+        kind: `masked-gem`.
+        widths: of the hidden linear layers.
+        dropouts: share that training drops before each linear layer.
+        stop_gradient: whether the class loss leaves the encoder alone.
+    """
+
+    kind: Literal["masked-gem"] = "masked-gem"
+    widths: tuple[Width, Width] = (256, 128)
+    dropouts: tuple[DropoutShare, DropoutShare, DropoutShare] = (0.5, 0.3, 0.15)
+    stop_gradient: bool = False
+
+
+class ConvDenseSettings(_Settings):
+    """Convolutions over the bottleneck, flattened into linear layers; see `conv_dense.py`.
+
+    Attributes:
+        kind: `conv-dense`.
+        channels: of the two convolutions.
+        widths: of the four hidden linear layers.
+        dropouts: share that training drops after each of them.
+        normalize_logits: whether the class logits themselves are batch-normalised (as published).
+    """
+
+    kind: Literal["conv-dense"] = "conv-dense"
+    channels: tuple[Width, Width] = (256, 128)
+    widths: tuple[Width, Width, Width, Width] = (512, 256, 128, 64)
+    dropouts: tuple[DropoutShare, DropoutShare, DropoutShare, DropoutShare] = (0.3, 0.3, 0.3, 0.2)
+    normalize_logits: bool = True
+
+
+class DecoderSettings(_Settings):
+    """A second decoder; see `decoder.py`.
+
+    Attributes:
+        kind: `decoder`.
+        convolutions: of each decoder level.
+        pooling: how the voxels' logits become the case's: `average`, or `foreground-weighted`.
+    """
+
+    kind: Literal["decoder"] = "decoder"
+    convolutions: Width = 1
+    pooling: WeightedPooling = "average"
+
+
+def _fpn_if_unsaid(value: Any) -> Any:
+    return {"kind": "fpn"} | value if isinstance(value, dict) else value
+
+
+HeadSettings: TypeAlias = Annotated[
+    FPNSettings | GAPSettings | MaskedGeMSettings | ConvDenseSettings | DecoderSettings,
+    Field(discriminator="kind"),
+    BeforeValidator(_fpn_if_unsaid),
+]
+"""Any head's settings, told apart by `kind`; a table that names none is an FPN's."""
