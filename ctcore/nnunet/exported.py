@@ -109,7 +109,10 @@ def save_model(folder: Path, model: ExportedModel, states: Mapping[str, Mapping[
 
     folder.mkdir(parents=True, exist_ok=True)
     for fold, state in states.items():
-        half = {name: tensor.half().contiguous() for name, tensor in state.items()}
+        half = {
+            name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+            for name, tensor in state.items()
+        }
         write_atomic(weights_file(folder, fold), lambda partial, half=half: save_file(half, partial))  # type: ignore[misc]
     write_text(folder / MODEL_FILE, model.model_dump_json(indent=2) + "\n")
 

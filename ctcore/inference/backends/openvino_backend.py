@@ -40,8 +40,8 @@ def import_openvino() -> Any:
 def openvino_core() -> Any:
     """Returns this process's one OpenVINO core, which it keeps to its end.
 
-    Where the processor has AMX, a core gives the thread that makes it a larger stack for signal handlers, and takes that
-    memory back when it goes: the next signal with a handler (Ctrl-C, a child's end) would then end the process.
+    Where the processor has AMX, a core gives the thread that makes it a larger stack for signal handlers, and takes
+    that memory back when it goes: the next signal with a handler (Ctrl-C, a child's end) would then end the process.
 
     Raises:
         ImportError: as `import_openvino`.
