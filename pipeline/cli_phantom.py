@@ -34,13 +34,19 @@ class DomainChoice(StrEnum):
     WIDE = "wide"
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str, wanted: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise RequestError(
-            f"--class-fractions '{text}' is not a list of numbers; give one for each class, like 62,106,84"
-        ) from error
+        raise RequestError(f"{option} '{text}' is not a list of numbers; give {wanted}") from error
+
+
+def _range(text: str) -> tuple[float, float]:
+    wanted = "the smallest and the largest, like 100,700"
+    numbers = _numbers("--lesion-ml", text, wanted)
+    if len(numbers) != 2:
+        raise RequestError(f"--lesion-ml '{text}' holds {len(numbers)} numbers; give {wanted}")
+    return numbers[0], numbers[1]
 
 
 def phantom(
@@ -69,12 +75,20 @@ def phantom(
     repeat: Annotated[int, typer.Option(min=1, help="Cases that share a label map, each with a new body and CT.")] = 1,
     size: Annotated[SizeChoice, typer.Option(help="Grid of the CTs.")] = SizeChoice.DEMO,
     domain: Annotated[DomainChoice, typer.Option(help="How widely their look varies.")] = DomainChoice.CLINICAL,
+    lesion_ml: Annotated[
+        str | None,
+        typer.Option(metavar="LOW,HIGH", help="Volumes of the carcinomas in ml. Default: as measured on PANORAMA."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
 ) -> None:
     """Makes synthetic CTs with exact labels: no data needed, none of it from patients."""
     from ctcore.phantom.cohort import write_cohort
 
-    fractions = None if class_fractions is None else _numbers(class_fractions)
+    fractions = (
+        None
+        if class_fractions is None
+        else _numbers("--class-fractions", class_fractions, "one for each class, like 62,106,84")
+    )
     with progress("phantoms") as report:
         write_cohort(
             output,
@@ -88,6 +102,7 @@ def phantom(
             repeat=repeat,
             size=size.value,
             domain=domain.value,
+            lesion_ml=None if lesion_ml is None else _range(lesion_ml),
             workers=workers,
             progress=report,
         )

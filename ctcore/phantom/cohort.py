@@ -18,6 +18,7 @@ from ctcore import files
 from ctcore.errors import RequestError
 from ctcore.labels import NON_PDAC, PANORAMA_NAMES, SUBTYPE_NAMES
 from ctcore.phantom.anatomies import RECORDS, choose_maps, patient_of, patients_used
+from ctcore.phantom.pathology import check_lesion_ml
 from ctcore.phantom.phantom import make_phantom
 from ctcore.phantom.scanner import Domain, Size
 from ctcore.phantom.tasks import CLASSES, Task, class_counts, class_shares
@@ -36,6 +37,7 @@ class _Job:
     size: Size
     domain: Domain
     anatomy: Path | None
+    lesion_ml: tuple[float, float] | None
 
     @property
     def positive(self) -> bool:
@@ -52,6 +54,7 @@ def _make_case(job: _Job) -> str:
         size=job.size,
         domain=job.domain,
         anatomy_labels=anatomy,
+        lesion_ml=job.lesion_ml,
     )
     files.write(phantom.image, job.output / IMAGES / f"{job.case_id}_0000.nii.gz")
     files.write(phantom.labels, job.output / LABELS / f"{job.case_id}.nii.gz")
@@ -100,6 +103,7 @@ def write_cohort(
     repeat: int = 1,
     size: Size = "demo",
     domain: Domain = "clinical",
+    lesion_ml: tuple[float, float] | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -121,6 +125,8 @@ def write_cohort(
         repeat: How many cases share a label map; all else differs between them.
         size: "demo" or "clinical" array sizes.
         domain: "clinical" or "wide" randomisation.
+        lesion_ml: Smallest and largest volume of parametric carcinomas, between which its logarithm is uniform; None
+            for the distribution measured on PANORAMA.
         workers: Number of processes.
         progress: Called with (finished, total) after every case.
 
@@ -130,6 +136,7 @@ def write_cohort(
     output = Path(output)
     _check(output, cases, seed, size, domain, workers)
     _check_anatomy(anatomy, exclude, repeat)
+    check_lesion_ml(lesion_ml, parametric_carcinoma=anatomy is None and task == "pdac")
     counts = class_counts(class_shares(task, positive_fraction, class_fractions), cases)
     excluded = patients_used([Path(cohort) for cohort in exclude])
     plan_seed, case_seed = np.random.SeedSequence(seed).spawn(2)
@@ -142,7 +149,7 @@ def write_cohort(
         lesions = [name != NON_PDAC for name in names]
         maps = choose_maps(Path(anatomy), lesions, generator, excluded=excluded, repeat=repeat)
     jobs = [
-        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path)
+        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path, lesion_ml)
         for index, (sequence, name, path) in enumerate(zip(case_seed.spawn(cases), names, maps, strict=True))
     ]
     for folder in (IMAGES, LABELS, RECORDS):

@@ -17,6 +17,7 @@ from ctcore.phantom.region import Region, plan_bounds, region_from_plan
 
 REGION_MARGIN_MM = 10.0
 # Vessels are drawn far beyond the gland; the fine grid follows them only this far up and down.
+LARGE_MASS_MM = 100_000.0 ** (1.0 / 3.0)  # edge of a cube of 100 ml: larger ones reach above and below the gland
 REGION_HEIGHT_MARGIN_MM = 34.0
 LESION_SHOWN_MM = 10.0
 
@@ -78,8 +79,9 @@ def parametric_layout(draws: Draws, habitus: Habitus, pathology: Pathology, defo
     size = (1000.0 * pathology.volume_ml) ** (1.0 / 3.0)
     margin = REGION_MARGIN_MM + 0.7 * max(size - 20.0, 0.0)
     low, high = low - margin, high + margin
-    low[2] = max(low[2], extent[0] - REGION_HEIGHT_MARGIN_MM)
-    high[2] = min(high[2], extent[1] + REGION_HEIGHT_MARGIN_MM)
+    height_margin = REGION_HEIGHT_MARGIN_MM + 0.7 * max(size - LARGE_MASS_MM, 0.0)
+    low[2] = max(low[2], extent[0] - height_margin)
+    high[2] = min(high[2], extent[1] + height_margin)
     return Layout(
         habitus=habitus,
         pathology=pathology,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ctcore.errors import RequestError
 from ctcore.phantom.draws import Draws
 
 Kind = Literal[
@@ -43,6 +45,7 @@ HEAD_SHARE = 0.65
 # Measured on the public label maps of PANORAMA: median 6.6 ml, quartiles 3.1 and 12.6 ml.
 LESION_MEDIAN_ML, LESION_SIGMA = 6.6, 1.04
 LESION_RANGE_ML = (0.3, 100.0)
+DRAWABLE_ML = (0.1, 800.0)
 
 # Positions along the gland: 0 lower end of the head, 3 neck, 7 tip of the tail (see `pancreas.py`).
 NECK_POSITION, TIP_POSITION = 3.0, 7.0
@@ -105,8 +108,34 @@ class Pathology:
         return self.kind in LESION_KINDS
 
 
-def _draw_carcinoma(draws: Draws) -> Pathology:
-    volume = draws.lognormal("lesion.volume_ml", LESION_MEDIAN_ML, LESION_SIGMA, *LESION_RANGE_ML)
+def check_lesion_ml(lesion_ml: tuple[float, float] | None, *, parametric_carcinoma: bool) -> None:
+    """Checks a range of volumes to draw carcinomas from.
+
+    Raises:
+        RequestError: The range cannot be made, or volumes are not drawn (subtypes, lesions of label maps).
+    """
+    if lesion_ml is None:
+        return
+    if not parametric_carcinoma:
+        raise RequestError("lesion volumes are drawn for carcinomas in parametric anatomy alone: leave them out")
+    (low, high), (least, most) = lesion_ml, DRAWABLE_ML
+    if not least <= low <= high <= most:
+        raise RequestError(
+            f"lesions of {low:g} to {high:g} ml cannot be made: give two rising numbers within {least:g} to {most:g}"
+        )
+
+
+def _draw_volume(draws: Draws, lesion_ml: tuple[float, float] | None) -> float:
+    if lesion_ml is None:
+        return draws.lognormal("lesion.volume_ml", LESION_MEDIAN_ML, LESION_SIGMA, *LESION_RANGE_ML)
+    low, high = lesion_ml
+    volume = math.exp(draws.uniform("lesion.log_volume_ml", math.log(low), math.log(high)))
+    draws.note("lesion.volume_ml", volume)
+    return volume
+
+
+def _draw_carcinoma(draws: Draws, lesion_ml: tuple[float, float] | None) -> Pathology:
+    volume = _draw_volume(draws, lesion_ml)
     in_head = draws.flag("lesion.in_head", HEAD_SHARE)
     position = draws.uniform("lesion.position", *((0.5, 2.8) if in_head else (3.3, 6.6)))
     iso = draws.flag("lesion.iso_attenuating", ISO_ATTENUATING_SHARE)
@@ -164,9 +193,16 @@ def _draw_other(draws: Draws, kind: Kind) -> Pathology:
     )
 
 
-def draw_pathology(draws: Draws, *, positive: bool) -> Pathology:
-    """Draws a carcinoma (`positive`) or one of the other states of `NON_PDAC_KINDS`."""
+def draw_pathology(draws: Draws, *, positive: bool, lesion_ml: tuple[float, float] | None = None) -> Pathology:
+    """Draws a carcinoma (`positive`) or one of the other states of `NON_PDAC_KINDS`.
+
+    Args:
+        draws: Source of randomness.
+        positive: With a carcinoma, or without.
+        lesion_ml: Smallest and largest volume of a carcinoma, between which its logarithm is uniform; None for the
+            distribution measured on PANORAMA, cut off at `LESION_RANGE_ML`.
+    """
     if positive:
-        return _draw_carcinoma(draws)
+        return _draw_carcinoma(draws, lesion_ml)
     kind: Kind = draws.pick("kind", NON_PDAC_KINDS)  # type: ignore[assignment]
     return _draw_other(draws, kind)

@@ -49,7 +49,7 @@ from ctcore.phantom.paint_region import (
     paint_surroundings,
     paint_tubes,
 )
-from ctcore.phantom.pathology import draw_pathology
+from ctcore.phantom.pathology import check_lesion_ml, draw_pathology
 from ctcore.phantom.sampling import expose
 from ctcore.phantom.scanner import Domain, Scan, Size, degrade, draw_scan, stored
 from ctcore.phantom.skeleton import paint_arms, paint_pelvis, paint_ribs, paint_spine
@@ -214,6 +214,7 @@ def make_phantom(
     size: Size = "demo",
     domain: Domain = "clinical",
     anatomy_labels: Volume | None = None,
+    lesion_ml: tuple[float, float] | None = None,
 ) -> Phantom:
     """Makes one phantom.
 
@@ -225,6 +226,7 @@ def make_phantom(
         domain: "clinical" for what a hospital sends, "wide" for training that must carry over to anything.
         anatomy_labels: A label map in PANORAMA's values to build the body around; None for parametric anatomy. It
             must hold a lesion if and only if `positive`.
+        lesion_ml: Smallest and largest volume of a carcinoma in parametric anatomy; None for PANORAMA's distribution.
 
     Raises:
         RequestError: An option's value is unknown, a case without lesion is to have a subtype, or `positive` and the
@@ -246,12 +248,17 @@ def make_phantom(
         if positive != source.has_lesion:
             state = "no lesion (label 1)" if positive else "a lesion (label 1)"
             raise RequestError(f"the label map holds {state} but a {class_name} case was asked for: give another one")
+    check_lesion_ml(lesion_ml, parametric_carcinoma=source is None and subtype is None)
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     draws = Draws(np.random.default_rng(sequence))
     wide = domain == "wide"
     palette = _draw_palette(draws, domain=domain)
     habitus = draw_habitus(draws, wide=wide)
-    pathology = draw_pathology(draws, positive=positive) if subtype is None else draw_subtype(draws, subtype)
+    pathology = (
+        draw_pathology(draws, positive=positive, lesion_ml=lesion_ml)
+        if subtype is None
+        else draw_subtype(draws, subtype)
+    )
     draws.note("pathology.kind", pathology.kind)
     deformation = _draw_deformation(draws, wide=wide)
     if source is None:

@@ -38,6 +38,7 @@ def test_phantom_arguments_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "repeat": 1,
         "size": "clinical",
         "domain": "clinical",
+        "lesion_ml": None,
         "workers": 2,
     }
 
@@ -56,10 +57,16 @@ def test_phantoms_of_subtypes_around_other_patients(tmp_path: Path, monkeypatch:
     assert "'1,two,3' is not a list of numbers" in refused.stderr
 
 
-def test_options_of_the_other_task_are_refused(tmp_path: Path) -> None:
+def test_impossible_options_are_refused(tmp_path: Path) -> None:
     arguments = ("phantom", "--cases", 2, "--output", tmp_path / "out", "--seed", 7)
     for options, reason in (
         (("--task", "subtypes", "--positive-fraction", 0.5), "positive fraction 0.5 is for the task pdac"),
+        (("--task", "subtypes", "--lesion-ml", "1,2"), "lesion volumes are drawn for carcinomas in parametric"),
+        (("--lesion-ml", "200,100"), "lesions of 200 to 100 ml cannot be made"),
+        (("--lesion-ml", "1,9000"), "lesions of 1 to 9000 ml cannot be made"),
+        (("--lesion-ml", "nan,1"), "lesions of nan to 1 ml cannot be made"),
+        (("--lesion-ml", "many"), "--lesion-ml 'many' is not a list of numbers"),
+        (("--lesion-ml", "1,2,3"), "holds 3 numbers"),
         (("--class-fractions", "1,2,3"), "class fractions 1,2,3 are for the task subtypes"),
     ):
         result = call(*arguments, *options)

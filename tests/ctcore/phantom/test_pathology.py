@@ -19,6 +19,15 @@ def test_lesion_volumes_have_the_measured_quartiles(carcinomas: list[Pathology])
     np.testing.assert_allclose(quartiles, [3.3, 6.6, 13.0], rtol=0.15)
 
 
+def test_volumes_may_be_asked_for() -> None:
+    drawn = [
+        draw_pathology(Draws(np.random.default_rng(seed)), positive=True, lesion_ml=(10.0, 1000.0)).volume_ml
+        for seed in range(CASES)
+    ]
+    quartiles = np.percentile(drawn, [0, 25, 50, 75, 100])
+    np.testing.assert_allclose(quartiles, [10.0, 10**1.5, 100.0, 10**2.5, 1000.0], rtol=0.15)
+
+
 def test_one_carcinoma_in_ten_has_no_contrast(carcinomas: list[Pathology]) -> None:
     iso = [case for case in carcinomas if case.iso_attenuating]
     assert len(iso) / CASES == pytest.approx(0.10, abs=0.025)
