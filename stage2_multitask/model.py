@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ctcore.nnunet.exported import ExportedModel
-from stage2_multitask.recipe import HeadSettings
+from stage2_multitask.heads.settings import HeadSettings
 
 
 class MultiTaskModel(ExportedModel):
@@ -16,6 +16,8 @@ class MultiTaskModel(ExportedModel):
         class_names: patient-level classes, in the order of the logits.
         head: the classification head.
         aggregation: how class logits of several windows become one.
+        class_priors: share of each class among the training cases, where the class loss added their logarithm to the
+            logits; None where it did not. At inference the logits are used as they are.
         temperature: divides the aggregated class logits before the softmax.
     """
 
@@ -24,4 +26,5 @@ class MultiTaskModel(ExportedModel):
     class_names: tuple[str, ...]
     head: HeadSettings
     aggregation: Literal["foreground-weighted mean", "mean", "max"]
+    class_priors: tuple[float, ...] | None = None
     temperature: Annotated[float, Field(gt=0)] = 1.0

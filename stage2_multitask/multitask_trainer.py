@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ctcore.errors import LabelError
-from ctcore.nnunet.training.distributed import gather
+from ctcore.evaluation.statistics.roc import auroc
+from ctcore.evaluation.statistics.statistic import point
+from ctcore.nnunet.training.distributed import average_gradients, gather
 from ctcore.nnunet.training.precision import full_precision
+from ctcore.nnunet.training.sampling import centre_on, draw_cases
 from ctcore.nnunet.training.trainer import RecipeTrainer, finest
-from stage2_multitask.losses import classification_loss
-from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network
+from stage2_multitask.balance import LEAST_SEGMENTATION_LOSS, LossBalance
+from stage2_multitask.class_loss import ClassLoss, count_classes
+from stage2_multitask.heads.regions import Regions
+from stage2_multitask.losses import MISSING_CLASS
+from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network, regions_of
+from stage2_multitask.patch_weights import held_shares, label_totals, patch_weights
 from stage2_multitask.recipe import MultiTaskRecipe
+from stage2_multitask.sampling import balanced_probabilities
 from stage2_multitask.schedule import Phase, phase_of
 
 
@@ -39,55 +48,117 @@ class MultiTaskTrainer(RecipeTrainer):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """Returns nnU-Net's encoder and decoder with the recipe's head."""
-        del plans_manager, num_input_channels
-        architecture = configuration_manager.configuration["architecture"]
+        del plans_manager, num_input_channels, num_output_channels
         return build_network(
-            architecture,
-            num_output_channels,
+            configuration_manager.configuration["architecture"],
+            configuration_manager.patch_size,
+            self.recipe.labels,
+            self.recipe.lesion_label,
             len(self.recipe.class_names),
             self.recipe.head,
             deep_supervision=enable_deep_supervision,
         )
+
+    def initialize(self) -> None:
+        """Builds network, optimiser and losses for this fold's training cases.
+
+        Raises:
+            DatasetError: the class loss needs the frequency of a class that this fold has no training case of.
+            LabelError: a case has no class, and the recipe does not mask it.
+        """
+        training, validation = self.do_split()
+        if self.recipe.class_loss.missing == "refuse":
+            self.class_targets([*training, *validation])
+        classes = [self.class_of(key) for key in training]
+        self.class_counts = count_classes(classes, len(self.recipe.class_names))
+        self.class_loss = ClassLoss(self.recipe.class_loss, self.recipe.class_names, self.class_counts)
+        least = LEAST_SEGMENTATION_LOSS[self.recipe.segmentation_loss]
+        self.balance = LossBalance(self.recipe.balance, least).to(self.device)
+        super().initialize()
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
+        """Returns the recipe's optimiser, which also learns the balance where that is learned, and its schedule."""
+        optimizer, schedule = super().configure_optimizers()
+        learned = list(self.balance.parameters())
+        if learned:  # not decayed: a log-variance of 0 is no better than another
+            optimizer.add_param_group({"params": learned, "weight_decay": 0.0})
+        return optimizer, schedule
+
+    def after_backward(self) -> None:
+        """Averages the balance's gradients over the processes: it is not part of the network."""
+        average_gradients(self.balance.parameters())
+
+    def further_state(self) -> dict[str, torch.Tensor]:
+        """Returns the learned balance."""
+        return self.balance.state_dict()
+
+    def load_further_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Takes back the learned balance."""
+        self.balance.load_state_dict(state)
+
+    def change_sampling(self, loader: Any) -> None:
+        """Draws the patches that the recipe asks for."""
+        patches = self.recipe.patches
+        if patches.centre == "lesion":
+            centre_on(loader, self.recipe.labels[self.recipe.lesion_label])
+        if patches.cases == "balanced":
+            draw_cases(loader, balanced_probabilities([self.class_of(key) for key in loader.indices]))
+
+    def on_train_start(self) -> None:
+        """Counts the labels of whole cases where patches are weighed by the share of them that they hold."""
+        super().on_train_start()
+        if self.recipe.patches.weighs:
+            self.totals = label_totals(self.get_tr_and_val_datasets()[0], self.regions)
+
+    @property
+    def regions(self) -> Regions:
+        """Which labels are lesion and which are pancreas."""
+        return regions_of(self.recipe.labels, self.recipe.lesion_label)
 
     def on_train_epoch_start(self) -> None:
         """Freezes what does not train in this epoch's phase."""
         super().on_train_epoch_start()
         self.phase = phase_of(self.current_epoch, self.num_epochs, self.recipe.phases)
         freeze(self.module, self.phase)
-        self._class_records: list[tuple[int, float]] = []
+        self._class_records: list[tuple[int, list[float]]] = []
 
     def batch_losses(self, data: torch.Tensor, target: Any, keys: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Returns `loss` and, by phase, its parts `segmentation` and `classification`."""
+        """Returns `loss` and, where both tasks train, its parts `segmentation` and `classification`."""
         # Always through the network's own call: it is where the processes of a distributed training meet.
         with self.autocast():
             output: MultiTaskOutput = self.network(
                 data, segment=self.phase is not Phase.HEAD, classify=self.phase is not Phase.SEGMENTATION
             )
-        if self.phase is Phase.SEGMENTATION:
-            return {"loss": self.loss(full_precision(output.segmentation), target)}
-        class_loss = self.class_loss(output.classes, keys)
-        if self.phase is Phase.HEAD:
-            return {"loss": class_loss}
-        segmentation_loss = self.loss(full_precision(output.segmentation), target)
-        loss = segmentation_loss + self.recipe.classification_weight * class_loss
-        return {"loss": loss, "segmentation": segmentation_loss, "classification": class_loss}
+        segmentation = classification = None
+        if self.phase is not Phase.HEAD:
+            segmentation = self.loss(full_precision(output.segmentation), target)
+        classes = self.class_targets(keys)
+        if self.phase is not Phase.SEGMENTATION:
+            weights = self.weights_of(finest(target), keys) if self.recipe.patches.weighs else None
+            classification = self.class_loss(output.classes.float(), classes, weights)
+        known = bool((classes != MISSING_CLASS).any())
+        loss = self.balance(segmentation, classification, self.current_epoch / self.num_epochs, has_classes=known)
+        if segmentation is None or classification is None:
+            return {"loss": loss}
+        return {"loss": loss, "segmentation": segmentation, "classification": classification}
 
-    def class_loss(self, logits: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
-        """Returns the classification loss of a batch's logits (b, n)."""
-        return classification_loss(logits.float(), self.class_targets(keys), self.recipe.class_weights)
+    def weights_of(self, target: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
+        """Returns the weight (b,) of each patch in the class loss, from its label map (b, 1, [z,] y, x)."""
+        totals = torch.tensor([self.totals[str(key)] for key in keys], device=target.device)
+        shares = held_shares(target, self.regions.lesion, self.regions.foreground, totals[:, 0], totals[:, 1])
+        return patch_weights(shares, floor=self.recipe.patches.least_weight, full=self.recipe.patches.full_share)
 
     def validation_outputs(
         self, data: torch.Tensor, target: Any, keys: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Returns segmentation loss, logits and the class loss; keeps the last class's probability for the AUROC."""
+        """Returns segmentation loss, logits and the class loss; keeps the class probabilities for the figures."""
         module = self.trained_network()
         with self.autocast():
             output: MultiTaskOutput = module(data)
-        segmentation = full_precision(output.segmentation)
-        probability = output.classes.float().softmax(1)[:, -1]
-        for key, value in zip(keys, probability.tolist(), strict=True):
-            self._class_records.append((self.case_classes[str(key)], value))
-        further = {"classification": float(self.class_loss(output.classes, keys))}
+        segmentation, logits = full_precision(output.segmentation), output.classes.float()
+        classes = self.class_targets(keys)
+        self._class_records += zip(classes.tolist(), logits.softmax(1).tolist(), strict=True)
+        further = {"classification": float(self.class_loss(logits, classes))}
         return self.loss(segmentation, target), finest(segmentation), further
 
     def first_decisive_epoch(self) -> int:
@@ -96,26 +167,40 @@ class MultiTaskTrainer(RecipeTrainer):
         return self.num_epochs if phases[-1] is Phase.HEAD else phases.index(phases[-1])
 
     def extra_figures(self) -> dict[str, float]:
-        """Returns the validation patches' AUROC of the last class against the others."""
-        last = len(self.recipe.class_names) - 1
+        """Returns the validation patches' AUROC: of the last of two classes, else the mean of one class against all."""
         records = [record for records in gather(self._class_records) for record in records]
-        positive = [value for index, value in records if index == last]
-        negative = [value for index, value in records if index != last]
-        if not positive or not negative:
-            return {}
-        wins = sum((p > n) + 0.5 * (p == n) for p in positive for n in negative)
-        return {"auroc": wins / (len(positive) * len(negative))}
+        known = [(index, probabilities) for index, probabilities in records if index != MISSING_CLASS]
+        truth = np.array([index for index, _ in known])
+        number = len(self.recipe.class_names)
+        scores = np.array([probabilities for _, probabilities in known]).reshape(-1, number)
+        classes = range(1, 2) if number == 2 else range(number)
+        one_against_all = [point(auroc(scores[:, index], truth == index), len(known)) for index in classes]
+        areas = [area for area in one_against_all if area is not None]
+        return {"auroc": float(np.mean(areas))} if len(areas) == len(one_against_all) else {}
+
+    def summary(self) -> dict[str, Any]:
+        """Returns how the training went, and the training cases of each class."""
+        counts = dict(zip(self.recipe.class_names, self.class_counts, strict=True))
+        return super().summary() | {"class_counts": counts}
+
+    def class_of(self, key: str) -> int:
+        """Returns the index of a case's class, `MISSING_CLASS` where it has none."""
+        return self.case_classes.get(str(key), MISSING_CLASS)
 
     def class_targets(self, keys: Sequence[str]) -> torch.Tensor:
-        """Returns the true classes (b,) of a batch.
+        """Returns the true classes (b,) of cases, `MISSING_CLASS` where one has none and the recipe masks it.
 
         Raises:
-            LabelError: a case has no class.
+            LabelError: a case has no class, and the recipe refuses that.
         """
-        missing = [str(key) for key in keys if str(key) not in self.case_classes]
-        if missing:
-            raise LabelError(f"case '{missing[0]}' has no class; add its row to 'case_labels.csv'")
-        return torch.tensor([self.case_classes[str(key)] for key in keys], device=self.device)
+        classes = [self.class_of(key) for key in keys]
+        if MISSING_CLASS in classes and self.recipe.class_loss.missing == "refuse":
+            case_id = keys[classes.index(MISSING_CLASS)]
+            raise LabelError(
+                f"case '{case_id}' has no class; add its row to 'case_labels.csv', or leave it out of the class loss"
+                " with class_loss.missing = mask"
+            )
+        return torch.tensor(classes, device=self.device)
 
 
 def freeze(network: MultiTaskNetwork, phase: Phase) -> None:

@@ -8,9 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.nnunet.networks import build_unet
-from stage2_multitask.heads.fpn import LEVELS, FPNHead
-from stage2_multitask.recipe import HeadSettings
+from stage2_multitask.heads.encoder_levels import EncoderLevels
+from stage2_multitask.heads.head import ClassificationHead
+from stage2_multitask.heads.make import make_head
+from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.settings import HeadSettings
 
 
 class MultiTaskOutput(NamedTuple):
@@ -32,27 +36,48 @@ class MultiTaskNetwork(nn.Module):
 
     Args:
         unet: an nnU-Net network with `encoder` and `decoder`.
-        head: maps the encoder's features to class logits.
+        head: maps the encoder's features, and perhaps the segmentation, to class logits.
     """
 
-    def __init__(self, unet: nn.Module, head: nn.Module) -> None:
+    def __init__(self, unet: nn.Module, head: ClassificationHead) -> None:
         super().__init__()
         self.encoder: nn.Module = unet.get_submodule("encoder")
         self.decoder: nn.Module = unet.get_submodule("decoder")
-        self.head: nn.Module = head
+        self.head: ClassificationHead = head
 
     def forward(self, images: torch.Tensor, segment: bool = True, classify: bool = True) -> MultiTaskOutput:
-        """Segments and classifies images (b, c, z, y, x), or does one of the two."""
+        """Segments and classifies images (b, c, [z,] y, x), or does one of the two.
+
+        A head that looks at the segmentation has the decoder run for it; no gradient goes back that way.
+        """
         features: Sequence[torch.Tensor] = self.encoder(images)
-        return MultiTaskOutput(
-            self.decoder(features) if segment else None,
-            self.head(features) if classify else None,
-        )
+        segmentation: Any = self.decoder(features) if segment else None
+        if not classify:
+            return MultiTaskOutput(segmentation, None)
+        seen = segmentation
+        if seen is None and self.head.uses_segmentation:
+            with torch.no_grad():
+                seen = self.decoder(features)
+        finest = seen[0] if isinstance(seen, list | tuple) else seen
+        return MultiTaskOutput(segmentation, self.head(features, finest))
+
+
+def regions_of(labels: Mapping[str, int], lesion_label: str) -> Regions:
+    """Returns which labels are lesion and which are pancreas, for heads that look at the segmentation.
+
+    Args:
+        labels: label values by name.
+        lesion_label: the label that becomes the detection map.
+    """
+    lesion = labels[lesion_label]
+    return Regions((lesion,), tuple(sorted({lesion, *values_of(labels, PANCREAS_PARTS)})))
 
 
 def build_network(
     architecture: Mapping[str, Any],
-    output_channels: int,
+    patch_size: Sequence[int],
+    labels: Mapping[str, int],
+    lesion_label: str,
     classes: int,
     head: HeadSettings,
     *,
@@ -62,12 +87,16 @@ def build_network(
 
     Args:
         architecture: nnU-Net's description of the U-Net.
-        output_channels: segmentation outputs, background included.
+        patch_size: voxels ([z,] y, x) that training sees at once.
+        labels: segmentation labels by value; `background` is 0.
+        lesion_label: the label that becomes the detection map.
         classes: number of classes.
         head: the head's settings.
         deep_supervision: whether the decoder answers at every level.
+
+    Raises:
+        RecipeError: the head does not fit the encoder, the patch or the labels.
     """
-    unet = build_unet(architecture, 1, output_channels, deep_supervision=deep_supervision)
-    channels = list(architecture["arch_kwargs"]["features_per_stage"])[-LEVELS:]
-    fpn = FPNHead(channels, classes, width=head.width, pooling=head.pooling, dropout=head.dropout)
-    return MultiTaskNetwork(unet, fpn)
+    unet = build_unet(architecture, 1, max(labels.values()) + 1, deep_supervision=deep_supervision)
+    levels = EncoderLevels.of_architecture(architecture, patch_size)
+    return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesion_label)))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+
+from stage2_multitask.heads.regions import Regions
 
 
 def held_shares(
@@ -46,6 +50,23 @@ def patch_weights(shares: torch.Tensor, *, floor: float = 0.1, full: float = 0.5
     if not 0 <= floor <= 1 or not 0 < full <= 1:
         raise ValueError(f"floor {floor} and full {full} are out of range; use 0 to 1, full above 0")
     return floor + (1 - floor) * (shares / full).clamp(0, 1)
+
+
+def label_totals(cases: Any, regions: Regions) -> dict[str, tuple[int, int]]:
+    """Returns how many voxels of lesion and of pancreas each whole case has, on the spacing of training.
+
+    Args:
+        cases: nnU-Net's dataset of preprocessed cases (`identifiers`, `load_case`).
+        regions: which labels are lesion and which are pancreas.
+    """
+    totals = {}
+    for case_id in cases.identifiers:
+        label = np.asarray(cases.load_case(case_id)[1])
+        totals[str(case_id)] = (
+            int(np.isin(label, regions.lesion).sum()),
+            int(np.isin(label, regions.foreground).sum()),
+        )
+    return totals
 
 
 def _count(target: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.labels import PANCREAS_REGION
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
 from ctcore.resample import resample_array, resample_to_spacing
 from ctcore.volume import Volume
@@ -56,14 +55,20 @@ class MultiTaskPredictor:
         self, folder: Path, execution: Execution, *, folds: Sequence[int | str] | None = None, tta: bool = False
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
-        from stage2_multitask.network import build_network
+        from stage2_multitask.network import build_network, regions_of
 
         self.model = load_model(folder, MultiTaskModel)
+        self._foreground = regions_of(self.model.labels, self.model.lesion_label).foreground
         self._mirror_axes = self.model.mirror_axes if tta else ()
         self._backends = []
         for fold in chosen_folds(self.model, folds):
             network = build_network(
-                self.model.architecture, self.model.output_channels, len(self.class_names), self.model.head
+                self.model.architecture,
+                self.model.patch_size,
+                self.model.labels,
+                self.model.lesion_label,
+                len(self.class_names),
+                self.model.head,
             )
             load_weights(network, folder, fold)
             self._backends.append(make_backend(network, execution))
@@ -89,13 +94,12 @@ class MultiTaskPredictor:
 
         low = resample_to_spacing(roi, self.model.spacing_mm)
         image = self.model.normalization.apply(np.rint(low.array))[None]
-        foreground = tuple(int(label) for label in PANCREAS_REGION if label in self.model.labels.values())
         prediction = predict_ensemble(
             self._backends,
             image,
             self.model.patch_size,
             mirror_axes=self._mirror_axes,
-            foreground=foreground,
+            foreground=self._foreground,
             aggregation=self.model.aggregation,
         )
         if prediction.class_logits is None:

@@ -1,35 +1,19 @@
-"""What a stage-2 recipe fixes beyond training: ROI margin, classes, head, losses and phases."""
+"""What a stage-2 recipe fixes beyond training: ROI margin, classes, head, losses, balance and phases."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ctcore.labels import CLASS_NAMES, PANORAMA_NAMES
 from ctcore.nnunet.recipe import Margin, TrainingRecipe, load_recipe
+from stage2_multitask.balance_settings import BalanceSettings, FixedBalance
+from stage2_multitask.heads.settings import FPNSettings, HeadSettings
+from stage2_multitask.loss_settings import ClassLossSettings
+from stage2_multitask.patch_settings import PatchSettings, Share
 
 RECIPES = Path(__file__).parent / "recipes"
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class HeadSettings(BaseModel):
-    """The classification head.
-
-    Attributes:
-        kind: `fpn`, over the last three encoder levels.
-        width: channels of the pyramid.
-        pooling: `average`, or `average-max`.
-        dropout: share of pooled features that training drops.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["fpn"] = "fpn"
-    width: Annotated[int, Field(ge=1)] = 64
-    pooling: Literal["average", "average-max"] = "average"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class PhaseShares(BaseModel):
@@ -42,8 +26,8 @@ class PhaseShares(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    segmentation: Share = 0.5
-    head: Share = 0.2
+    segmentation: Share = 0.0
+    head: Share = 0.0
 
     @model_validator(mode="after")
     def _at_most_all(self) -> Self:
@@ -62,10 +46,11 @@ class MultiTaskRecipe(TrainingRecipe):
         labels: segmentation labels by value.
         lesion_label: name of the label that becomes the detection map.
         class_names: patient-level classes, in the order of the logits.
-        class_weights: weight of each class in the cross-entropy.
-        classification_weight: factor of the classification loss beside the segmentation loss.
         head: the classification head.
+        class_loss: how class logits are compared with the class.
+        balance: how segmentation and class loss become one, where both are computed.
         phases: the division of the epochs.
+        patches: how a case's class reaches its patches.
         aggregation: how class logits of several windows become one.
     """
 
@@ -77,10 +62,11 @@ class MultiTaskRecipe(TrainingRecipe):
     labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
     lesion_label: str = "lesion"
     class_names: tuple[str, ...] = CLASS_NAMES
-    class_weights: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 3.0)
-    classification_weight: Annotated[float, Field(ge=0)] = 1.0
-    head: HeadSettings = HeadSettings()
+    head: HeadSettings = FPNSettings()
+    class_loss: ClassLossSettings = ClassLossSettings()
+    balance: BalanceSettings = FixedBalance()
     phases: PhaseShares = PhaseShares()
+    patches: PatchSettings = PatchSettings()
     aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
 
     @model_validator(mode="after")
@@ -91,8 +77,9 @@ class MultiTaskRecipe(TrainingRecipe):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        if len(self.class_weights) != len(self.class_names):
-            raise ValueError(f"class_weights {self.class_weights} do not match class_names {self.class_names}")
+        weights = self.class_loss.weights
+        if not isinstance(weights, str) and len(weights) != len(self.class_names):
+            raise ValueError(f"class_loss.weights {weights} do not match class_names {self.class_names}")
         if self.lesion_label not in self.labels:
             raise ValueError(f"lesion_label '{self.lesion_label}' is not among labels {sorted(self.labels)}")
         return self

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
+from ctcore.files import read_json
 from ctcore.nnunet.exported import CheckpointChoice, save_model
 from ctcore.nnunet.training.as_trained import trained_recipe
 from ctcore.nnunet.training.fold import TrainingOptions, normalization_of, train_fold, trained_state
+from ctcore.nnunet.training.fold_files import TRAINING_NAME
+from stage2_multitask.class_frequencies import class_priors
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe
@@ -22,6 +26,7 @@ def train(root: Path, recipe: MultiTaskRecipe, fold: str, **options: Unpack[Trai
     Raises:
         DatasetError: nothing was planned, or the fold is not in the split.
         LabelError: a case of the workspace has no class, or one that the recipe does not know; the case is named.
+        RecipeError: the head does not fit the plan.
     """
     from stage2_multitask.multitask_trainer import MultiTaskTrainer
 
@@ -91,6 +96,22 @@ def export(
         class_names=recipe.class_names,
         head=recipe.head,
         aggregation=recipe.aggregation,
+        class_priors=priors_of(recipe, folders),
     )
     save_model(output, model, {fold: trained_state(folder, checkpoint) for fold, folder in folders.items()})
     return model
+
+
+def priors_of(recipe: MultiTaskRecipe, folders: Mapping[str, Path]) -> tuple[float, ...] | None:
+    """Returns the share of each class among the training cases of all folds; None where the loss did not use it.
+
+    Args:
+        recipe: the recipe as trained.
+        folders: the folds' folders.
+    """
+    if not recipe.class_loss.logit_adjustment:
+        return None
+    counts: Counter[str] = Counter()
+    for folder in folders.values():
+        counts.update(read_json(folder / TRAINING_NAME)["class_counts"])
+    return class_priors({name: counts[name] for name in recipe.class_names})

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctcore.errors import RecipeError, first_line
+from ctcore.nnunet.fixes import FIXES, apply_fixes
 from ctcore.nnunet.overrides import apply_changes, parse_change
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -31,6 +32,7 @@ class TrainingRecipe(BaseModel):
     Attributes:
         name: the recipe's name, and that of the folder of its results.
         description: what it is for, and whose published values it holds.
+        fixes: the recipe's named fixes that are in its values (see `load_recipe`).
         spacing_mm: voxel spacing (z, y, x) that images are brought to.
         planner: who decides patch, batch and architecture: `recipe` (the fields below say it all), or one of nnU-Net's
             planners, whose choices those of the fields below that are given replace.
@@ -47,9 +49,11 @@ class TrainingRecipe(BaseModel):
         optimizer: `sgd` is nnU-Net's Nesterov SGD with momentum 0.99.
         learning_rate: initial learning rate.
         weight_decay: L2 penalty (decoupled with `adamw`).
-        schedule: `poly` (nnU-Net's, power 0.9), `cosine`, or `step` (x 0.1 every `step_epochs`).
-        step_epochs: epochs between reductions of the `step` schedule.
+        schedule: `poly` (nnU-Net's, power 0.9), `cosine`, or `step` (x 0.1 every `step_share`).
+        step_share: share of the epochs between reductions of the `step` schedule.
         gradient_clip: largest gradient norm.
+        fp32_steps: first steps of a run that are computed in float32 whatever the precision.
+        repeat_in_fp32: whether a step whose loss is not finite is computed again in float32 before the training ends.
         augmentation: `nnunet` is its default pipeline; `light` leaves out its blur and low-resolution transforms,
             which cost more than a training step of a small network on a CPU.
         mirror: whether mirroring augments (and is allowed at inference).
@@ -58,8 +62,8 @@ class TrainingRecipe(BaseModel):
         batch_dice: whether the Dice loss is taken over the batch as one image, so that a false positive in a case
             without the label counts against the cases that have it; otherwise one Dice a case. None, only with a
             planner of nnU-Net's: its choice.
-        early_stopping_epochs: a training ends early when the smoothed pseudo-Dice of the validation patches has not
-            improved for so many epochs; None never.
+        early_stopping_share: a training ends early when the smoothed pseudo-Dice of the validation patches has not
+            improved for this share of the epochs; None never.
         ema_decay: decay of the exponential moving average of the weights that is exported; None exports the weights
             themselves.
         seed: seed of initial weights and of sampling.
@@ -85,6 +89,7 @@ class TrainingRecipe(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
     description: str
+    fixes: tuple[str, ...] = ()
     spacing_mm: tuple[Positive, Positive, Positive]
     planner: Literal["recipe", "nnunet", "resenc-m", "resenc-l", "resenc-xl"] = "recipe"
     planner_memory_gb: Positive | None = None
@@ -101,13 +106,15 @@ class TrainingRecipe(BaseModel):
     learning_rate: Positive = 0.01
     weight_decay: Annotated[float, Field(ge=0)] = 3e-5
     schedule: Literal["poly", "cosine", "step"] = "poly"
-    step_epochs: Size = 75
+    step_share: Annotated[float, Field(gt=0, le=1)] = 0.075
     gradient_clip: Positive = 12.0
+    fp32_steps: Annotated[int, Field(ge=0)] = 0
+    repeat_in_fp32: bool = False
     augmentation: Literal["nnunet", "light"] = "nnunet"
     mirror: bool = True
     oversample_foreground: Annotated[float, Field(ge=0, le=1)] = 0.33
     batch_dice: bool | None = None
-    early_stopping_epochs: Size | None = None
+    early_stopping_share: Annotated[float, Field(gt=0, le=1)] | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: int = 0
 
@@ -149,25 +156,32 @@ class TrainingRecipe(BaseModel):
         return self.blocks_per_level or (2,) * len(self.features)
 
 
-def load_recipe(kind: type[RecipeT], name_or_path: str, folder: Path, changes: Sequence[str] = ()) -> RecipeT:
+def load_recipe(kind: type[RecipeT], name: str, folder: Path, changes: Sequence[str] = ()) -> RecipeT:
     """Reads a recipe by name from a folder of recipes, or from a file.
+
+    A recipe that reproduces a publication holds the published values, and in tables `[fixes.NAME]` the values that
+    answer its known faults. All fixes count, unless the name says otherwise: `NAME@published` has none of them,
+    `NAME@FIX,FIX` those named. Such a variant's name in results is `NAME.published` or `NAME.FIX.FIX`.
 
     Args:
         kind: the stage's recipe class.
-        name_or_path: name of a shipped recipe, or the path of a `.toml` file.
+        name: name of a shipped recipe, or the path of a `.toml` file, perhaps with `@` and a variant.
         folder: where the shipped recipes are.
         changes: fields that replace the recipe's, each as `FIELD=VALUE`.
 
     Raises:
-        RecipeError: there is no such recipe, the file is not TOML, or it holds an unknown key or impossible value.
+        RecipeError: there is no such recipe or fix, the file is not TOML, or it holds an unknown key or impossible
+            value.
     """
-    path = Path(name_or_path) if name_or_path.endswith(".toml") else folder / f"{name_or_path}.toml"
+    stem, at, variant = name.rpartition("@") if "@" in Path(name).name else (name, "", "")
+    path = Path(stem) if stem.endswith(".toml") else folder / f"{stem}.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise RecipeError(f"recipe '{name_or_path}' does not exist; choose one of {known}, or give a .toml file")
-    title = " ".join([f"recipe '{path.name}'", *(f"--set '{change}'" for change in changes)])
+        raise RecipeError(f"recipe '{stem}' does not exist; choose one of {known}, or give a .toml file")
+    title = " ".join([f"recipe '{path.name}{at}{variant}'", *(f"--set '{change}'" for change in changes)])
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = apply_fixes(values, variant, title) if at or FIXES in values else values
         return kind.model_validate(apply_changes(values, [parse_change(text) for text in changes], kind.model_fields))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe '{path.name}' is not valid TOML: {first_line(error)}") from error

@@ -40,7 +40,7 @@ def test_published_values_of_the_report() -> None:
     recipe = load("panorama-report")
     assert (recipe.patch_size, recipe.batch_size, recipe.epochs) == ((128, 192, 192), 2, 1000)
     assert (recipe.optimizer, recipe.learning_rate, recipe.segmentation_loss) == ("adam", 0.01, "dice-ce")
-    assert (recipe.schedule, recipe.step_epochs) == ("step", 75)
+    assert (recipe.schedule, recipe.step_share * recipe.epochs) == ("step", 75)
 
 
 def test_published_values_of_the_baseline() -> None:

@@ -19,7 +19,7 @@ from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.dataset import prepare
 from stage2_multitask.model import MultiTaskModel
-from stage2_multitask.network import build_network
+from stage2_multitask.network import MultiTaskNetwork, build_network
 from stage2_multitask.recipe import MultiTaskRecipe, load
 
 RECIPE = """\
@@ -36,7 +36,12 @@ optimizer = "adamw"
 augmentation = "light"
 ema_decay = 0.9
 margin_mm = [8.0, 8.0, 8.0]
-classification_weight = 0.5
+
+[balance]
+classification = 0.5
+
+[class_loss]
+weights = [1.0, 3.0]
 
 [head]
 width = 4
@@ -65,6 +70,21 @@ def make_patient(seed: int, lesion: bool) -> tuple[Volume, Volume]:
     hounsfield += generator.normal(0, 5, SHAPE)
     geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))
     return Volume(np.rint(hounsfield).astype(np.int16), geometry), Volume(label, geometry)
+
+
+def network_of(
+    recipe: MultiTaskRecipe, architecture: dict[str, Any], *, deep_supervision: bool = False
+) -> MultiTaskNetwork:
+    """A recipe's network with random weights."""
+    return build_network(
+        architecture,
+        recipe.patch_size or (),
+        recipe.labels,
+        recipe.lesion_label,
+        len(recipe.class_names),
+        recipe.head,
+        deep_supervision=deep_supervision,
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -141,7 +161,7 @@ def random_model(tmp_path: Path, recipe: MultiTaskRecipe, architecture: dict[str
         states = {}
         for fold in folds:
             torch.manual_seed(int(fold))
-            states[fold] = unique_state(build_network(architecture, 7, 2, recipe.head))
+            states[fold] = unique_state(network_of(recipe, architecture))
         save_model(tmp_path / name, MultiTaskModel(**(values | changes)), states)
         return tmp_path / name
 

@@ -20,7 +20,6 @@ CLASSES = {"a": "PDAC", "b": "non-PDAC", "c": "PDAC", "d": "non-PDAC"}
 SUBTYPES = {
     "labels": "{background = 0, pancreas = 1, lesion = 2}",
     "class_names": '["subtype0", "subtype1", "subtype2"]',
-    "class_weights": "[1.0, 1.0, 1.0]",
 }
 
 
@@ -34,7 +33,10 @@ def fine_recipe(tmp_path: Path, recipe_file: Path) -> Path:
 
 def prepare(layout: str, folder: Path, recipe: Path, changes: Mapping[str, str] | None = None) -> Result:
     lines = "".join(f"{key} = {value}\n" for key, value in (changes or {}).items())
-    recipe.write_text(lines + recipe.read_text())
+    text = recipe.read_text()
+    if changes:
+        text = lines + text.replace("weights = [1.0, 3.0]", 'weights = "equal"')  # classes of another number
+    recipe.write_text(text)
     line = ["prepare", "--dataset", layout, "--input", str(folder), "--output", str(folder / "w"), "--folds", "2"]
     return CliRunner().invoke(app, [*line, "--recipe", str(recipe)])
 

@@ -15,7 +15,7 @@ from stage2_multitask.predictor import MultiTaskPredictor
 from tests.ctcore.datasets.layouts_on_disk import write_subtypes
 
 PREPARED = ["spacing_mm=[2.0,1.5,1.0]", "margin_jitter_mm=0", "labels={background = 0, pancreas = 1, lesion = 2}"]
-CLASSES = ['class_names=["subtype0","subtype1","subtype2"]', "class_weights=[1,1,1]"]
+CLASSES = ['class_names=["subtype0","subtype1","subtype2"]', "class_loss.weights=equal"]
 PLANNED = ["planner=resenc-m", "patch_size=[16,16,16]", "batch_size=2", "features=none"]
 BRIEF = ["epochs=1", "iterations_per_epoch=1", "validation_iterations=1", "phases.segmentation=0", "phases.head=0"]
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from ctcore.errors import LabelError
+from ctcore.errors import DatasetError, LabelError
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.training.distributed import process_group, rank_and_size
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.losses import classification_loss
 from stage2_multitask.multitask_trainer import MultiTaskTrainer, freeze
-from stage2_multitask.network import MultiTaskNetwork, build_network
+from stage2_multitask.network import MultiTaskNetwork
 from stage2_multitask.recipe import MultiTaskRecipe, PhaseShares
 from stage2_multitask.schedule import Phase
 from tests.ctcore.nnunet.tiny_training import on_ranks
+from tests.stage2_multitask.conftest import network_of
 
+CASE_CLASSES = {"a": 1, "b": 0, "c": 1, "d": 0}
 PARTS = ("encoder", "decoder", "head")
 TRAINS = {
     Phase.SEGMENTATION: {"encoder": True, "decoder": True, "head": False},
@@ -45,7 +48,7 @@ def changed(before: dict[str, list[torch.Tensor]], network: MultiTaskNetwork) ->
 def test_only_what_a_phase_trains_changes(
     architecture: dict[str, Any], recipe: MultiTaskRecipe, phase: Phase, kind: str
 ) -> None:
-    network = build_network(architecture, 7, 2, recipe.head, deep_supervision=True)
+    network = network_of(recipe, architecture, deep_supervision=True)
     optimizer: torch.optim.Optimizer
     if kind == "adamw":
         optimizer = torch.optim.AdamW(network.parameters(), 0.1, weight_decay=0.5)
@@ -85,7 +88,7 @@ def trainer(planned: Workspace, recipe: MultiTaskRecipe) -> Iterator[MultiTaskTr
             dataset_json=planned.dataset_json(),
             device=torch.device("cpu"),
         )
-        made.case_classes = {"a": 1, "b": 0}
+        made.case_classes = CASE_CLASSES
         made.configure(settings)
         made.initialize()
         yield made
@@ -102,7 +105,7 @@ def gradients_of_all_phases(root: Path, recipe: MultiTaskRecipe) -> list[dict[st
             dataset_json=workspace.dataset_json(),
             device=device,
         )
-        trainer.case_classes = {"a": 1, "b": 0}
+        trainer.case_classes = CASE_CLASSES
         trainer.configure(recipe, precision="fp32")
         trainer.initialize()
         rank, processes = rank_and_size()
@@ -190,7 +193,7 @@ def test_early_stopping_waits_for_the_last_phase(
     trainer: MultiTaskTrainer, segmentation: float, head: float, first: int
 ) -> None:
     phases = PhaseShares(segmentation=segmentation, head=head)
-    trainer.recipe = trainer.recipe.model_copy(update={"phases": phases, "early_stopping_epochs": 1})
+    trainer.recipe = trainer.recipe.model_copy(update={"phases": phases, "early_stopping_share": 0.1})
     assert trainer.first_decisive_epoch() == first
     trainer.logger.load_checkpoint({"ema_fg_dice": [0.9, *[0.1] * 8]})
     trainer.current_epoch = 9  # of ten: nothing is decided before the last phase, where each epoch is as the one before
@@ -205,9 +208,9 @@ def test_a_case_without_class_is_named(trainer: MultiTaskTrainer) -> None:
 
 def test_auroc_by_hand(trainer: MultiTaskTrainer) -> None:
     # Case 0.9 beats all three negatives; case 0.4 ties with one and loses to two.
-    trainer._class_records = [(1, 0.9), (1, 0.4), (0, 0.4), (0, 0.5), (0, 0.7)]
+    trainer._class_records = [(1, [0.1, 0.9]), (1, [0.6, 0.4]), (0, [0.6, 0.4]), (0, [0.5, 0.5]), (0, [0.3, 0.7])]
     assert trainer.extra_figures() == {"auroc": pytest.approx(3.5 / 6)}
-    trainer._class_records = [(0, 0.4), (0, 0.5)]
+    trainer._class_records = [(0, [0.6, 0.4]), (0, [0.5, 0.5])]
     assert trainer.extra_figures() == {}
 
 
@@ -219,4 +222,124 @@ def test_validation_collects_the_last_classs_probability(trainer: MultiTaskTrain
     assert torch.isfinite(loss)
     assert logits.shape == (2, 7, 16, 16, 16)
     assert [index for index, _ in trainer._class_records] == [1, 0]
-    assert [value for _, value in trainer._class_records] == pytest.approx(expected.tolist(), abs=0.02)
+    assert [values[1] for _, values in trainer._class_records] == pytest.approx(expected.tolist(), abs=0.02)
+
+
+MakeTrainer = Callable[..., MultiTaskTrainer]
+
+
+@pytest.fixture
+def make_trainer(planned: Workspace, recipe: MultiTaskRecipe) -> Iterator[MakeTrainer]:
+    """Makes an initialised trainer; keywords replace the recipe's fields, tables given as dictionaries."""
+    with nnunet_environment(planned.root, augmentation_workers=0):
+
+        def make(classes: Mapping[str, int] = CASE_CLASSES, **changes: Any) -> MultiTaskTrainer:
+            values = recipe.model_dump(mode="json") | {"phases": {}, "ema_decay": None} | changes
+            made = MultiTaskTrainer(
+                plans=planned.plans() | {"continue_training": False},
+                configuration="3d_fullres",
+                fold=0,
+                dataset_json=planned.dataset_json(),
+                device=torch.device("cpu"),
+            )
+            made.case_classes = dict(classes)
+            made.configure(MultiTaskRecipe.model_validate(values), precision="fp32")
+            made.initialize()
+            return made
+
+        yield make
+
+
+def start_epoch(trainer: MultiTaskTrainer, epoch: int = 0) -> MultiTaskTrainer:
+    trainer.current_epoch = epoch
+    trainer.logger.load_checkpoint({"lrs": [0.0] * epoch})
+    trainer.on_train_epoch_start()
+    return trainer
+
+
+HEADS: Mapping[str, dict[str, Any]] = {
+    "fpn with attention": {"kind": "fpn", "width": 4, "attention": ["lesion", "foreground"]},
+    "gap": {"kind": "gap"},
+    "masked-gem": {"kind": "masked-gem", "widths": [6, 4]},
+    "conv-dense": {"kind": "conv-dense", "channels": [6, 4], "widths": [8, 8, 6, 6]},
+    "decoder": {"kind": "decoder", "pooling": "foreground-weighted"},
+}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_in_every_phase(make_trainer: MakeTrainer, batch: dict[str, Any], name: str, phase: Phase) -> None:
+    shares = {Phase.SEGMENTATION: {"segmentation": 1.0}, Phase.HEAD: {"head": 1.0}, Phase.JOINT: {}}[phase]
+    trainer = start_epoch(make_trainer(head=HEADS[name], phases=shares))
+    before = snapshot(trainer.network)
+    buffers = {key: value.clone() for key, value in trainer.network.named_buffers()}
+    trainer.train_step(batch)
+    for part, moved in changed(before, trainer.network).items():
+        assert any(moved) == TRAINS[phase][part], part
+    for parameter_name, parameter in trainer.network.named_parameters():
+        if not parameter_name.startswith("decoder.seg_layers.0."):  # deep supervision's coarsest, which has no weight
+            assert (parameter.grad is not None) == parameter.requires_grad, parameter_name
+            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), parameter_name
+    for key, value in trainer.network.named_buffers():  # the state of batch normalisation
+        assert torch.equal(value, buffers[key]) == (phase is Phase.SEGMENTATION), key
+
+
+def test_a_ramp_by_hand(make_trainer: MakeTrainer, batch: dict[str, Any]) -> None:
+    ramp = {"kind": "ramp", "start": 0.1, "end": 0.5, "share": 0.5}
+    trainer = start_epoch(make_trainer(balance=ramp, epochs=8), epoch=2)
+    losses = trainer.batch_losses(batch["data"], batch["target"], batch["keys"])
+    assert losses["loss"].item() == pytest.approx(
+        (losses["segmentation"] + 0.3 * losses["classification"]).item(), rel=1e-5
+    )
+
+
+def test_a_learned_balance_trains_and_goes_on(make_trainer: MakeTrainer, batch: dict[str, Any], tmp_path: Path) -> None:
+    trainer = start_epoch(make_trainer(balance={"kind": "uncertainty"}, weight_decay=0.5))
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.5, 0.0]
+    trainer.train_step(batch)
+    learned = trainer.balance.state_dict()["uncertainty.raw_log_variances"]
+    assert (learned != 0).all()
+    trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+    again = make_trainer(balance={"kind": "uncertainty"}, weight_decay=0.5)
+    again.load_checkpoint(str(tmp_path / "checkpoint.pth"))
+    assert torch.equal(again.balance.state_dict()["uncertainty.raw_log_variances"], learned)
+
+
+def test_a_missing_class_is_masked_where_the_recipe_says_so(make_trainer: MakeTrainer, batch: dict[str, Any]) -> None:
+    classes = {key: CASE_CLASSES[key] for key in ("b", "c", "d")}
+    with pytest.raises(LabelError, match="case 'a' has no class"):
+        make_trainer(classes)
+    trainer = start_epoch(make_trainer(classes, class_loss={"missing": "mask"}))
+    losses = trainer.batch_losses(batch["data"], batch["target"], batch["keys"])
+    full = start_epoch(make_trainer()).batch_losses(batch["data"], batch["target"], batch["keys"])
+    assert torch.isfinite(losses["loss"])
+    assert losses["classification"].item() != pytest.approx(full["classification"].item())
+    trainer.case_classes = {}
+    losses = trainer.batch_losses(batch["data"], batch["target"], batch["keys"])
+    assert losses["classification"].item() == 0
+    assert losses["loss"].item() == pytest.approx(losses["segmentation"].item())
+
+
+def test_a_fold_without_a_class_is_named_where_its_frequency_counts(make_trainer: MakeTrainer) -> None:
+    with pytest.raises(DatasetError, match="class 'PDAC' has 0 training cases"):
+        make_trainer(dict.fromkeys(CASE_CLASSES, 0), class_loss={"weights": "inverse-frequency"})
+
+
+def test_patches_by_hand(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(patches={"centre": "lesion", "cases": "balanced", "least_weight": 0.2, "full_share": 0.5})
+    trainer.totals = {"a": (8, 40), "b": (0, 40)}
+    target = torch.zeros(2, 1, 4, 4, 4)
+    target.flatten(1)[0, :2] = 1  # a quarter of the lesion: half of what is enough
+    target.flatten(1)[1, :30] = 4
+    assert trainer.weights_of(target, ["a", "b"]).tolist() == pytest.approx([0.2 + 0.8 * 0.5, 1.0])
+    loader = SimpleNamespace(get_bbox=None, indices=["a", "b", "c"], sampling_probabilities=None)
+    trainer.change_sampling(loader)
+    assert loader.sampling_probabilities.tolist() == [0.25, 0.5, 0.25]
+    assert loader.get_bbox is not None
+
+
+def test_weighted_patches_train_on_real_batches(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(patches={"centre": "lesion", "cases": "balanced", "least_weight": 0.1}, epochs=1)
+    trainer.run_training()
+    assert set(trainer.totals) == set(trainer.do_split()[0])
+    assert trainer.summary()["class_counts"] == {"non-PDAC": 1, "PDAC": 1}

@@ -10,17 +10,23 @@ import pytest
 import torch
 
 from ctcore.inference.backends.backend import named_outputs
+from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.exported import load_weights, unique_state
-from stage2_multitask.network import MultiTaskNetwork, build_network
-from stage2_multitask.recipe import HeadSettings
+from stage2_multitask.heads.settings import FPNSettings, HeadSettings
+from stage2_multitask.network import MultiTaskNetwork, build_network, regions_of
 
-HEAD = HeadSettings(width=4, pooling="average-max")
+HEAD = FPNSettings(width=4, pooling="average-max")
+PATCH = (16, 16, 16)
 LABELS, CLASSES = 7, 2
 
 
-def make(architecture: dict[str, Any], *, deep_supervision: bool = False, seed: int = 0) -> MultiTaskNetwork:
+def make(
+    architecture: dict[str, Any], *, deep_supervision: bool = False, seed: int = 0, head: HeadSettings = HEAD
+) -> MultiTaskNetwork:
     torch.manual_seed(seed)
-    return build_network(architecture, LABELS, CLASSES, HEAD, deep_supervision=deep_supervision)
+    return build_network(
+        architecture, PATCH, PANORAMA_NAMES, "lesion", CLASSES, head, deep_supervision=deep_supervision
+    )
 
 
 @pytest.fixture
@@ -110,3 +116,37 @@ def test_the_head_looks_at_the_last_three_levels(architecture: dict[str, Any]) -
     lateral = network.head.get_submodule("lateral")
     assert [layer.in_channels for layer in lateral.children()] == [4, 6, 8]
     assert network(torch.zeros(1, 1, 16, 16, 16)).classes.shape == (1, 2)
+
+
+def test_a_head_that_looks_at_the_segmentation_sees_it_in_every_phase(
+    architecture: dict[str, Any], image: torch.Tensor
+) -> None:
+    network = make(architecture, head=FPNSettings(width=4, attention=("lesion",)), deep_supervision=True).eval()
+    together = network(image)
+    alone = network(image, segment=False)
+    assert alone.segmentation is None
+    torch.testing.assert_close(alone.classes, together.classes)
+    alone.classes.sum().backward()
+    for name, parameter in network.decoder.named_parameters():  # nnU-Net's decoder holds the encoder too
+        assert (parameter.grad is None) != name.startswith("encoder."), name
+
+
+def test_a_head_that_does_not_look_leaves_the_decoder_alone(architecture: dict[str, Any], image: torch.Tensor) -> None:
+    network = make(architecture)
+    calls: list[int] = []
+    network.decoder.register_forward_hook(lambda *_: calls.append(1))
+    network(image, segment=False)
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "lesion", "expected"),
+    [
+        (PANORAMA_NAMES, "lesion", ((1,), (1, 4, 5))),
+        ({"background": 0, "pancreas": 1, "tumor": 2}, "tumor", ((2,), (1, 2))),
+        ({"background": 0, "mass": 1}, "mass", ((1,), (1,))),
+    ],
+)
+def test_regions(labels: dict[str, int], lesion: str, expected: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    regions = regions_of(labels, lesion)
+    assert (regions.lesion, regions.foreground) == expected

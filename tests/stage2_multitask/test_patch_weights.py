@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stage2_multitask.patch_weights import held_shares, patch_weights
+from stage2_multitask.heads.regions import Regions
+from stage2_multitask.patch_weights import held_shares, label_totals, patch_weights
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -40,3 +42,16 @@ def test_weights_rise_from_floor_to_one(pair: list[float], floor: float, full: f
 def test_refused(floor: float, full: float) -> None:
     with pytest.raises(ValueError, match=f"floor {floor} and full {full} are out of range"):
         patch_weights(torch.zeros(1), floor=floor, full=full)
+
+
+def test_totals_of_whole_cases() -> None:
+    label = np.zeros((1, 2, 3, 4), np.int16)
+    label[0, 0, 0] = [1, 2, 2, 3]
+
+    class Cases:
+        identifiers = ("p",)
+
+        def load_case(self, case_id: str) -> tuple[object, np.ndarray, None, dict[str, object]]:
+            return None, label, None, {}
+
+    assert label_totals(Cases(), Regions(lesion=(1,), foreground=(1, 2))) == {"p": (1, 3)}

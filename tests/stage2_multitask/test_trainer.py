@@ -19,11 +19,11 @@ from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
-from stage2_multitask.network import build_network
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.trainer import class_indices, export, train
 from tests.ctcore.nnunet.tiny_training import shown
+from tests.stage2_multitask.conftest import network_of
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_export_is_what_was_trained(
 
     crop = read_ct(planned.image_file("a"))
     corner = Volume(crop.array[:12, :12, :16], Geometry((12, 12, 16), crop.geometry.spacing))
-    network = build_network(model.architecture, 7, 2, model.head).eval()
+    network = network_of(recipe, model.architecture).eval()
     state = {name: tensor.half().float() for name, tensor in trained_state(trained).items()}
     network.load_state_dict(state, strict=False)
     window = np.zeros((1, 1, 16, 16, 16), dtype=np.float32)

@@ -16,7 +16,7 @@ from ctcore.errors import CheckpointError, OutputError, first_line
 from ctcore.files import write_atomic
 from ctcore.nnunet.exported import unique_state
 
-VERSION = 2
+VERSION = 3
 """To be raised when a training could not go on from a checkpoint of the version before."""
 
 

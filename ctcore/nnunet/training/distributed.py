@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ctcore.errors import TrainingError, first_line
@@ -110,6 +110,20 @@ def data_parallel(network: torch.nn.Module, device: torch.device, *, parts_may_r
         return DistributedDataParallel(network, find_unused_parameters=parts_may_rest)
     network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return DistributedDataParallel(network, device_ids=[device.index], find_unused_parameters=parts_may_rest)
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Averages over the processes the gradients of parameters that are not the data-parallel network's.
+
+    Every process must have a gradient for the same ones.
+    """
+    from torch import distributed
+
+    _, processes = rank_and_size()
+    for parameter in parameters:
+        if processes > 1 and parameter.grad is not None:
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= processes
 
 
 def bare(network: Any) -> Any:

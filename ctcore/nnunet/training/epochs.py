@@ -91,9 +91,15 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
         return 0
 
     @property
+    def patience(self) -> int | None:
+        """Epochs without improvement after which the training ends early; None: it never does."""
+        share = self.recipe.early_stopping_share
+        return None if share is None else max(1, round(share * self.num_epochs))
+
+    @property
     def stopped_early(self) -> bool:
         """Whether the smoothed pseudo-Dice has not improved for as long as the recipe waits."""
-        patience = self.recipe.early_stopping_epochs
+        patience = self.patience
         history = self.logger.get_value("ema_fg_dice", step=None)
         return (
             patience is not None
@@ -182,9 +188,7 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
             self._write_epoch(epoch, further, is_best=is_best)
         self.current_epoch += 1
         if self.stopped_early:
-            self.print_to_log_file(
-                f"Stopped early: no better smoothed pseudo-Dice for {self.recipe.early_stopping_epochs} epochs"
-            )
+            self.print_to_log_file(f"Stopped early: no better smoothed pseudo-Dice for {self.patience} epochs")
         if self.progress is not None:
             names = {"train": "train_losses", "val": "val_losses", "dice": "mean_fg_dice"}
             shown = {name: float(logger.get_value(key, step=-1)) for name, key in names.items()}
@@ -260,11 +264,19 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
             "logging": self.logger.get_checkpoint(),
             "_best_ema": self._best_ema,
             "current_epoch": self.current_epoch + 1,
+            "further": self.further_state(),
             "init_args": self.my_init_kwargs,
             "trainer_name": type(self).__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
         }
         write_checkpoint(Path(filename), state)
+
+    def further_state(self) -> dict[str, torch.Tensor]:
+        """Returns what a subclass trains beside the network."""
+        return {}
+
+    def load_further_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Takes back what `further_state` gave."""
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """Goes on from a checkpoint.
@@ -284,6 +296,7 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
             if self.grad_scaler is not None and state["grad_scaler_state"] is not None:
                 self.grad_scaler.load_state_dict(state["grad_scaler_state"])
             self.logger.load_checkpoint(state["logging"])
+            self.load_further_state(state["further"])
             self._best_ema = state["_best_ema"]
             self.current_epoch = state["current_epoch"]
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:

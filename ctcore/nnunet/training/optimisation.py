@@ -45,5 +45,5 @@ class EpochSchedule:
 def learning_rate(recipe: TrainingRecipe, epoch: int) -> float:
     """Returns the `cosine` or `step` schedule's rate at an epoch (counted from 0)."""
     if recipe.schedule == "step":
-        return float(recipe.learning_rate * 0.1 ** (epoch // recipe.step_epochs))
+        return float(recipe.learning_rate * 0.1 ** math.floor(epoch / (recipe.step_share * recipe.epochs)))
     return float(recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs)))

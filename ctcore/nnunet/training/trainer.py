@@ -16,7 +16,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from torch import nn
 
-from ctcore.errors import RequestError
+from ctcore.errors import RequestError, TrainingError
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.augmentation import light_transforms, repeatable_transforms
 from ctcore.nnunet.training.batches import Batches, NumberedBatches
@@ -65,6 +65,7 @@ class RecipeTrainer(EpochTrainer):
         self.workers = workers
         self.compute_type = compute_type(self.device, precision)
         self.grad_scaler = gradient_scaler(self.compute_type)
+        self._in_float32 = False
         self.initial_lr = recipe.learning_rate
         self.weight_decay = recipe.weight_decay
         self.oversample_foreground_percent = recipe.oversample_foreground
@@ -137,26 +138,35 @@ class RecipeTrainer(EpochTrainer):
         purposes = (Purpose.TRAINING_BATCH, Purpose.VALIDATION_BATCH)
         an_epoch = (self.num_iterations_per_epoch, self.num_val_iterations_per_epoch)
         workers = (self.workers, (self.workers + 1) // 2)  # nnU-Net's division
+        loaders = [made.data_loader for made in super().get_dataloaders()]
+        self.change_sampling(loaders[0])
         training, validation = (
             Batches(
-                NumberedBatches(made.data_loader, purpose, self.recipe.seed, rank),
+                NumberedBatches(loader, purpose, self.recipe.seed, rank),
                 first=self.current_epoch * batches,
                 stop=self.num_epochs * batches,
                 workers=number,
                 pin_memory=self.device.type == "cuda",
             )
-            for made, purpose, batches, number in zip(
-                super().get_dataloaders(), purposes, an_epoch, workers, strict=True
-            )
+            for loader, purpose, batches, number in zip(loaders, purposes, an_epoch, workers, strict=True)
         )
         return training, validation
+
+    def change_sampling(self, loader: Any) -> None:
+        """Changes what nnU-Net's data loader draws for training; nothing here."""
 
     def plot_network_architecture(self) -> None:
         """Does nothing: nnU-Net's plot needs a package that is not published."""
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Returns a block of mixed precision."""
-        return autocast(self.device, self.compute_type)
+        """Returns a block of mixed precision, of float32 in the first steps of a recipe that asks for it."""
+        full = self._in_float32 or self.steps_done() < self.recipe.fp32_steps
+        return autocast(self.device, torch.float32 if full else self.compute_type)
+
+    def steps_done(self) -> int:
+        """Returns how many steps the run has taken, those before it was continued included."""
+        self._steps = getattr(self, "_steps", self.current_epoch * self.num_iterations_per_epoch)
+        return int(self._steps)
 
     def batch_losses(self, data: torch.Tensor, target: Any, keys: Any) -> dict[str, torch.Tensor]:
         """Returns named losses of a batch; `loss` is the one to minimise.
@@ -172,29 +182,56 @@ class RecipeTrainer(EpochTrainer):
         return {"loss": self.loss(full_precision(output), target)}
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Takes one optimiser step; returns the named losses as numbers."""
+        """Takes one optimiser step; returns the named losses as numbers.
+
+        Raises:
+            TrainingError: the loss is not finite; the cases are named.
+        """
         data, target = self.to_device(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self.batch_losses(data, target, batch["keys"])
+        losses = self.finite_losses(data, target, batch["keys"])
         loss = losses["loss"]
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"loss is {loss.item()} in epoch {self.current_epoch} on cases {list(batch['keys'])}"
-            )
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         if self.grad_scaler is not None:
             self.grad_scaler.scale(loss).backward()
             self.grad_scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip)
+        else:
+            loss.backward()
+        self.after_backward()
+        nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip)
+        if self.grad_scaler is not None:
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()
         else:
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip)
             self.optimizer.step()
+        self._steps = self.steps_done() + 1
         if self.ema is not None:
-            self.ema.update(self.module, step=self._steps_done())
+            self.ema.update(self.module, step=self._steps)
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def finite_losses(self, data: torch.Tensor, target: Any, keys: Any) -> dict[str, torch.Tensor]:
+        """Returns a batch's losses, computed again in float32 where the recipe says so and they are not finite.
+
+        Raises:
+            TrainingError: they are not finite still.
+        """
+        losses = self.batch_losses(data, target, keys)
+        if torch.isfinite(losses["loss"]):
+            return losses
+        if self.recipe.repeat_in_fp32 and self.compute_type is not torch.float32:
+            self._in_float32 = True
+            losses = self.batch_losses(data, target, keys)
+            self._in_float32 = False
+            if torch.isfinite(losses["loss"]):
+                self.print_to_log_file(f"Step {self.steps_done()} repeated in float32: {list(keys)}")
+                return losses
+        raise TrainingError(
+            f"the loss is {losses['loss'].item()} in epoch {self.current_epoch} on cases {', '.join(map(str, keys))};"
+            " check their images for values that are not finite, or lower learning_rate"
+        )
+
+    def after_backward(self) -> None:
+        """Is called when the gradients are there, before they are clipped."""
 
     def validation_outputs(
         self, data: torch.Tensor, target: Any, keys: Any
@@ -210,10 +247,6 @@ class RecipeTrainer(EpochTrainer):
         data, target = self.to_device(batch)
         loss, logits, further = self.validation_outputs(data, target, batch["keys"])
         return {"loss": float(loss)} | hard_counts(logits, finest(target)) | further
-
-    def _steps_done(self) -> int:
-        self._step = getattr(self, "_step", self.current_epoch * self.num_iterations_per_epoch) + 1
-        return int(self._step)
 
     def to_device(self, batch: dict[str, Any]) -> tuple[torch.Tensor, Any]:
         """Moves a batch's images and label maps to the device."""

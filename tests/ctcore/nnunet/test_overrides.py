@@ -102,8 +102,8 @@ def test_values_are_replaced_in_order() -> None:
 
 
 def test_none_takes_a_field_out(folder: Path) -> None:
-    changed = load_recipe(TrainingRecipe, "tiny", folder, ["ema_decay=none", "step_epochs=none"])
-    assert (changed.ema_decay, changed.step_epochs) == (None, 75)
+    changed = load_recipe(TrainingRecipe, "tiny", folder, ["ema_decay=none", "step_share=none"])
+    assert (changed.ema_decay, changed.step_share) == (None, 0.075)
     with pytest.raises(RecipeError, match="epochs is missing"):
         load_recipe(TrainingRecipe, "tiny", folder, ["epochs=none"])
 
@@ -125,7 +125,7 @@ def test_fields_of_tables_are_changed() -> None:
         ("qqq=5", r"a recipe has no field 'qqq'; choose one of aggregation, .*augmentation"),
         ("epochs=0", r"recipe 'demo\.toml' --set 'epochs=0': epochs = 0: "),
         ("epochs=many", r"epochs = 'many': "),
-        ("head.widht=8", r"head\.widht = 8: Extra inputs"),
+        ("head.widht=8", r"head\.fpn\.widht = 8: Extra inputs"),
         ("epochs.width=8", r"--set 'epochs\.width=8': epochs = \d+ is not a table and has no field 'width'"),
     ],
 )

@@ -145,7 +145,7 @@ def train_fading(root: Path, last: int | None = None) -> Path:
         if done == last:
             raise KeyboardInterrupt
 
-    changes = {"epochs": 12, "early_stopping_epochs": 2, "iterations_per_epoch": 1}
+    changes = {"epochs": 12, "early_stopping_share": 2 / 12, "iterations_per_epoch": 1}
     return train_tiny(root, changes, trainer=FadingTrainer, progress=progress)
 
 

@@ -21,7 +21,7 @@ def test_cosine_rate_by_hand(recipe: MakeRecipe) -> None:
 
 
 def test_step_rate_by_hand(recipe: MakeRecipe) -> None:
-    settings = recipe(schedule="step", learning_rate=0.5, step_epochs=2, epochs=6)
+    settings = recipe(schedule="step", learning_rate=0.5, step_share=1 / 3, epochs=6)
     rates = [learning_rate(settings, epoch) for epoch in range(6)]
     assert rates == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
 
@@ -29,7 +29,7 @@ def test_step_rate_by_hand(recipe: MakeRecipe) -> None:
 def test_the_schedule_sets_every_group(recipe: MakeRecipe) -> None:
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    EpochSchedule(optimizer, recipe(schedule="step", learning_rate=0.5, step_epochs=1)).step(1)
+    EpochSchedule(optimizer, recipe(schedule="step", learning_rate=0.5, epochs=4, step_share=0.25)).step(1)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.05])
 
 
@@ -48,7 +48,7 @@ def test_optimizers(recipe: MakeRecipe, name: str, kind: type[torch.optim.Optimi
 
 @pytest.mark.parametrize("schedule", ["poly", "cosine", "step"])
 def test_a_rate_does_not_depend_on_the_epochs_before(recipe: MakeRecipe, schedule: str) -> None:
-    settings = recipe(schedule=schedule, learning_rate=0.5, epochs=4, step_epochs=2)
+    settings = recipe(schedule=schedule, learning_rate=0.5, epochs=4, step_share=0.5)
 
     def rate_at_three(before: tuple[int, ...]) -> float:
         optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], settings)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from ctcore.errors import TrainingError
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.trainer import RecipeTrainer, finest
 
@@ -94,9 +95,45 @@ def test_a_loss_that_is_not_finite_names_the_cases(make_trainer: MakeTrainer) ->
     before = weights(trainer.network)
     batch = make_batch()
     batch["data"][0, 0, 0, 0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match=r"loss is nan in epoch 0 on cases \['case_a', 'case_b'\]"):
+    with pytest.raises(TrainingError, match="loss is nan in epoch 0 on cases case_a, case_b; check their images"):
         trainer.train_step(batch)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer.network), strict=True))
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_a_step_that_overflows_is_repeated_in_float32(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, repeat: bool
+) -> None:
+    trainer = make_trainer(repeat_in_fp32=repeat)
+    trainer.compute_type = torch.bfloat16
+    losses, mixed = type(trainer).batch_losses, []
+
+    def overflowing(*arguments: Any) -> dict[str, torch.Tensor]:
+        with trainer.autocast():
+            mixed.append(torch.is_autocast_enabled("cpu"))
+        answer = losses(trainer, *arguments)
+        return {"loss": answer["loss"] * float("inf")} if mixed[-1] else answer
+
+    monkeypatch.setattr(trainer, "batch_losses", overflowing)
+    if repeat:
+        assert math.isfinite(trainer.train_step(make_batch())["loss"])
+        assert mixed == [True, False]
+    else:
+        with pytest.raises(TrainingError, match=r"loss is -?inf"):
+            trainer.train_step(make_batch())
+    with trainer.autocast():
+        assert torch.is_autocast_enabled("cpu")  # the step after is in mixed precision again
+
+
+def test_the_first_steps_in_float32(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(fp32_steps=2)
+    trainer.compute_type = torch.bfloat16
+    mixed = []
+    for _ in range(3):
+        with trainer.autocast():
+            mixed.append(torch.is_autocast_enabled("cpu"))
+        trainer.train_step(make_batch())
+    assert mixed == [False, False, True]
 
 
 def test_the_moving_average_trails_the_weights(make_trainer: MakeTrainer) -> None:
