@@ -13,7 +13,7 @@ from torch import nn
 
 from stage2_multitask.balance_settings import BalanceSettings, FixedBalance, RampBalance, UncertaintyBalance
 
-LEAST_SEGMENTATION_LOSS = {"dice-ce": -1.0, "dice": -1.0, "ce": 0.0}
+LEAST_SEGMENTATION_LOSS = {"dice-ce": -1.0, "dice": -1.0, "ce": 0.0, "dice-bce": -1.0}
 """Lower bounds of nnU-Net's segmentation losses: its Dice loss is minus the Dice, its cross-entropy 0 or more."""
 
 MOST_LOG_VARIANCE = 5.0

@@ -23,7 +23,7 @@ from ctcore.nnunet.training.batches import Batches, NumberedBatches
 from ctcore.nnunet.training.distributed import data_parallel, rank_and_size
 from ctcore.nnunet.training.epochs import EpochTrainer, Progress
 from ctcore.nnunet.training.figures import hard_counts
-from ctcore.nnunet.training.losses import weigh_terms
+from ctcore.nnunet.training.losses import change_loss
 from ctcore.nnunet.training.moving_average import ModelEmaV3
 from ctcore.nnunet.training.optimisation import make_optimizer, make_schedule
 from ctcore.nnunet.training.precision import Precision, autocast, compute_type, full_precision, gradient_scaler
@@ -108,7 +108,7 @@ class RecipeTrainer(EpochTrainer):
 
     def _build_loss(self) -> nn.Module:
         """Returns the recipe's segmentation loss under nnU-Net's deep supervision."""
-        return weigh_terms(super()._build_loss(), self.recipe.segmentation_loss)
+        return change_loss(super()._build_loss(), self.recipe.segmentation_loss)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """Returns the recipe's optimiser and learning-rate schedule."""
