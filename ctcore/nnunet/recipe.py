@@ -42,8 +42,8 @@ class TrainingRecipe(BaseModel):
         encoder: nnU-Net's plain or residual encoder; follows from a planner of nnU-Net's.
         features: channels of each encoder level; their number is the number of levels.
         blocks_per_level: convolutions (plain) or residual blocks of each encoder level.
-        segmentation_loss: nnU-Net's soft Dice (of the foreground labels), cross-entropy, or their sum; `dice-bce`: their
-            sum with the sigmoid of every label in place of the softmax.
+        segmentation_loss: nnU-Net's soft Dice (of the foreground labels), cross-entropy, or their sum; `dice-bce` is
+            their sum with the sigmoid of every label in place of the softmax.
         epochs: passes of `iterations_per_epoch` steps.
         iterations_per_epoch: training steps an epoch.
         validation_iterations: validation batches an epoch.

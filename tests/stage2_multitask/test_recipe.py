@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from ctcore.errors import RecipeError
+from ctcore.labels import SUBTYPE_NAMES
 from ctcore.nnunet.planning.plan import architecture_of
+from stage2_multitask.balance_settings import RampBalance
 from stage2_multitask.recipe import RECIPES, load
 
+SYSTEMS = ("masked-gem", "slice-ensemble", "gap", "panorama-fpn", "dual-decoder")
 SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
@@ -18,11 +21,45 @@ def test_the_default_recipe_is_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_recipes_are_valid(name: str) -> None:
-    recipe = load(name)
-    assert recipe.name == name
-    assert recipe.labels[recipe.lesion_label] == 1
-    assert len(architecture_of(recipe)["arch_kwargs"]["strides"]) == len(recipe.features)
+@pytest.mark.parametrize("variant", ["", "@published"])
+def test_shipped_recipes_are_valid(name: str, variant: str) -> None:
+    recipe = load(name + variant)
+    assert recipe.name == name + variant.replace("@", ".")
+    if recipe.planner == "recipe":
+        assert len(architecture_of(recipe)["arch_kwargs"]["strides"]) == len(recipe.features)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_each_fix_changes_something(name: str) -> None:
+    published = load(f"{name}@published")
+    fixes = load(name).fixes
+    assert fixes
+    for fix in fixes:
+        fixed = load(f"{name}@{fix}")
+        assert fixed.fixes == (fix,)
+        same = {"name": published.name, "fixes": ()}
+        assert fixed.model_copy(update=same) != published, fix
+
+
+def test_published_values() -> None:
+    by_name = {name: load(f"{name}@published") for name in SYSTEMS}
+    heads = {name: recipe.head.kind for name, recipe in by_name.items()}
+    assert heads == {
+        "masked-gem": "masked-gem",
+        "slice-ensemble": "conv-dense",
+        "gap": "gap",
+        "panorama-fpn": "fpn",
+        "dual-decoder": "decoder",
+    }
+    assert [by_name[name].epochs for name in SYSTEMS] == [200, 100, 1000, 1000, 100]
+    ramp = by_name["masked-gem"].balance
+    assert isinstance(ramp, RampBalance)
+    assert ramp.share * 200 == 25
+    assert by_name["panorama-fpn"].step_share * 1000 == 75
+    assert by_name["gap"].features[-1] * 3 + 3 == 963
+    for name in ("masked-gem", "slice-ensemble", "gap", "dual-decoder"):
+        assert by_name[name].labels == {"background": 0, "pancreas": 1, "lesion": 2}
+        assert by_name[name].class_names == SUBTYPE_NAMES
 
 
 def test_an_unknown_name() -> None:

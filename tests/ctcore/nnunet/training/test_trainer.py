@@ -74,7 +74,9 @@ def test_augmentation(make_trainer: MakeTrainer, augmentation: str) -> None:
     assert not any(getattr(t, "benchmark", False) for t in inner)  # the blur would choose its algorithm by the clock
 
 
-@pytest.mark.parametrize(("kind", "weights"), [("dice-ce", (1, 1)), ("dice", (1, 0)), ("ce", (0, 1)), ("dice-bce", (1, 1))])
+@pytest.mark.parametrize(
+    ("kind", "weights"), [("dice-ce", (1, 1)), ("dice", (1, 0)), ("ce", (0, 1)), ("dice-bce", (1, 1))]
+)
 def test_segmentation_loss(make_trainer: MakeTrainer, kind: str, weights: tuple[int, int]) -> None:
     trainer = make_trainer(segmentation_loss=kind)
     loss: Any = trainer.loss
