@@ -91,7 +91,7 @@ def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCa
     Raises:
         LabelError: the label map holds no pancreas, so that there is no ROI.
     """
-    pair = read_training_pair(case, recipe.labels)
+    pair = read_training_pair(case, recipe.readable_labels)
     image, label = pair.image, pair.label
     tight = Box.of_mask(np.isin(label.array, values_of(recipe.labels, PANCREAS_PARTS)))
     if tight is None:

@@ -44,6 +44,7 @@ class MultiTaskRecipe(TrainingRecipe):
         margin_jitter_mm: how far at most each face of a training ROI is moved, in or out, so that the network learns
             from ROIs as wrong as the localizer's; at most the smallest margin.
         labels: segmentation labels by value.
+        merged_labels: further labels that label maps may hold, each with the label that it becomes part of.
         lesion_label: name of the label that becomes the detection map.
         class_names: patient-level classes, in the order of the logits.
         head: the classification head.
@@ -54,12 +55,19 @@ class MultiTaskRecipe(TrainingRecipe):
         aggregation: how class logits of several windows become one.
     """
 
-    fixed_by_prepare: ClassVar[tuple[str, ...]] = ("spacing_mm", "margin_mm", "margin_jitter_mm", "labels")
+    fixed_by_prepare: ClassVar[tuple[str, ...]] = (
+        "spacing_mm",
+        "margin_mm",
+        "margin_jitter_mm",
+        "labels",
+        "merged_labels",
+    )
     free_after_training: ClassVar[tuple[str, ...]] = ("aggregation",)
 
     margin_mm: tuple[Margin, Margin, Margin]
     margin_jitter_mm: Margin = 0.0
     labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
+    merged_labels: dict[str, str] = Field(default_factory=dict)
     lesion_label: str = "lesion"
     class_names: tuple[str, ...] = CLASS_NAMES
     head: HeadSettings = FPNSettings()
@@ -80,9 +88,20 @@ class MultiTaskRecipe(TrainingRecipe):
         weights = self.class_loss.weights
         if not isinstance(weights, str) and len(weights) != len(self.class_names):
             raise ValueError(f"class_loss.weights {weights} do not match class_names {self.class_names}")
+        for name, target in self.merged_labels.items():
+            if name in self.labels or target not in self.labels:
+                raise ValueError(
+                    f"merged_labels {name} = '{target}' must name a label that is not among labels {sorted(self.labels)}"
+                    " and one that is"
+                )
         if self.lesion_label not in self.labels:
             raise ValueError(f"lesion_label '{self.lesion_label}' is not among labels {sorted(self.labels)}")
         return self
+
+    @property
+    def readable_labels(self) -> dict[str, int]:
+        """Value that each label of a label map becomes, merged ones included."""
+        return self.labels | {name: self.labels[target] for name, target in self.merged_labels.items()}
 
 
 def load(name_or_path: str, changes: Sequence[str] = ()) -> MultiTaskRecipe:

@@ -96,3 +96,19 @@ def test_the_recipes_labels_count(training_folder: Path, tmp_path: Path, recipe:
     folder = copy_of(training_folder, tmp_path / "data")
     with pytest.raises(LabelError, match=r"case 'a': label values \[2, 5\] have no name"):
         prepare([folder], tmp_path / "work", changed, folds=2)
+
+
+def test_merged_labels(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
+    changed = recipe.model_copy(
+        update={
+            "labels": {"background": 0, "pancreas": 1, "lesion": 2},
+            "merged_labels": {"pancreatic duct": "pancreas", "veins": "background"},
+        }
+    )
+    with pytest.raises(LabelError, match=r"label values"):
+        prepare([training_folder], tmp_path / "work", changed.model_copy(update={"merged_labels": {}}), folds=2)
+    merged = prepare([training_folder], tmp_path / "merged", changed, folds=2)
+    kept = prepare([training_folder], tmp_path / "kept", recipe, folds=2)
+    before, after = (read(workspace.label_file("a")).array for workspace in (kept, merged))
+    expected = np.select([before == 1, np.isin(before, (4, 5))], [2, 1], 0)
+    np.testing.assert_array_equal(after, expected)

@@ -80,6 +80,8 @@ def test_an_unknown_name() -> None:
         ('[class_loss]\nkind = "dice-bce"\nlabel_smoothing = 0.1', r"label_smoothing 0\.1 .* are for kind 'ce'"),
         ("[patches]\nfull_share = 0.0", r"patches\.full_share = 0\.0"),
         ("[balance]\nsegmentation = 0\nclassification = 0", r"both 0: nothing would train"),
+        ('merged_labels = { cyst = "mass" }', r"merged_labels cyst = 'mass' must name a label"),
+        ('merged_labels = { veins = "lesion" }', r"merged_labels veins = 'lesion' must name a label that is not among"),
         ('lesion_label = "tumour"', r"lesion_label 'tumour' is not among labels"),
         ('aggregation = "median"', r"aggregation = 'median'"),
         ("[phases]\nsegmentation = 0.8\nhead = 0.3", r"shares 0\.8 \+ 0\.3 exceed 1"),
