@@ -14,7 +14,6 @@ from ctcore.evaluation.report import plots
 from ctcore.evaluation.report.figure import save_plot
 from ctcore.evaluation.statistics.bootstrap import Estimate
 from ctcore.evaluation.statistics.calibration import reliability_curve
-from ctcore.evaluation.statistics.classification import confusion_matrix
 from ctcore.evaluation.statistics.curves import froc_curve, precision_recall_curve, roc_curve
 from ctcore.evaluation.statistics.decision import decision_curve
 from ctcore.evaluation.study import Study
@@ -34,7 +33,7 @@ def draw_all(folder: Path, study: Study, metrics: Metrics) -> list[str]:
     positive, scores = study.positive, study.scores
     findings = [finding for record in study.records for finding in record.match.findings]
     classes = class_table(study)
-    confusion = confusion_matrix(classes.true, classes.predicted, len(classes.names))
+    confusion = classes.confusion
     roc = roc_curve(scores, positive)
     precision_recall = precision_recall_curve(findings)
     froc = froc_curve(findings, counts.cases)
