@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.evaluation.statistics import calibration, classification, roc
-from ctcore.evaluation.statistics.statistic import Floats, Statistic, mean_of
+from ctcore.evaluation.statistics.statistic import Floats, Statistic, as_floats, mean_of
 
 BETA = 2.0
 """Of F-beta where nothing else is asked for: sensitivity weighs twice as much as precision."""
@@ -88,4 +88,4 @@ def as_shares(scores: Floats) -> Floats:
     """Returns each row of scores (cases, classes), at least 0, divided by its sum; equal shares where all are 0."""
     total = scores.sum(axis=1, keepdims=True)
     equal = np.full(scores.shape, 1 / max(scores.shape[1], 1))
-    return np.clip(np.divide(scores, total, out=equal, where=total > 0), 0.0, 1.0)
+    return as_floats(np.clip(np.divide(scores, total, out=equal, where=total > 0), 0.0, 1.0))
