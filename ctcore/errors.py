@@ -1,5 +1,12 @@
 """One exception per kind of fault; every message is one line that quotes the offending value and says what to do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class PipelineError(Exception):
     """Base of every fault this project reports to its users."""
@@ -65,3 +72,17 @@ def first_line(error: BaseException) -> str:
     """Returns an error as the one line that a table or a status field can hold."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def describe_validation(error: ValidationError) -> str:
+    """Returns pydantic's findings as one line that names each key and the value it found."""
+    parts = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"] if part != "")
+        if not key:
+            parts.append(str(item["msg"]))
+        elif item["type"] == "missing":  # its input is all the rest
+            parts.append(f"{key} is missing")
+        else:
+            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
+    return "; ".join(parts)[:600]

@@ -4,12 +4,14 @@ Source of the label map: PANORAMA challenge, public label maps (0 background, 1 
 4 pancreas parenchyma, 5 pancreatic duct, 6 common bile duct).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+
+from ctcore.errors import RequestError
 
 
 class PanoramaLabel(IntEnum):
@@ -55,3 +57,26 @@ SUBTYPE_NAMES = ("subtype0", "subtype1", "subtype2")
 def pancreas_mask(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Returns where a PANORAMA label map of shape (z, y, x) holds pancreas, duct or lesion."""
     return np.isin(labels, PANCREAS_REGION)
+
+
+def lesion_classes_of(class_names: Sequence[str], asked: Collection[str] = ()) -> tuple[str, ...]:
+    """Returns the classes that stand for a lesion, in the order of `class_names`.
+
+    Args:
+        class_names: the classes of a model.
+        asked: which of them stand for a lesion; by default `PDAC` and the three subtypes.
+
+    Raises:
+        RequestError: a class asked for is not there, or none is known to stand for a lesion.
+    """
+    unknown = sorted(set(asked) - set(class_names))
+    if unknown:
+        raise RequestError(f"lesion class '{unknown[0]}' is none of the classes {', '.join(class_names)}")
+    wanted = set(asked or (PDAC, *SUBTYPE_NAMES))
+    found = tuple(name for name in class_names if name in wanted)
+    if not found:
+        raise RequestError(
+            f"none of the classes {', '.join(class_names)} is known to stand for a lesion; say which do with"
+            " --lesion-class"
+        )
+    return found

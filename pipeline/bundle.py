@@ -23,9 +23,9 @@ from pydantic import ValidationError
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
-from ctcore.errors import BundleError, RequestError
+from ctcore.errors import BundleError, RequestError, describe_validation
 from ctcore.files import read_json, write_json, write_text
-from ctcore.labels import PDAC
+from ctcore.labels import lesion_classes_of
 from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest
 from pipeline.model_card import model_card
 
@@ -107,7 +107,7 @@ def create_bundle(
     version: str = "1",
     candidates: CandidateSettings | None = None,
     fusion: FusionSettings | None = None,
-    lesion_classes: tuple[str, ...] = (PDAC,),
+    lesion_classes: tuple[str, ...] = (),
     temperature: float | None = None,
     calibration: Calibration | None = None,
     overwrite: bool = False,
@@ -124,13 +124,14 @@ def create_bundle(
         version: version of the model.
         candidates: how lesion candidates are extracted; None for the defaults.
         fusion: how the score is made; None for the defaults.
-        lesion_classes: classes that stand for a lesion.
+        lesion_classes: classes that stand for a lesion; by default PDAC and the three subtypes.
         temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
         calibration: what is known of the scores from validation cases.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
-        RequestError: a stage folder lacks its model or weights, or `output` exists.
+        RequestError: a stage folder lacks its model or weights, none of its classes stands for a lesion, or `output`
+            exists.
     """
     details = [_stage_details(folder) for folder in (stage1, stage2)]
     class_names = details[1].get("class_names")
@@ -159,7 +160,7 @@ def create_bundle(
             description=description,
             demo=demo,
             class_names=tuple(class_names),
-            lesion_classes=lesion_classes,
+            lesion_classes=lesion_classes_of(class_names, lesion_classes),
             candidates=candidates or CandidateSettings(),
             fusion=fusion or FusionSettings(),
             calibration=calibration,
@@ -173,22 +174,10 @@ def create_bundle(
             output.rename(partial / "replaced")
         new.rename(output)
     except ValidationError as error:
-        raise RequestError(f"the bundle's settings are not valid: {_findings(error)}") from error
+        raise RequestError(f"the bundle's settings are not valid: {describe_validation(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return load_bundle(output)
-
-
-def read_candidate_settings(path: Path) -> CandidateSettings:
-    """Reads candidate settings from a JSON file; what it leaves out keeps its default.
-
-    Raises:
-        RequestError: the file cannot be read, or holds an unknown key or an impossible value.
-    """
-    try:
-        return CandidateSettings.model_validate(read_json(path))
-    except ValidationError as error:
-        raise RequestError(f"'{path}' is not valid: {_findings(error)}; see docs/detection.md") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -214,7 +203,7 @@ def _parse(manifest_path: Path) -> BundleManifest:
     try:
         return BundleManifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"'{manifest_path}' is not valid: {_findings(error)}; create it again") from error
+        raise BundleError(f"'{manifest_path}' is not valid: {describe_validation(error)}; create it again") from error
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:
@@ -255,8 +244,3 @@ def _stage_files(folder: Path) -> Iterator[Path]:
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yields every file below a folder that is not hidden, in a fixed order."""
     yield from sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
-
-
-def _findings(error: ValidationError) -> str:
-    """Returns pydantic's findings as one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'values'}: {e['msg']}" for e in error.errors())[:400]

@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctcore.detection.options import (
+    Candidates,
+    Fusion,
+    GrowthFactor,
+    LesionClasses,
+    MinConfidence,
+    ModeChoice,
+    RuleChoice,
+    SettingsFile,
+    Weight,
+    chosen_candidates,
+)
 from pipeline.console import console
 
 if TYPE_CHECKING:
@@ -21,26 +33,6 @@ Folder = Annotated[
 ]
 
 
-class ModeChoice(StrEnum):
-    """How lesion candidates are cut out."""
-
-    DYNAMIC_V2 = "dynamic-v2"
-    DYNAMIC = "dynamic"
-    DYNAMIC_FAST = "dynamic-fast"
-    DYNAMIC_V2_MEAN = "dynamic-v2-mean"
-    DYNAMIC_MEAN = "dynamic-mean"
-    DYNAMIC_FAST_MEAN = "dynamic-fast-mean"
-
-
-class RuleChoice(StrEnum):
-    """Fusion rules that need no fitted constants."""
-
-    MEAN = "mean"
-    MAX = "max"
-    PRODUCT = "product"
-    NOISY_OR = "noisy-or"
-
-
 @app.command()
 def create(
     stage1: Annotated[Path, typer.Option(help="Exported localizer.", show_default=False)],
@@ -52,27 +44,18 @@ def create(
     demo: Annotated[
         bool, typer.Option("--demo", help="Every output says: a demonstration, not for clinical use.")
     ] = False,
-    lesion_class: Annotated[
-        list[str] | None, typer.Option(help="Class that stands for a lesion; may be repeated. Default: PDAC.")
-    ] = None,
-    candidates: Annotated[ModeChoice, typer.Option(help="Candidate extraction.")] = ModeChoice.DYNAMIC_V2,
-    min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weaker candidates are dropped.")] = 0.05,
-    growth_factor: Annotated[
-        float, typer.Option(min=1.0001, help="A candidate reaches down to its peak divided by this.")
-    ] = 2.5,
-    candidate_settings: Annotated[
-        Path | None,
-        typer.Option(help="JSON file of candidate settings (docs/detection.md) instead of these three."),
-    ] = None,
-    fusion: Annotated[RuleChoice, typer.Option(help="How the score is made.")] = RuleChoice.MEAN,
-    weight: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the class probability in 'mean'.")] = 0.5,
+    lesion_class: LesionClasses = None,
+    candidates: Candidates = ModeChoice.DYNAMIC_V2,
+    min_confidence: MinConfidence = 0.05,
+    growth_factor: GrowthFactor = 2.5,
+    candidate_settings: SettingsFile = None,
+    fusion: Fusion = RuleChoice.MEAN,
+    weight: Weight = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:
     """Packs two exported stages into a bundle."""
-    from ctcore.detection.candidates import CandidateSettings
     from ctcore.detection.fusion import FusionSettings
-    from ctcore.labels import PDAC
-    from pipeline.bundle import create_bundle, read_candidate_settings
+    from pipeline.bundle import create_bundle
 
     bundle = create_bundle(
         stage1,
@@ -82,15 +65,9 @@ def create(
         description=description,
         demo=demo,
         version=version,
-        candidates=(
-            CandidateSettings(
-                mode=candidates.value, min_confidence=min_confidence, dynamic_threshold_factor=growth_factor
-            )
-            if candidate_settings is None
-            else read_candidate_settings(candidate_settings)
-        ),
+        candidates=chosen_candidates(candidates, min_confidence, growth_factor, candidate_settings),
         fusion=FusionSettings(rule=fusion.value, weight=weight),
-        lesion_classes=tuple(lesion_class or (PDAC,)),
+        lesion_classes=tuple(lesion_class or ()),
         overwrite=overwrite,
     )
     console().print(f"{bundle.folder}: {len(bundle.manifest.files)} files, {bundle.digest[:12]}", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import CaseError, RequestError, first_line
+from ctcore.evaluation.worst import Worst
 from ctcore.files import write_json, write_text
 from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.training.as_trained import trained_recipe
 from ctcore.nnunet.training.fold_files import ALL
+from ctcore.nnunet.training.validation import folds_to_measure
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import workspace_at
 from stage1_localizer.labelled import validation_cases
@@ -68,18 +71,17 @@ class Collector:
 
     Args:
         shown: number of pictures to keep.
+
+    Attributes:
+        cases: all cases that could be located.
+        failed: the reasons of the others, by case id.
+        worst: the pictures kept.
     """
 
     def __init__(self, shown: int = 0) -> None:
         self.cases: list[LocatedCase] = []
         self.failed: dict[str, str] = {}
-        self._shown = shown
-        self._worst: list[tuple[float, str, CaseView]] = []
-
-    @property
-    def worst(self) -> tuple[CaseView, ...]:
-        """The pictures kept, worst first."""
-        return tuple(view for _, _, view in self._worst)
+        self.worst: Worst[CaseView] = Worst(shown)
 
     def add(self, localizer: Locator, case: TrainingCase, fold: str = "") -> None:
         """Locates a case; one that cannot be used is named in `failed`."""
@@ -89,12 +91,13 @@ class Collector:
             self.failed[case.case_id] = first_line(error)
             return
         self.cases.append(located)
-        key = float("inf") if not located.found else located.lost_mm
-        if self._shown and (len(self._worst) < self._shown or key > self._worst[-1][0]):
+
+        def view() -> CaseView:
             from stage1_localizer.figure import view_of
 
-            self._worst.append((key, located.case_id, view_of(located, masks)))
-            self._worst = sorted(self._worst, key=lambda item: (-item[0], item[1]))[: self._shown]
+            return view_of(located, masks)
+
+        self.worst.add(located.lost_mm if located.found else math.inf, located.case_id, view)
 
 
 def evaluate_model(
@@ -122,7 +125,7 @@ def evaluate_model(
             progress(done, len(cases))
     model = localizer.model
     described = {"folder": str(folder), "folds": list(model.folds), "trained_on": model.trained_on}
-    return Evaluation(tuple(collector.cases), collector.failed, model.margin_mm, None, collector.worst, described)
+    return Evaluation(tuple(collector.cases), collector.failed, model.margin_mm, None, collector.worst.items, described)
 
 
 def cross_validate(
@@ -170,10 +173,7 @@ def _cross_validate(
     from ctcore.inference.backends.choose import resolve
 
     execution = resolve(device)
-    chosen = list(dict.fromkeys(folds)) or [fold for fold in trained if fold != ALL] or [ALL]
-    missing = [fold for fold in chosen if fold != ALL and fold not in trained]
-    if missing:
-        raise RequestError(f"fold {', '.join(missing)} is not trained to its end; trained: {', '.join(trained)}")
+    chosen = folds_to_measure(trained, folds)
     cases = {fold: validation_cases(workspace, fold) for fold in chosen}
     total, done = sum(map(len, cases.values())), 0
     collector = Collector(shown)
@@ -190,7 +190,7 @@ def _cross_validate(
         found = choose_margins([case.need for case in collector.cases], recipe.margin_reserve_mm, chosen)
         margin_mm = found.margin_mm
     described = {"workspace": str(workspace.root), "recipe": recipe.name, "folds": chosen, "checkpoint": checkpoint}
-    return Evaluation(tuple(collector.cases), collector.failed, margin_mm, found, collector.worst, described)
+    return Evaluation(tuple(collector.cases), collector.failed, margin_mm, found, collector.worst.items, described)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from ctcore.datasets.description import Layout
@@ -14,7 +12,8 @@ from ctcore.errors import DatasetError, RequestError
 from ctcore.files import read_json
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.preparation.dataset import TrainingCase
-from ctcore.nnunet.training.fold_files import ALL
+from ctcore.nnunet.preparation.labelled import checked_cases, labelled_cases
+from ctcore.nnunet.training.validation import validation_ids
 from ctcore.nnunet.workspace import Workspace
 
 DATASET_FILE = "dataset.json"
@@ -44,7 +43,8 @@ def cases_of_folders(images: Path, labels: Path, layout: Layout | None) -> list[
         TrainingCase(case_id, ct_files[case_id], label_files[case_id], None, names)
         for case_id in sorted(ct_files.keys() & label_files.keys())
     ]
-    return _checked(cases, f"'{images}' and '{labels}'")
+    origin = f"'{images}' and '{labels}'"
+    return _with_pancreas(checked_cases(cases, origin), origin)
 
 
 def cases_of_dataset(folder: Path, layout: Layout) -> list[TrainingCase]:
@@ -54,13 +54,7 @@ def cases_of_dataset(folder: Path, layout: Layout) -> list[TrainingCase]:
         RequestError, DatasetError: as `ctcore.datasets.layouts.read_dataset`; no case has a label map, two share an
             id, or none of the values is pancreas.
     """
-    dataset = read_dataset(folder, layout)
-    cases = [
-        TrainingCase(case.case_id, case.image, case.label, None, dict(dataset.labels))
-        for case in dataset.cases
-        if case.label is not None
-    ]
-    return _checked(cases, f"'{folder}'")
+    return _with_pancreas(labelled_cases(read_dataset(folder, layout)), f"'{folder}'")
 
 
 def validation_cases(workspace: Workspace, fold: str) -> list[TrainingCase]:
@@ -70,25 +64,19 @@ def validation_cases(workspace: Workspace, fold: str) -> list[TrainingCase]:
         RequestError: the fold has no validation cases.
         DatasetError: the record of a case's preparation is missing.
     """
-    if fold == ALL:
-        raise RequestError("fold 'all' trains on every case, so that none is left to evaluate; choose a numbered fold")
     cases = []
-    for case_id in read_json(workspace.preprocessed / "splits_final.json")[int(fold)]["val"]:
+    for case_id in validation_ids(workspace, fold):
         record_file = workspace.prepared_file(case_id)
         if not record_file.is_file():
             raise DatasetError(f"'{record_file}' is missing, which says where the case comes from; run `prepare` again")
         record = read_json(record_file)
         image, label = Path(record["image"][0]), Path(record["label"][0])
         cases.append(TrainingCase(case_id, image, label, None, record["labels"]))
-    return _checked(cases, f"fold {fold} of '{workspace.root}'")
+    origin = f"fold {fold} of '{workspace.root}'"
+    return _with_pancreas(checked_cases(cases, origin), origin)
 
 
-def _checked(cases: Sequence[TrainingCase], origin: str) -> list[TrainingCase]:
-    if not cases:
-        raise DatasetError(f"no CT of {origin} has a label map; file names must agree (CASE_0000.nii.gz, CASE.nii.gz)")
-    case_id, times = Counter(case.case_id for case in cases).most_common(1)[0]
-    if times > 1:
-        raise DatasetError(f"{origin} holds case '{case_id}' {times} times; rename them")
+def _with_pancreas(cases: list[TrainingCase], origin: str) -> list[TrainingCase]:
     if not values_of(cases[0].labels, PANCREAS_PARTS):
         raise DatasetError(f"the labels of {origin} ({', '.join(cases[0].labels)}) name no pancreas; correct them")
-    return list(cases)
+    return cases

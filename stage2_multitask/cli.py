@@ -8,8 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from ctcore.console import OneLineGroup, progress
-from ctcore.nnunet.commands import add_training_commands
+from ctcore.console import EXIT_SOME_FAILED, OneLineGroup, progress
+from ctcore.datasets.description import Layout
+from ctcore.detection.options import (
+    Candidates,
+    Fusion,
+    GrowthFactor,
+    LesionClasses,
+    MinConfidence,
+    ModeChoice,
+    RuleChoice,
+    SettingsFile,
+    Weight,
+    chosen_candidates,
+)
+from ctcore.errors import RequestError
+from ctcore.nnunet.commands import Changes, WeightsChoice, add_training_commands
 
 app = typer.Typer(
     name="stage2-multitask",
@@ -87,6 +101,85 @@ def predict(
     typer.echo(f"Label maps and classes.csv: {output}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    output: Annotated[Path, typer.Option(help="Folder for figures, tables and a page.", show_default=False)],
+    workspace: Annotated[
+        Path | None, typer.Option(help="Evaluate the trained folds of this workspace on their validation cases.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="With --workspace: name of a shipped recipe, or a .toml file.")] = "demo",
+    changes: Changes = None,
+    fold: Annotated[list[str] | None, typer.Option(help="With --workspace: only this fold; repeatable.")] = None,
+    checkpoint: Annotated[
+        WeightsChoice, typer.Option(help="With --workspace: the last weights or the best.")
+    ] = WeightsChoice.LAST,
+    model: Annotated[Path | None, typer.Option(help="Evaluate this stage folder, made by 'export'.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", help="With --model: dataset of ROI crops with case_labels.csv, or a workspace."),
+    ] = None,
+    dataset: Annotated[Layout, typer.Option(help="With --model: how the dataset is laid out.")] = Layout.NNUNET,
+    lesion_class: LesionClasses = None,
+    candidates: Candidates = ModeChoice.DYNAMIC_V2,
+    min_confidence: MinConfidence = 0.05,
+    growth_factor: GrowthFactor = 2.5,
+    candidate_settings: SettingsFile = None,
+    fusion: Fusion = RuleChoice.MEAN,
+    weight: Weight = 0.5,
+    min_overlap: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="IoU from which a candidate hits a lesion.")
+    ] = 0.15,
+    tta: Annotated[bool, typer.Option("--tta/--no-tta", help="Average over mirrored images.")] = False,
+    beta: Annotated[float, typer.Option(help="Of F-beta: how many times sensitivity weighs as much as precision.")] = 2,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals; 0 for none.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measures classes, lesions and segmentation: of trained folds, or of a model on any labelled ROI crops."""
+    from rich.console import Console
+
+    from ctcore.detection.fusion import FusionSettings
+    from ctcore.evaluation.matching import MatchingRule
+    from stage2_multitask.evaluate import cross_validate, evaluate_model, write_evaluation
+    from stage2_multitask.labelled import crops_of
+    from stage2_multitask.measure import Scoring
+    from stage2_multitask.summary import tables_of
+
+    if (workspace is None) == (model is None) or (model is None) != (source is None):
+        raise RequestError("give --workspace, or --model with --input")
+    scoring = Scoring(
+        tuple(lesion_class or ()),
+        chosen_candidates(candidates, min_confidence, growth_factor, candidate_settings),
+        FusionSettings(rule=fusion.value, weight=weight),
+        MatchingRule(min_overlap),
+    )
+    with progress("evaluating") as report:
+        if workspace is not None:
+            found = cross_validate(
+                workspace,
+                Training().load(recipe, changes or ()),
+                scoring,
+                changes=changes or (),
+                folds=fold or (),
+                checkpoint=checkpoint.value,
+                device=device,
+                tta=tta,
+                progress=report,
+            )
+        elif model is not None and source is not None:
+            found = evaluate_model(model, crops_of(source, dataset), scoring, device=device, tta=tta, progress=report)
+    for case_id, reason in found.failed.items():
+        typer.echo(f"failed {case_id}: {reason}", err=True)
+    metrics = write_evaluation(found, output, bootstrap=bootstrap, seed=seed, beta=beta)
+    for table in tables_of(metrics):
+        Console().print(table)
+    for warning in metrics["warnings"]:
+        typer.echo(warning)
+    typer.echo(f"Page: {output / 'index.html'}; figures: {output / 'metrics.json'}; per case: {output / 'cases.csv'}")
+    if found.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def main() -> None:

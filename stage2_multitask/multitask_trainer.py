@@ -12,12 +12,14 @@ from torch import nn
 from ctcore.errors import LabelError
 from ctcore.evaluation.statistics.roc import auroc
 from ctcore.evaluation.statistics.statistic import point
-from ctcore.nnunet.training.distributed import average_gradients, gather
+from ctcore.nnunet.training.distributed import average_gradients, gather, rank_and_size
 from ctcore.nnunet.training.precision import full_precision
 from ctcore.nnunet.training.sampling import centre_on, draw_cases
 from ctcore.nnunet.training.trainer import RecipeTrainer, finest
 from stage2_multitask.balance import LEAST_SEGMENTATION_LOSS, LossBalance
+from stage2_multitask.case_validation import CaseValidation, Finest, NetworkInTraining, quality_of
 from stage2_multitask.class_loss import ClassLoss, count_classes
+from stage2_multitask.cohort import cohort_figures
 from stage2_multitask.heads.regions import Regions
 from stage2_multitask.losses import MISSING_CLASS
 from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network, regions_of
@@ -167,6 +169,36 @@ class MultiTaskTrainer(RecipeTrainer):
         return self.num_epochs if phases[-1] is Phase.HEAD else phases.index(phases[-1])
 
     def extra_figures(self) -> dict[str, float]:
+        """Returns the figures of validation patches and, once all has trained, of whole validation cases."""
+        return self.patch_figures() | self.case_figures()
+
+    def case_figures(self) -> dict[str, float]:
+        """Returns what whole validation cases give, where the recipe chooses an epoch by that; see `cohort_figures`."""
+        by_cases = self.recipe.selection != "dice" or self.recipe.best_head
+        if not by_cases or self.current_epoch < self.first_decisive_epoch():
+            return {}
+        patch_size = tuple(self.configuration_manager.patch_size)
+        depth, height, width = patch_size if len(patch_size) == 3 else (1, *patch_size)
+        names = self.recipe.class_names
+        classes = {key: names[index] for key, index in self.case_classes.items()}
+        _, cases = self.get_tr_and_val_datasets()
+        validation = CaseValidation(cases, classes, self.recipe, (depth, height, width))
+        network = for_windows(Finest(self.trained_network()), validation.patch_size)
+        backend = NetworkInTraining(network, self.device, self.autocast())
+        measured = [case for part in gather(validation.measure(backend, *rank_and_size())) for case in part]
+        if not measured:
+            return {}
+        return {name: value for name, value in cohort_figures(measured).items() if value is not None}
+
+    def quality(self, further: dict[str, float]) -> float | None:
+        """Returns what the recipe chooses its best epoch by; None before everything has trained."""
+        if self.recipe.selection == "dice":
+            return super().quality(further)
+        if self.current_epoch < self.first_decisive_epoch():
+            return None
+        return quality_of(further, self.recipe.selection)
+
+    def patch_figures(self) -> dict[str, float]:
         """Returns the validation patches' AUROC: of the last of two classes, else the mean of one class against all."""
         records = [record for records in gather(self._class_records) for record in records]
         known = [(index, probabilities) for index, probabilities in records if index != MISSING_CLASS]
@@ -176,7 +208,7 @@ class MultiTaskTrainer(RecipeTrainer):
         classes = range(1, 2) if number == 2 else range(number)
         one_against_all = [point(auroc(scores[:, index], truth == index), len(known)) for index in classes]
         areas = [area for area in one_against_all if area is not None]
-        return {"auroc": float(np.mean(areas))} if len(areas) == len(one_against_all) else {}
+        return {"patch_auroc": float(np.mean(areas))} if len(areas) == len(one_against_all) else {}
 
     def summary(self) -> dict[str, Any]:
         """Returns how the training went, and the training cases of each class."""

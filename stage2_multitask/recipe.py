@@ -13,6 +13,8 @@ from stage2_multitask.heads.settings import FPNSettings, HeadSettings
 from stage2_multitask.loss_settings import ClassLossSettings
 from stage2_multitask.patch_settings import PatchSettings, Share
 
+Selection = Literal["dice", "auroc", "ap", "auroc-ap", "macro-f1"]
+
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -53,6 +55,10 @@ class MultiTaskRecipe(TrainingRecipe):
         phases: the division of the epochs.
         patches: how a case's class reaches its patches.
         aggregation: how class logits of several windows become one.
+        selection: what the best epoch is best in: `dice`, the smoothed pseudo-Dice of validation patches, or a figure of
+            the whole validation cases, each predicted and scored as in a run: `auroc`, `ap` (of lesions), `auroc-ap`
+            (their mean), `macro-f1`.
+        best_head: whether the head of the epoch with the best macro-F1 is kept apart, for an export of its own.
     """
 
     fixed_by_prepare: ClassVar[tuple[str, ...]] = (
@@ -76,6 +82,8 @@ class MultiTaskRecipe(TrainingRecipe):
     phases: PhaseShares = PhaseShares()
     patches: PatchSettings = PatchSettings()
     aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
+    selection: Selection = "dice"
+    best_head: bool = False
 
     @model_validator(mode="after")
     def _jitter_leaves_the_pancreas(self) -> Self:
@@ -91,8 +99,8 @@ class MultiTaskRecipe(TrainingRecipe):
         for name, target in self.merged_labels.items():
             if name in self.labels or target not in self.labels:
                 raise ValueError(
-                    f"merged_labels {name} = '{target}' must name a label that is not among labels {sorted(self.labels)}"
-                    " and one that is"
+                    f"merged_labels {name} = '{target}' must name a label that is not among labels"
+                    f" {sorted(self.labels)} and one that is"
                 )
         if self.lesion_label not in self.labels:
             raise ValueError(f"lesion_label '{self.lesion_label}' is not among labels {sorted(self.labels)}")

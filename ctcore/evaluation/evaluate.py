@@ -11,11 +11,11 @@ import numpy as np
 
 from ctcore import files
 from ctcore.errors import RequestError
+from ctcore.evaluation.class_figures import BETA
 from ctcore.evaluation.figures import class_table, headline_statistics, is_probability, nested, study_statistics
 from ctcore.evaluation.matching import MatchingRule
 from ctcore.evaluation.metrics import Counts, Metrics
 from ctcore.evaluation.statistics.bootstrap import Estimate, estimates
-from ctcore.evaluation.statistics.classification import confusion_matrix
 from ctcore.evaluation.statistics.delong import delong
 from ctcore.evaluation.strata import Column, StrataTable, read_strata
 from ctcore.evaluation.study import Progress, Study, collect
@@ -121,8 +121,8 @@ def _measured(
     interval = None if by_delong is None else by_delong.interval()
     patient_part["auroc_delong"] = {"value": auroc.value, "ci95": None if interval is None else list(interval)}
     classes = class_table(study)
-    confusion = confusion_matrix(classes.true, classes.predicted, len(classes.names))
-    parts.setdefault("classification", {})["confusion"] = {"classes": list(classes.names), "counts": confusion.tolist()}
+    confusion = {"classes": list(classes.names), "counts": classes.confusion.tolist()}
+    parts.setdefault("classification", {})["confusion"] = confusion
     if table is not None:
         parts["strata"] = _strata(study, table, columns, False, bootstrap, seed)
         parts["leave_one_out"] = _strata(study, table, leave_out, True, bootstrap, seed)
@@ -134,7 +134,13 @@ def _measured(
         ap=ap,
         counts=Counts.of(study.records, study.failed),
         failed_cases=study.failed,
-        settings={**study.settings, "bootstrap": bootstrap, "seed": seed, "patients": patients is not None},
+        settings={
+            **study.settings,
+            "beta": BETA,
+            "bootstrap": bootstrap,
+            "seed": seed,
+            "patients": patients is not None,
+        },
         warnings=warnings,
         parts=parts,
     )

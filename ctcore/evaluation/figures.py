@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.evaluation.class_figures import ClassTable, class_statistics
 from ctcore.evaluation.matching import Outcome, match
-from ctcore.evaluation.statistics import calibration, classification, lesions, roc
+from ctcore.evaluation.statistics import calibration, lesions, roc
 from ctcore.evaluation.statistics.bootstrap import Estimate
 from ctcore.evaluation.statistics.decision import net_benefit, net_benefit_of_all
 from ctcore.evaluation.statistics.lesions import Findings, average_precision
@@ -30,28 +31,12 @@ SEPARATOR = "/"
 """Between the parts of a number's name, which become nested objects of `metrics.json`."""
 
 
-@dataclass(frozen=True, eq=False)
-class ClassTable:
-    """True and predicted classes.
-
-    Attributes:
-        names: of the classes.
-        true: (cases,) index of the true class.
-        predicted: (cases,) index of the predicted class.
-    """
-
-    names: tuple[str, ...]
-    true: npt.NDArray[np.int64]
-    predicted: npt.NDArray[np.int64]
-
-
 def study_statistics(study: Study) -> dict[str, Statistic]:
     """Returns all statistics of a study by name, headline ones first."""
     scores, positive = study.scores, study.positive
-    findings, sizes = findings_of(study.records)
     found: dict[str, Statistic] = headline_statistics(study.records)
     found |= _patients(scores, positive)
-    found |= _lesions(findings, sizes, positive)
+    found |= lesion_statistics(study.records)
     for overlap in OVERLAP_SWEEP:
         found[f"overlap_sweep/{overlap:.2f}"] = average_precision(findings_at(study, overlap))
     if is_probability(scores):
@@ -61,12 +46,8 @@ def study_statistics(study: Study) -> dict[str, Statistic]:
     if is_probability(known):
         found["patients/auroc_of_class_probability"] = roc.auroc(known, positive)
         found |= _calibration("class_probability", known, positive)
-    found |= _classification(class_table(study))
-    for name in sorted({name for record in study.records for name in record.agreement}):
-        agreement = [record.agreement.get(name) for record in study.records]
-        found[f"segmentation/{name}/dice"] = mean([np.nan if a is None else a.dice for a in agreement])
-        found[f"segmentation/{name}/iou"] = mean([np.nan if a is None else a.iou for a in agreement])
-    return found
+    found |= {f"classification/{name}": one for name, one in class_statistics(class_table(study)).items()}
+    return found | segmentation_statistics(study.records)
 
 
 def headline_statistics(records: Sequence[CaseRecord]) -> dict[str, Statistic]:
@@ -75,6 +56,20 @@ def headline_statistics(records: Sequence[CaseRecord]) -> dict[str, Statistic]:
     positive = np.array([record.positive for record in records], dtype=bool)
     findings, _ = findings_of(records)
     return {"auroc": roc.auroc(scores, positive), "ap": average_precision(findings)}
+
+
+def segmentation_statistics(records: Sequence[CaseRecord]) -> dict[str, Statistic]:
+    """Returns `segmentation/LABEL/dice` and `iou` of every label, and the same over the cases whose truth holds it."""
+    found: dict[str, Statistic] = {}
+    for name in sorted({name for record in records for name in record.agreement}):
+        agreement = [record.agreement.get(name) for record in records]
+        for suffix, chosen in (
+            ("", agreement),
+            ("_where_present", [a if a is not None and a.truth else None for a in agreement]),
+        ):
+            found[f"segmentation/{name}/dice{suffix}"] = mean([np.nan if a is None else a.dice for a in chosen])
+            found[f"segmentation/{name}/iou{suffix}"] = mean([np.nan if a is None else a.iou for a in chosen])
+    return found
 
 
 def findings_of(records: Sequence[CaseRecord]) -> tuple[Findings, npt.NDArray[np.float64]]:
@@ -157,9 +152,10 @@ def _patients(scores: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) 
     return found
 
 
-def _lesions(
-    findings: Findings, sizes: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]
-) -> dict[str, Statistic]:
+def lesion_statistics(records: Sequence[CaseRecord]) -> dict[str, Statistic]:
+    """Returns `lesions/...`: sensitivity, by size and by false positives, and the false positives themselves."""
+    findings, sizes = findings_of(records)
+    positive = np.array([record.positive for record in records], dtype=bool)
     found: dict[str, Statistic] = {"lesions/sensitivity": lesions.lesion_sensitivity(findings)}
     for name, chosen in lesions.size_bins(sizes).items():
         found[f"lesions/sensitivity_by_size/{name}"] = lesions.lesion_sensitivity(findings, chosen)
@@ -181,19 +177,6 @@ def _calibration(name: str, p: npt.NDArray[np.float64], positive: npt.NDArray[np
     for threshold in THRESHOLD_PROBABILITIES:
         found[f"calibration/{name}/net_benefit/{threshold:g}"] = net_benefit(p, positive, threshold)
         found[f"calibration/{name}/net_benefit_of_all/{threshold:g}"] = net_benefit_of_all(positive, threshold)
-    return found
-
-
-def _classification(table: ClassTable) -> dict[str, Statistic]:
-    true, called, n = table.true, table.predicted, len(table.names)
-    found: dict[str, Statistic] = {
-        "classification/accuracy": classification.accuracy(true, called, n),
-        "classification/balanced_accuracy": classification.balanced_accuracy(true, called, n),
-        "classification/macro_f1": classification.macro_f1(true, called, n),
-    }
-    for index, name in enumerate(table.names):
-        found[f"classification/sensitivity/{name}"] = classification.class_sensitivity(true, called, n, index)
-        found[f"classification/specificity/{name}"] = classification.class_specificity(true, called, n, index)
     return found
 
 

@@ -72,6 +72,11 @@ class Agreement:
     truth: int
 
     @property
+    def empty(self) -> bool:
+        """Whether neither holds the label: there is nothing to agree on."""
+        return self.predicted + self.truth == 0
+
+    @property
     def dice(self) -> float:
         """2 common / (predicted + truth); NaN where both are empty."""
         total = self.predicted + self.truth
@@ -125,7 +130,7 @@ def measure_case(job: CaseJob) -> CaseMeasurement | CaseFault:
         present = frozenset(values_present(label.array)) if job.lesion.assumed else frozenset[int]()
         agreement = {}
         if job.segmentation is not None and job.labels:
-            agreement = _agreement(read_map(job.segmentation, label.geometry), label.array, job.labels)
+            agreement = agreement_of(read_map(job.segmentation, label.geometry), label.array, job.labels)
     except (CaseError, DatasetError) as error:
         return CaseFault(job.case_id, first_line(error))
     return CaseMeasurement(job.case_id, components, present, agreement)
@@ -158,10 +163,16 @@ def measure_cases(jobs: Sequence[CaseJob], workers: int) -> Iterator[CaseMeasure
                 future.cancel()
 
 
-def _agreement(
+def agreement_of(
     segmentation: npt.NDArray[np.generic], truth: npt.NDArray[np.generic], labels: Sequence[SegmentedLabel]
 ) -> dict[str, Agreement]:
-    """Counts the voxels of every label in a segmentation and in the truth, both (z, y, x) on one grid."""
+    """Counts the voxels of every label in a segmentation and in the truth.
+
+    Args:
+        segmentation: (z, y, x) predicted labels.
+        truth: (z, y, x) true labels, on the same grid.
+        labels: which labels.
+    """
     found = {}
     for label in labels:
         common = predicted = true = 0

@@ -125,7 +125,7 @@ def collect(
         "connectivity": 26,
         "lesion_label": {"values": list(lesion.values), "origin": lesion.origin},
     }
-    warnings = (*_warnings(records, found.failed), *_grid_warnings(found))
+    warnings = (*record_warnings(records, found.failed), *_grid_warnings(found))
     return Study(records, found.failed, rule, truth.positive_classes, settings, warnings)
 
 
@@ -190,13 +190,21 @@ def _grid_warnings(found: Predictions) -> list[str]:
     return [f"{len(arrays)} detection maps are NumPy files without geometry: only their shapes were compared"]
 
 
-def _warnings(records: Sequence[CaseRecord], failed: Sequence[str]) -> tuple[str, ...]:
-    """Returns what a reader of the numbers must know."""
+def record_warnings(
+    records: Sequence[CaseRecord], failed: Sequence[str], *, both_kinds: bool = True
+) -> tuple[str, ...]:
+    """Returns what a reader of the numbers must know, one line each.
+
+    Args:
+        records: the evaluated cases.
+        failed: ids of the cases that could not be done.
+        both_kinds: whether positive and negative cases belong to the task.
+    """
     warnings = []
     if failed:
         warnings.append(f"{len(failed)} failed cases have no prediction and are not in the numbers: {listed(failed)}")
     for name, wanted in (("positive", True), ("negative", False)):
-        if not any(record.positive is wanted for record in records):
+        if both_kinds and not any(record.positive is wanted for record in records):
             warnings.append(f"no {name} case: the AUROC is undefined")
     if not any(record.match.n_lesions for record in records):
         warnings.append("no lesion in any label: the AP is undefined")

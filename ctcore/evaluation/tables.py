@@ -82,28 +82,33 @@ class CaseRecord:
 def case_table(records: Sequence[CaseRecord], failed: Iterable[str]) -> str:
     """Returns `per_case.csv`: one row a case, sorted by case id."""
     labels = sorted({name for record in records for name in record.agreement})
-    rows: dict[str, list[object]] = {case_id: [case_id, "failed"] for case_id in failed}
+    rows: dict[str, dict[str, object]] = {case_id: {"case_id": case_id, "status": "failed"} for case_id in failed}
     for record in records:
-        match = record.match
-        rows[record.case_id] = [
-            record.case_id,
-            "done",
-            int(record.positive),
-            record.class_name,
-            record.predicted_class or "",
-            record.score,
-            match.detection_max,
-            match.n_lesions,
-            match.count(Outcome.HIT),
-            match.n_missed,
-            len(match.candidates),
-            match.count(Outcome.FALSE_POSITIVE),
-            match.count(Outcome.IGNORED),
-            max((candidate.overlap for candidate in match.candidates), default=0.0),
-            *(_dice(record.agreement.get(name)) for name in labels),
-        ]
+        dice = {f"dice_{name}": agreement.dice for name, agreement in record.agreement.items() if not agreement.empty}
+        rows[record.case_id] = case_row(record) | dice
     columns = (*CASE_COLUMNS, *(f"dice_{name}" for name in labels))
-    return _csv(columns, (rows[case_id] + [""] * (len(columns) - len(rows[case_id])) for case_id in sorted(rows)))
+    return _csv(columns, ([rows[case_id].get(column, "") for column in columns] for case_id in sorted(rows)))
+
+
+def case_row(record: CaseRecord) -> dict[str, object]:
+    """Returns a case's `CASE_COLUMNS`."""
+    match = record.match
+    return {
+        "case_id": record.case_id,
+        "status": "done",
+        "positive": int(record.positive),
+        "class_name": record.class_name,
+        "predicted_class": record.predicted_class or "",
+        "score": record.score,
+        "detection_max": match.detection_max,
+        "n_lesions": match.n_lesions,
+        "n_hits": match.count(Outcome.HIT),
+        "n_missed": match.n_missed,
+        "n_candidates": len(match.candidates),
+        "n_false_positives": match.count(Outcome.FALSE_POSITIVE),
+        "n_ignored": match.count(Outcome.IGNORED),
+        "best_overlap": max((candidate.overlap for candidate in match.candidates), default=0.0),
+    }
 
 
 def lesion_table(records: Sequence[CaseRecord]) -> str:
@@ -126,13 +131,6 @@ def lesion_table(records: Sequence[CaseRecord]) -> str:
                 of_candidate = [index + 1, candidate.volume_ml, *candidate.centroid_lps_mm]
                 rows.append([record.case_id, match.outcome, match.confidence, "", *[""] * 6, *of_candidate])
     return _csv(LESION_COLUMNS, rows)
-
-
-def _dice(agreement: Agreement | None) -> object:
-    """Returns a Dice for the table, empty where it is undefined."""
-    if agreement is None or agreement.predicted + agreement.truth == 0:
-        return ""
-    return agreement.dice
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ctcore.errors import BundleError, RequestError, first_line
+from ctcore.errors import BundleError, RequestError, describe_validation, first_line
 from ctcore.files import read_json, write_atomic, write_text
-from ctcore.nnunet.recipe import describe_validation
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ctcore.errors import RecipeError, first_line
+from ctcore.errors import RecipeError, describe_validation, first_line
 from ctcore.nnunet.fixes import FIXES, apply_fixes
 from ctcore.nnunet.overrides import apply_changes, parse_change
 
@@ -188,17 +188,3 @@ def load_recipe(kind: type[RecipeT], name: str, folder: Path, changes: Sequence[
         raise RecipeError(f"recipe '{path.name}' is not valid TOML: {first_line(error)}") from error
     except ValidationError as error:
         raise RecipeError(f"{title}: {describe_validation(error)}") from error
-
-
-def describe_validation(error: ValidationError) -> str:
-    """Returns pydantic's findings as one line that names each key and the value it found."""
-    parts = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if part != "")
-        if not key:
-            parts.append(str(item["msg"]))
-        elif item["type"] == "missing":  # its input is all the rest
-            parts.append(f"{key} is missing")
-        else:
-            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
-    return "; ".join(parts)[:600]

@@ -101,7 +101,7 @@ def test_the_worst_are_kept(training_folder: Path) -> None:
     collector.add(ThresholdLocalizer(), cases[0])
     collector.add(ThresholdLocalizer(minimum_ml=1e9), cases[1])  # nothing is found
     collector.add(ThresholdLocalizer(), cases[2])
-    assert [view.case.case_id for view in collector.worst] == ["b", "a"]
+    assert [view.case.case_id for view in collector.worst.items] == ["b", "a"]
 
 
 @pytest.mark.usefixtures("thresholds")

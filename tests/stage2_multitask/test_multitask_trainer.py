@@ -209,7 +209,7 @@ def test_a_case_without_class_is_named(trainer: MultiTaskTrainer) -> None:
 def test_auroc_by_hand(trainer: MultiTaskTrainer) -> None:
     # Case 0.9 beats all three negatives; case 0.4 ties with one and loses to two.
     trainer._class_records = [(1, [0.1, 0.9]), (1, [0.6, 0.4]), (0, [0.6, 0.4]), (0, [0.5, 0.5]), (0, [0.3, 0.7])]
-    assert trainer.extra_figures() == {"auroc": pytest.approx(3.5 / 6)}
+    assert trainer.extra_figures() == {"patch_auroc": pytest.approx(3.5 / 6)}
     trainer._class_records = [(0, [0.6, 0.4]), (0, [0.5, 0.5])]
     assert trainer.extra_figures() == {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from ctcore.evaluation.figures import OVERLAP_SWEEP, class_table, is_probability
 from ctcore.evaluation.metrics import Metrics
 from ctcore.evaluation.report import plots
 from ctcore.evaluation.report.figure import save_plot
-from ctcore.evaluation.statistics.bootstrap import Estimate
 from ctcore.evaluation.statistics.calibration import reliability_curve
-from ctcore.evaluation.statistics.classification import confusion_matrix
 from ctcore.evaluation.statistics.curves import froc_curve, precision_recall_curve, roc_curve
 from ctcore.evaluation.statistics.decision import decision_curve
 from ctcore.evaluation.study import Study
@@ -34,11 +32,11 @@ def draw_all(folder: Path, study: Study, metrics: Metrics) -> list[str]:
     positive, scores = study.positive, study.scores
     findings = [finding for record in study.records for finding in record.match.findings]
     classes = class_table(study)
-    confusion = confusion_matrix(classes.true, classes.predicted, len(classes.names))
+    confusion = classes.confusion
     roc = roc_curve(scores, positive)
     precision_recall = precision_recall_curve(findings)
     froc = froc_curve(findings, counts.cases)
-    sweep = [_estimate(parts["overlap_sweep"][f"{overlap:.2f}"]) for overlap in OVERLAP_SWEEP]
+    sweep = [plots.estimate_of(parts["overlap_sweep"][f"{overlap:.2f}"]) for overlap in OVERLAP_SWEEP]
 
     pictures: dict[str, Callable[[Axes], None]] = {
         "roc": lambda axes: plots.draw_roc(axes, roc, metrics.auroc, counts.positive, counts.negative),
@@ -55,14 +53,9 @@ def draw_all(folder: Path, study: Study, metrics: Metrics) -> list[str]:
         reliability = reliability_curve(scores, positive)
         decision = decision_curve(scores, positive, DECISION_THRESHOLDS)
         of_score = parts["calibration"]["score"]
-        brier, ece = _estimate(of_score["brier"]), _estimate(of_score["ece"])
+        brier, ece = plots.estimate_of(of_score["brier"]), plots.estimate_of(of_score["ece"])
         pictures["reliability"] = lambda axes: plots.draw_reliability(axes, reliability, brier, ece)
         pictures["decision"] = lambda axes: plots.draw_net_benefit(axes, decision, float(positive.mean()))
     for name, draw in pictures.items():
         save_plot(folder, name, draw)
     return list(pictures)
-
-
-def _estimate(content: dict[str, Any]) -> Estimate:
-    """Returns an estimate of `metrics.json` as a value."""
-    return Estimate(content["value"], None if content["ci95"] is None else tuple(content["ci95"]))

@@ -23,19 +23,44 @@ th, td { padding: 6px 12px; text-align: left; } th { font-size: 13px; color: var
 tr + tr td, tbody tr:first-child td { border-top: 1px solid var(--line); }
 td.number { font-variant-numeric: tabular-nums; text-align: right; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 14px; }
+img.wide { max-width: 100%; border-radius: 8px; }
 .plots img { width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
 """
 
 Row = tuple[str, ...]
 
 
-def evaluation_page(metrics: Mapping[str, Any], plots: Sequence[str], title: str) -> str:
+SECTIONS = (
+    ("patients", "Patients"),
+    ("lesions", "Lesions"),
+    ("overlap_sweep", "AP by the smallest overlap of a hit"),
+    ("calibration", "Calibration"),
+    ("classification", "Classification"),
+    ("segmentation", "Segmentation"),
+)
+"""Parts of `metrics.json` that hold estimates, however deep, with their headings."""
+
+FILES = ("metrics.json", "per_case.csv", "per_lesion.csv")
+
+
+def evaluation_page(
+    metrics: Mapping[str, Any],
+    plots: Sequence[str],
+    title: str,
+    *,
+    sections: Sequence[tuple[str, str]] = SECTIONS,
+    tables: Sequence[str] = FILES,
+    pictures: Sequence[str] = (),
+) -> str:
     """Returns the page.
 
     Args:
         metrics: content of `metrics.json`.
         plots: stems of the pictures in `plots/`.
         title: what was evaluated.
+        sections: the parts of `metrics` to show as tables, with their headings.
+        tables: files beside the page, for further work.
+        pictures: images beside the page, shown in full width.
     """
     counts, settings = metrics["counts"], metrics["settings"]
     warnings = "".join(f'<div class="banner">{_text(warning)}</div>' for warning in metrics["warnings"])
@@ -47,7 +72,9 @@ def evaluation_page(metrics: Mapping[str, Any], plots: Sequence[str], title: str
         ("lesions", str(counts["lesions"])),
         ("hit", str(counts["hits"])),
     ]
-    pictures = "".join(f'<a href="plots/{p}.png"><img src="plots/{p}.svg" alt="{p}"></a>' for p in plots)
+    shown = "".join(f'<a href="plots/{p}.png"><img src="plots/{p}.svg" alt="{p}"></a>' for p in plots)
+    wide = "".join(f'<p><a href="{p}"><img class="wide" src="{p}" alt="{p}"></a></p>' for p in pictures)
+    links = ", ".join(f'<a href="{name}">{name}</a>' for name in tables)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -62,31 +89,20 @@ def evaluation_page(metrics: Mapping[str, Any], plots: Sequence[str], title: str
 <p class="soft">{_text(title)}</p>
 {warnings}
 <div class="tiles">{"".join(f'<div class="tile"><b>{b}</b><span>{s}</span></div>' for s, b in tiles)}</div>
-<div class="plots">{pictures}</div>
-{"".join(_section(heading, metrics.get(key)) for key, heading in _SECTIONS)}
+<div class="plots">{shown}</div>
+{wide}
+{"".join(_section(heading, metrics.get(key)) for key, heading in sections)}
 {_strata("Strata", metrics.get("strata") or [])}
 {_strata("Without one stratum at a time", metrics.get("leave_one_out") or [])}
 <h2>Counts</h2>
 {_table(("what", "number"), [(key.replace("_", " "), str(value)) for key, value in counts.items()])}
 <h2>Settings</h2>
 {_table(("setting", "value"), [(key.replace("_", " "), str(value)) for key, value in settings.items()])}
-<p class="soft">For further work: <a href="metrics.json">metrics.json</a>, <a href="per_case.csv">per_case.csv</a>,
-<a href="per_lesion.csv">per_lesion.csv</a>. Intervals are 95 %.</p>
+<p class="soft">For further work: {links}. Intervals are 95 %.</p>
 </main>
 </body>
 </html>
 """
-
-
-_SECTIONS = (
-    ("patients", "Patients"),
-    ("lesions", "Lesions"),
-    ("overlap_sweep", "AP by the smallest overlap of a hit"),
-    ("calibration", "Calibration"),
-    ("classification", "Classification"),
-    ("segmentation", "Segmentation"),
-)
-"""Parts of `metrics.json` that hold estimates, however deep, with their headings."""
 
 
 def _section(heading: str, part: Any) -> str:

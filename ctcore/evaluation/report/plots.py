@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 MOST_FALSE_POSITIVES = 8.0
 """Right end of the FROC axis, in false positives a case, where the curve goes further."""
+
+
+def estimate_of(content: Mapping[str, Any]) -> Estimate:
+    """Returns an estimate of `metrics.json` as a value."""
+    return Estimate(content["value"], None if content["ci95"] is None else tuple(content["ci95"]))
 
 
 def text_of(estimate: Estimate) -> str:
@@ -40,6 +45,24 @@ def draw_roc(axes: Axes, curve: RocCurve | None, auroc: Estimate, positive: int,
         undefined(axes, "undefined: needs positive\nand negative cases")
     else:
         axes.plot(curve.fpr, curve.tpr, color=LINE_COLOUR, linewidth=1.8)
+
+
+def draw_rocs(axes: Axes, title: str, curves: Mapping[str, tuple[RocCurve | None, Estimate]]) -> None:
+    """Draws several ROC curves into one panel, the legend with each one's AUROC.
+
+    Args:
+        axes: the panel.
+        title: its title.
+        curves: curve and AUROC by name; a curve that is None is undefined.
+    """
+    frame(axes, title, "False positive rate (1 - specificity)", "Sensitivity")
+    unit_square(axes)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
+    for name, (curve, auroc) in curves.items():
+        nowhere = np.empty(0)
+        x, y = (nowhere, nowhere) if curve is None else (curve.fpr, curve.tpr)
+        axes.plot(x, y, linewidth=1.6, label=f"{name}: {text_of(auroc)}")  # the legend names undefined ones too
+    axes.legend(frameon=False, loc="lower right", fontsize=7)
 
 
 def draw_precision_recall(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.errors import DatasetError
+from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.statistics.statistic import Floats, Statistic, Weights, as_floats, bounded, quotient, ratio
 
 Classes = Sequence[int] | npt.NDArray[np.integer]
@@ -34,11 +34,43 @@ def macro_f1(true: Classes, predicted: Classes, n_classes: int) -> Statistic:
 
     A class that no case has and none is given does not count.
     """
+    return macro_f_beta(true, predicted, n_classes, 1.0)
 
-    def score(counts: Floats) -> Floats:
-        return _mean(quotient(2 * _diagonal(counts), counts.sum(axis=1) + counts.sum(axis=2)))
 
-    return _of_confusion(true, predicted, n_classes, score)
+def macro_f_beta(true: Classes, predicted: Classes, n_classes: int, beta: float) -> Statistic:
+    """Returns the mean over the classes of F-beta, see `class_f_beta`.
+
+    A class that no case has and none is given does not count.
+
+    Raises:
+        RequestError: beta is not a finite number above 0.
+    """
+    square = _square(beta)
+    return _of_confusion(true, predicted, n_classes, lambda counts: _mean(_f_beta(counts, square)))
+
+
+def macro_precision(true: Classes, predicted: Classes, n_classes: int) -> Statistic:
+    """Returns the mean precision of the classes that some case is given; undefined without a case."""
+    return _of_confusion(true, predicted, n_classes, lambda counts: _mean(quotient(_diagonal(counts), counts.sum(1))))
+
+
+def class_f_beta(true: Classes, predicted: Classes, n_classes: int, name: int, beta: float = 1.0) -> Statistic:
+    """Returns F-beta of class `name`: (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP).
+
+    The harmonic mean of precision and sensitivity in which sensitivity weighs beta times as much (van Rijsbergen,
+    Information Retrieval, 1979). Undefined if no case has the class and none is given it.
+
+    Raises:
+        RequestError: beta is not a finite number above 0.
+    """
+    square = _square(beta)
+    return _of_confusion(true, predicted, n_classes, lambda counts: as_floats(_f_beta(counts, square)[:, name]))
+
+
+def class_precision(true: Classes, predicted: Classes, n_classes: int, name: int) -> Statistic:
+    """Returns the share of the cases given class `name` that have it; undefined if none is given it."""
+    truth, called = _checked(true, predicted, n_classes)
+    return ratio((truth == name) & (called == name), called == name)
 
 
 def class_sensitivity(true: Classes, predicted: Classes, n_classes: int, name: int) -> Statistic:
@@ -73,6 +105,18 @@ def _of_confusion(true: Classes, predicted: Classes, n_classes: int, reduce: Cal
         return reduce((as_floats(weights) @ cells).reshape(-1, n_classes, n_classes))
 
     return bounded(statistic, max(truth.size, n_classes**2))
+
+
+def _f_beta(counts: Floats, square: float) -> Floats:
+    """Returns F-beta of each class (replicates, classes), from beta squared."""
+    return quotient((1 + square) * _diagonal(counts), square * counts.sum(axis=2) + counts.sum(axis=1))
+
+
+def _square(beta: float) -> float:
+    """Returns the square of a beta that F-beta can have."""
+    if not 0 < beta < np.inf:
+        raise RequestError(f"beta {beta} of F-beta is not a finite number above 0; 1 for F1")
+    return beta**2
 
 
 def _diagonal(counts: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Patient-level statistics of a score: AUROC, sensitivity and specificity.
+"""Patient-level statistics of a score: AUROC, average precision, sensitivity and specificity.
 
 A case is called positive where its score is at or above the threshold. Where an operating point is sought, the
 thresholds are the scores themselves and one above them all, nothing is interpolated, and every replicate seeks its own:
@@ -52,6 +52,34 @@ def auroc(scores: npt.ArrayLike, positive: Sequence[bool] | Bools) -> Statistic:
         of_positive = as_floats(weights[:, positives])
         ordered = np.einsum("ij,ij->i", of_positive, counted[:, below] + counted[:, not_above]) / 2
         return quotient(ordered, of_positive.sum(axis=1) * counted[:, -1])
+
+    return bounded(statistic, values.size)
+
+
+def average_precision(scores: npt.ArrayLike, positive: Sequence[bool] | Bools) -> Statistic:
+    """Returns the average precision of a score: the sum over its falling values of (R[i] - R[i-1]) P[i].
+
+    Of cases, not of lesions: R is the share of positive cases at or above the value, P the share of positive ones
+    among these; not interpolated, equal scores are one step. Undefined without a positive case.
+
+    Args:
+        scores: (cases,) finite.
+        positive: (cases,).
+
+    Raises:
+        DatasetError: the two differ in length, or a score is not finite.
+    """
+    values, truth = checked_scores(scores, positive)
+    ranking = Ranking.of(values)
+    ordered = truth[ranking.order]
+
+    def statistic(weights: Weights) -> Floats:
+        if not values.size:
+            return np.full(len(weights), np.nan)
+        counts = weights[:, ranking.order]
+        true, called = ranking.cumulated(counts * ordered), ranking.cumulated(counts)
+        precision = np.divide(true, called, out=np.zeros_like(true), where=called > 0)
+        return quotient((np.diff(true, axis=1, prepend=0.0) * precision).sum(axis=1), true[:, -1])
 
     return bounded(statistic, values.size)
 

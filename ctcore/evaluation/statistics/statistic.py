@@ -70,6 +70,22 @@ def mean(values: npt.ArrayLike) -> Statistic:
     return ratio(np.where(counts, numbers, 0.0), counts)
 
 
+def mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    """Returns the mean of statistics, at each draw of those that are defined; undefined where none is."""
+
+    def statistic(weights: Weights) -> Floats:
+        values = np.stack([one(weights) for one in statistics]) if statistics else np.empty((0, len(weights)))
+        defined = ~np.isnan(values)
+        return quotient(np.where(defined, values, 0.0).sum(axis=0), as_floats(defined.sum(axis=0)))
+
+    return statistic
+
+
+def undefined(weights: Weights) -> Floats:
+    """The statistic that is nowhere defined: of what a study cannot tell."""
+    return np.full(len(weights), np.nan)
+
+
 def bounded(statistic: Statistic, items: int) -> Statistic:
     """Returns the same statistic, called with so few rows at once that its work arrays stay small.
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ctcore.errors import RecipeError
+from ctcore.errors import RecipeError, describe_validation
 from ctcore.files import read_json
 from ctcore.nnunet.overrides import parse_change
 from ctcore.nnunet.provenance import check_planned, differences
-from ctcore.nnunet.recipe import RecipeT, describe_validation
+from ctcore.nnunet.recipe import RecipeT
 from ctcore.nnunet.training.fold import trained_folds
 from ctcore.nnunet.training.fold_files import RECIPE_NAME
 from ctcore.nnunet.workspace import Workspace

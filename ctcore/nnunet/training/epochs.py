@@ -179,10 +179,10 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
         epoch, logger = self.current_epoch, self.logger
         logger.log("epoch_end_timestamps", time.time(), epoch)
         further = self.extra_figures()
-        smoothed = logger.get_value("ema_fg_dice", step=-1)
-        is_best = self._best_ema is None or smoothed > self._best_ema
+        quality = self.quality(further)
+        is_best = quality is not None and (self._best_ema is None or quality > self._best_ema)
         if is_best:
-            self._best_ema = smoothed
+            self._best_ema = quality
         if self.is_leader:
             self._log_epoch(is_best=is_best)
             self._write_epoch(epoch, further, is_best=is_best)
@@ -204,7 +204,7 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
         self.print_to_log_file("val_loss", round(last("val_losses"), 4))
         self.print_to_log_file("Pseudo dice", [round(dice, 4) for dice in last("dice_per_class_or_region")])
         if is_best:
-            self.print_to_log_file(f"New best EMA pseudo Dice: {round(last('ema_fg_dice'), 4)}")
+            self.print_to_log_file(f"Best epoch so far: {round(self._best_ema or 0.0, 4)}")
         seconds = last("epoch_end_timestamps") - last("epoch_start_timestamps")
         self.print_to_log_file(f"Epoch time: {round(seconds, 2)} s")
 
@@ -226,6 +226,18 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
     def extra_figures(self) -> dict[str, float]:
         """Returns further figures of the epoch that just ended, by the names of their curves."""
         return {}
+
+    def quality(self, further: dict[str, float]) -> float | None:
+        """Returns what makes an epoch better than another: the smoothed pseudo-Dice.
+
+        Args:
+            further: what `extra_figures` gave.
+
+        Returns:
+            None where the epoch cannot be the best.
+        """
+        del further
+        return float(self.logger.get_value("ema_fg_dice", step=-1))
 
     def on_train_end(self) -> None:
         """Gives the last checkpoint its final name."""
