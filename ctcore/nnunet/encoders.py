@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import warnings
+from typing import Any
 
 NNUNET_ENCODERS = ("plain", "resenc")
 """nnU-Net's plain and residual encoder."""
@@ -38,11 +41,16 @@ def check_timm_model(model: str) -> None:
     Raises:
         ValueError: it has none; the nearest name is given.
     """
-    import timm
-
-    known = timm.list_models()
+    known = import_timm().list_models()
     if model in known:
         return
     near = difflib.get_close_matches(model.partition(".")[0], known, n=1)
     hint = f"did you mean '{TIMM_PREFIX}{near[0]}'?" if near else "choose one of timm.list_models()"
     raise ValueError(f"'{model}' is not one of timm's models; {hint}")
+
+
+def import_timm() -> Any:
+    """Imports timm without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about timm's own use of torch
+        return importlib.import_module("timm")

@@ -52,7 +52,7 @@ def build_unet(
             allow_init=True,
             deep_supervision=deep_supervision,
         )
-    except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
     return network
 

@@ -17,7 +17,7 @@ from dynamic_network_architectures.initialization.weight_init import InitWeights
 from torch import nn
 
 from ctcore.errors import RecipeError, first_line
-from ctcore.nnunet.encoders import TIMM_PREFIX, check_timm_model
+from ctcore.nnunet.encoders import TIMM_PREFIX, check_timm_model, import_timm
 
 NEGATIVE_SLOPE = 1e-2
 """Of nnU-Net's activations, for which its initial weights are scaled."""
@@ -41,13 +41,11 @@ def timm_features(
     Raises:
         ValueError: timm has no such model.
     """
-    import timm
-
     check_timm_model(model)
     options: dict[str, Any] = {} if levels is None else {"out_indices": tuple(levels)}
     if state is not None:
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
-    return timm.create_model(model, features_only=True, in_chans=input_channels, **options)
+    return import_timm().create_model(model, features_only=True, in_chans=input_channels, **options)
 
 
 class TimmEncoder(nn.Module):
