@@ -64,6 +64,7 @@ class Localizer:
         self, folder: Path, execution: Execution, *, folds: Sequence[int | str] | None = None, tta: bool = False
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
+        from ctcore.inference.slices import for_windows
         from ctcore.nnunet.networks import build_unet
 
         self.model = load_model(folder, LocalizerModel)
@@ -72,7 +73,7 @@ class Localizer:
         for fold in chosen_folds(self.model, folds):
             network = build_unet(self.model.architecture, 1, self.model.output_channels)
             load_weights(network, folder, fold)
-            self._backends.append(make_backend(network, execution))
+            self._backends.append(make_backend(for_windows(network, self.model.patch_size), execution))
 
     def segment(self, ct: Volume) -> Volume:
         """Returns the pancreas mask of a CT in LPS order: uint8 on the low-resolution grid, all components."""

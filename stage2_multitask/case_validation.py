@@ -1,10 +1,10 @@
-"""Whole validation cases during training: predicted, scored and matched by the code that a run and an evaluation use."""
+"""Whole validation cases during training: predicted, scored and matched by the code of runs and evaluations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class CaseValidation:
     classes: Mapping[str, str]
     recipe: MultiTaskRecipe
     patch_size: Triple
-    scoring: Scoring = Scoring()
+    scoring: Scoring = field(default_factory=Scoring)
 
     def measure(self, backend: NetworkInTraining, part: int = 0, parts: int = 1) -> list[MeasuredCase]:
         """Measures every `parts`-th case, from the `part`-th on."""

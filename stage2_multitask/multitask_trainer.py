@@ -12,12 +12,15 @@ from torch import nn
 from ctcore.errors import LabelError
 from ctcore.evaluation.statistics.roc import auroc
 from ctcore.evaluation.statistics.statistic import point
+from ctcore.inference.slices import for_windows
+from ctcore.nnunet.training.checkpoint import write_weights
 from ctcore.nnunet.training.distributed import average_gradients, gather, rank_and_size
+from ctcore.nnunet.training.fold_files import BEST_HEAD_WEIGHTS_NAME
 from ctcore.nnunet.training.precision import full_precision
 from ctcore.nnunet.training.sampling import centre_on, draw_cases
 from ctcore.nnunet.training.trainer import RecipeTrainer, finest
 from stage2_multitask.balance import LEAST_SEGMENTATION_LOSS, LossBalance
-from stage2_multitask.case_validation import CaseValidation, Finest, NetworkInTraining, quality_of
+from stage2_multitask.case_validation import NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
 from stage2_multitask.class_loss import ClassLoss, count_classes
 from stage2_multitask.cohort import cohort_figures
 from stage2_multitask.heads.regions import Regions
@@ -27,6 +30,9 @@ from stage2_multitask.patch_weights import held_shares, label_totals, patch_weig
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.sampling import balanced_probabilities
 from stage2_multitask.schedule import Phase, phase_of
+
+BEST_MACRO_F1 = "best_macro_f1"
+"""Key of the checkpoint."""
 
 
 class MultiTaskTrainer(RecipeTrainer):
@@ -40,6 +46,7 @@ class MultiTaskTrainer(RecipeTrainer):
     parts_may_rest = True
     case_classes: dict[str, int]
     phase: Phase = Phase.SEGMENTATION
+    best_macro_f1: float = NOTHING
 
     def build_network_architecture(
         self,
@@ -91,12 +98,21 @@ class MultiTaskTrainer(RecipeTrainer):
         average_gradients(self.balance.parameters())
 
     def further_state(self) -> dict[str, torch.Tensor]:
-        """Returns the learned balance."""
-        return self.balance.state_dict()
+        """Returns the learned balance, and how good the head that is kept apart is."""
+        return dict(self.balance.state_dict()) | {BEST_MACRO_F1: torch.tensor(self.best_macro_f1)}
 
     def load_further_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Takes back the learned balance."""
-        self.balance.load_state_dict(state)
+        """Takes back what `further_state` gave."""
+        self.best_macro_f1 = float(state[BEST_MACRO_F1])
+        self.balance.load_state_dict({name: value for name, value in state.items() if name != BEST_MACRO_F1})
+
+    def write_parts(self, further: dict[str, float]) -> None:
+        """Keeps the head of the epoch with the best macro-F1 of the head alone, where the recipe wants it."""
+        macro_f1 = further.get("macro_f1_class", NOTHING)
+        if self.recipe.best_head and macro_f1 > self.best_macro_f1:
+            self.best_macro_f1 = macro_f1
+            head = self.trained_network().get_submodule("head")
+            write_weights(self.folder / BEST_HEAD_WEIGHTS_NAME, head, prefix="head.")
 
     def change_sampling(self, loader: Any) -> None:
         """Draws the patches that the recipe asks for."""

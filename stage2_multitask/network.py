@@ -87,7 +87,7 @@ def build_network(
 
     Args:
         architecture: nnU-Net's description of the U-Net.
-        patch_size: voxels ([z,] y, x) that training sees at once.
+        patch_size: voxels ([z,] y, x) that training sees at once; a depth of 1 makes it 2-D.
         labels: segmentation labels by value; `background` is 0.
         lesion_label: the label that becomes the detection map.
         classes: number of classes.
@@ -98,5 +98,6 @@ def build_network(
         RecipeError: the head does not fit the encoder, the patch or the labels.
     """
     unet = build_unet(architecture, 1, max(labels.values()) + 1, deep_supervision=deep_supervision)
-    levels = EncoderLevels.of_architecture(architecture, patch_size)
+    size = patch_size[1:] if tuple(patch_size[:-2]) == (1,) else patch_size
+    levels = EncoderLevels.of_architecture(architecture, size)
     return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesion_label)))

@@ -55,6 +55,7 @@ class MultiTaskPredictor:
         self, folder: Path, execution: Execution, *, folds: Sequence[int | str] | None = None, tta: bool = False
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
+        from ctcore.inference.slices import for_windows
         from stage2_multitask.network import build_network, regions_of
 
         self.model = load_model(folder, MultiTaskModel)
@@ -71,7 +72,7 @@ class MultiTaskPredictor:
                 self.model.head,
             )
             load_weights(network, folder, fold)
-            self._backends.append(make_backend(network, execution))
+            self._backends.append(make_backend(for_windows(network, self.model.patch_size), execution))
 
     @property
     def class_names(self) -> tuple[str, ...]:

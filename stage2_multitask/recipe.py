@@ -55,9 +55,9 @@ class MultiTaskRecipe(TrainingRecipe):
         phases: the division of the epochs.
         patches: how a case's class reaches its patches.
         aggregation: how class logits of several windows become one.
-        selection: what the best epoch is best in: `dice`, the smoothed pseudo-Dice of validation patches, or a figure of
-            the whole validation cases, each predicted and scored as in a run: `auroc`, `ap` (of lesions), `auroc-ap`
-            (their mean), `macro-f1`.
+        selection: what the best epoch is best in: `dice`, the smoothed pseudo-Dice of validation patches, or a figure
+            of the whole validation cases, each predicted and scored as in a run: `auroc`, `ap` (of lesions),
+            `auroc-ap` (their mean), `macro-f1`.
         best_head: whether the head of the epoch with the best macro-F1 is kept apart, for an export of its own.
     """
 

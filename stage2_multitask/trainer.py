@@ -88,7 +88,7 @@ def export(
         normalization=normalization_of(plans),
         labels=recipe.labels,
         folds=tuple(folders),
-        mirror_axes=(0, 1, 2) if recipe.mirror else (),
+        mirror_axes=recipe.mirror_axes,
         trained_on=trained_on,
         checkpoint=checkpoint,
         recipe=recipe.model_dump(mode="json"),

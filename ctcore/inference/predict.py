@@ -18,6 +18,12 @@ from ctcore.inference.windows import Padding, gaussian_weight, place_windows
 FloatArray = npt.NDArray[np.float32]
 
 
+MOST_SLICES = 8
+"""Slices that are computed at once, at most; more are not faster on a CPU (`python -m benchmarks.slices`)."""
+SLICE_BATCH_PIXELS = MOST_SLICES * 256 * 256
+"""Pixels that are computed at once, at most: bounds the memory."""
+
+
 @dataclass(frozen=True, eq=False)
 class WindowPrediction:
     """What the network says of an image.
@@ -85,7 +91,8 @@ def predict_ensemble(
     """Runs several networks (folds) over the same windows; the logits are the mean of theirs.
 
     Segmentation logits are summed into one array, so that an ensemble needs no more memory than one network; class
-    logits are aggregated over the windows for each network, then averaged. Arguments and errors: `predict_windows`.
+    logits are aggregated over the windows for each network, then averaged. Windows of depth 1, slices, are computed
+    several at once. Arguments and errors: `predict_windows`.
     """
     if not backends:
         raise ValueError("an ensemble of no networks cannot predict; give at least one backend")
@@ -151,18 +158,38 @@ def _run(
     """Adds one network's windows to the blend; returns its aggregated class logits, None without a head."""
     classes: list[FloatArray] = []
     shares: list[float] = []
-    for window in windows:
-        batch = np.array(image[(slice(None), *window.slices)], dtype=np.float32, order="C")[None]
-        outputs = _with_mirrors(backend, batch, mirror_axes)
-        segmentation = outputs[SEGMENTATION][0]
-        _check_finite(outputs, window, backend)
-        if CLASSES in outputs:
-            classes.append(outputs[CLASSES][0])
-            if aggregation == "foreground-weighted mean":
-                labels = range(1, segmentation.shape[0]) if foreground is None else foreground
-                shares.append(foreground_share(segmentation, labels))
-        blend.add(segmentation, window)
+    at_once = windows_at_once(windows[0].shape)
+    for first in range(0, len(windows), at_once):
+        group = windows[first : first + at_once]
+        outputs = _with_mirrors(backend, _batch(image, group, at_once), mirror_axes)
+        for index, window in enumerate(group):
+            answer = {name: output[index] for name, output in outputs.items()}
+            segmentation = answer[SEGMENTATION]
+            _check_finite(answer, window, backend)
+            if CLASSES in answer:
+                classes.append(answer[CLASSES])
+                if aggregation == "foreground-weighted mean":
+                    labels = range(1, segmentation.shape[0]) if foreground is None else foreground
+                    shares.append(foreground_share(segmentation, labels))
+            blend.add(segmentation, window)
     return aggregate_classes(np.stack(classes), np.array(shares), aggregation) if classes else None
+
+
+def windows_at_once(patch_size: Triple) -> int:
+    """Returns how many windows are one batch: one, but several slices."""
+    depth, height, width = patch_size
+    return max(1, min(MOST_SLICES, SLICE_BATCH_PIXELS // (height * width))) if depth == 1 else 1
+
+
+def _batch(image: FloatArray, windows: Sequence[Box], length: int) -> FloatArray:
+    """Returns windows (length, c, z, y, x) of an image; where there are fewer, zeros follow.
+
+    A last batch of another length would be another network to compile.
+    """
+    batch = np.zeros((length, image.shape[0], *windows[0].shape), np.float32)
+    for index, window in enumerate(windows):
+        batch[index] = image[(slice(None), *window.slices)]
+    return batch
 
 
 def _with_mirrors(backend: Backend, batch: FloatArray, mirror_axes: tuple[int, ...]) -> dict[str, FloatArray]:

@@ -20,7 +20,8 @@ def window_starts(image_shape: Triple, patch_size: Triple, step: float = 0.5) ->
     """Returns the first index of every window along each axis, placed as nnU-Net places them.
 
     Along one axis of length n with windows of length p there are ceil((n - p) / (step * p)) + 1 windows; they are
-    spread evenly, the first at 0 and the last at n - p, so that neighbours are at most step * p apart.
+    spread evenly, the first at 0 and the last at n - p, so that neighbours are at most step * p apart. Where step * p
+    is below one voxel, as along z for windows of one slice, they are one voxel apart: none is placed twice.
 
     Args:
         image_shape: length (z, y, x) of the image, nowhere below `patch_size` (see `Padding`).
@@ -37,7 +38,7 @@ def window_starts(image_shape: Triple, patch_size: Triple, step: float = 0.5) ->
     starts = []
     for length, patch in zip(image_shape, patch_size, strict=True):
         last = length - patch
-        intervals = math.ceil(last / (patch * step))
+        intervals = math.ceil(last / max(patch * step, 1.0))
         distance = last / intervals if intervals else 0.0
         starts.append(tuple(round(distance * i) for i in range(intervals + 1)))
     return tuple(starts)

@@ -42,6 +42,7 @@ class WeightsChoice(StrEnum):
 
     LAST = "last"
     BEST = "best"
+    BEST_HEAD = "best-head"
 
 
 class StageTraining(Protocol):

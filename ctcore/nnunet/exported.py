@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from ctcore.errors import BundleError, RequestError, describe_validation, first_line
 from ctcore.files import read_json, write_atomic, write_text
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.json"
 
-CheckpointChoice = Literal["last", "best"]
-"""Which weights of a trained fold: after the last epoch, or of the epoch with the best smoothed pseudo-Dice."""
+CheckpointChoice = Literal["last", "best", "best-head"]
+"""Which weights of a trained fold: of the last epoch, of the best one, or the last with the best classes' head."""
 
 
 class Normalization(BaseModel):
@@ -43,6 +43,10 @@ class Normalization(BaseModel):
         return values
 
 
+def _with_depth(patch_size: Any) -> Any:
+    return (1, *patch_size) if isinstance(patch_size, list | tuple) and len(patch_size) == 2 else patch_size
+
+
 class ExportedModel(BaseModel):
     """What a stage folder's `model.json` holds.
 
@@ -51,13 +55,14 @@ class ExportedModel(BaseModel):
         stage: `stage1` or `stage2`.
         architecture: nnU-Net's description of the U-Net.
         spacing_mm: voxel spacing (z, y, x) that the network sees.
-        patch_size: window (z, y, x) in voxels.
+        patch_size: window (z, y, x) in voxels; a depth of 1 says that the network is 2-D. Where (y, x) is given, as
+            nnU-Net's plans have it, the depth is 1.
         normalization: constants from the training fingerprint.
         labels: output label names by value; `background` is 0.
         folds: trained folds, each with a file `fold_<k>.safetensors`.
         mirror_axes: spatial axes (0 z, 1 y, 2 x) that training mirrored and test-time augmentation may mirror.
         trained_on: the data in words, for instance "parametric phantoms".
-        checkpoint: whether the weights are those of the last epoch or of the one with the best smoothed pseudo-Dice.
+        checkpoint: whether the weights are those of the last epoch, of the best one, or the last with the best head.
         recipe: the recipe as trained.
     """
 
@@ -67,7 +72,7 @@ class ExportedModel(BaseModel):
     stage: str
     architecture: dict[str, Any]
     spacing_mm: tuple[float, float, float]
-    patch_size: tuple[int, int, int]
+    patch_size: Annotated[tuple[int, int, int], BeforeValidator(_with_depth)]
     normalization: Normalization
     labels: dict[str, int]
     folds: tuple[str, ...]
@@ -80,6 +85,12 @@ class ExportedModel(BaseModel):
     def _known_version(self) -> Self:
         if self.schema_version != SCHEMA_VERSION:
             raise ValueError(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}; export the model again")
+        return self
+
+    @model_validator(mode="after")
+    def _mirrors_what_it_sees(self) -> Self:
+        if self.patch_size[0] == 1 and 0 in self.mirror_axes:
+            raise ValueError(f"mirror_axes {self.mirror_axes}: a 2-D network (patch {self.patch_size}) knows no axis 0")
         return self
 
     @property

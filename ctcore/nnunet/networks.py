@@ -1,4 +1,4 @@
-"""Building nnU-Net's own networks from the description that a plan or a model folder holds."""
+"""Building U-Nets, nnU-Net's own and those with timm's encoders, from the description in a plan or a model folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import torch
 
 ARCHITECTURES = "dynamic_network_architectures.architectures."
+TIMM_UNET = "ctcore.nnunet.timm_encoder.TimmUNet"
+"""The one architecture of our own; of timm it builds only models that timm lists."""
 LAYERS = "torch.nn."
 
 
@@ -19,14 +21,20 @@ def build_unet(
 ) -> torch.nn.Module:
     """Builds a U-Net with nnU-Net's builder; it has `encoder` and `decoder`.
 
+    Args:
+        architecture: nnU-Net's description; the convolution that it names makes the network 2-D or 3-D.
+        input_channels: channels of the image.
+        output_channels: segmentation outputs, background included.
+        deep_supervision: whether the decoder answers at every level.
+
     Raises:
-        BundleError: the description names an architecture that is not one of dynamic_network_architectures', or a
-            layer that is not one of torch's: whatever it names is called, so that nothing else may be named.
+        BundleError: the description names an architecture that is neither one of dynamic_network_architectures' nor
+            ours, or a layer that is not one of torch's: whatever it names is called, so that nothing else may be named.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     name = str(architecture.get("network_class_name"))
-    if not _is_module(name, ARCHITECTURES):
+    if name != TIMM_UNET and not _is_module(name, ARCHITECTURES):
         raise BundleError(
             f"architecture '{name}' is not one of dynamic_network_architectures; it cannot be built safely"
         )
@@ -44,7 +52,7 @@ def build_unet(
             allow_init=True,
             deep_supervision=deep_supervision,
         )
-    except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
     return network
 

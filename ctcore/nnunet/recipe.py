@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctcore.errors import RecipeError, describe_validation, first_line
+from ctcore.nnunet.encoders import check_encoder, timm_model_of
 from ctcore.nnunet.fixes import FIXES, apply_fixes
 from ctcore.nnunet.overrides import apply_changes, parse_change
 
@@ -37,10 +38,12 @@ class TrainingRecipe(BaseModel):
         planner: who decides patch, batch and architecture: `recipe` (the fields below say it all), or one of nnU-Net's
             planners, whose choices those of the fields below that are given replace.
         planner_memory_gb: GPU memory (GB) that nnU-Net's planner aims at; None for the planner's own.
-        patch_size: voxels (z, y, x) that the network sees at once.
+        patch_size: voxels (z, y, x) that the network sees at once; a depth of 1 makes it a 2-D network of axial slices.
         batch_size: patches a step.
-        encoder: nnU-Net's plain or residual encoder; follows from a planner of nnU-Net's.
-        features: channels of each encoder level; their number is the number of levels.
+        encoder: `plain` or `resenc`, nnU-Net's plain or residual encoder, which follows from a planner of nnU-Net's; or
+            `timm:NAME`, a 2-D encoder of timm's.
+        encoder_weights: safetensors file with the weights that a timm encoder begins with; None for random ones.
+        features: channels of each encoder level; their number is the number of levels. A timm encoder has its own.
         blocks_per_level: convolutions (plain) or residual blocks of each encoder level.
         segmentation_loss: nnU-Net's soft Dice (of the foreground labels), cross-entropy, or their sum; `dice-bce` is
             their sum with the sigmoid of every label in place of the softmax.
@@ -96,7 +99,8 @@ class TrainingRecipe(BaseModel):
     planner_memory_gb: Positive | None = None
     patch_size: tuple[Size, Size, Size] | None = None
     batch_size: Size | None = None
-    encoder: Literal["plain", "resenc"] = "plain"
+    encoder: Annotated[str, AfterValidator(check_encoder)] = "plain"
+    encoder_weights: Path | None = None
     features: tuple[Size, ...] = ()
     blocks_per_level: tuple[Size, ...] = ()
     segmentation_loss: Literal["dice-ce", "dice", "ce", "dice-bce"] = "dice-ce"
@@ -134,12 +138,17 @@ class TrainingRecipe(BaseModel):
     @model_validator(mode="after")
     def _planner_has_what_it_needs(self) -> Self:
         if self.planner == FROM_RECIPE:
-            absent = [name for name in ("patch_size", "batch_size", "features") if not getattr(self, name)]
+            needed = (
+                ["patch_size", "batch_size"]
+                if timm_model_of(self.encoder)
+                else ["patch_size", "batch_size", "features"]
+            )
+            absent = [name for name in needed if not getattr(self, name)]
             if absent:
                 raise ValueError(f"{', '.join(absent)} must be given, unless one of nnU-Net's planners decides")
             if self.planner_memory_gb is not None:
                 raise ValueError(f"planner_memory_gb {self.planner_memory_gb} is for nnU-Net's planners; leave it out")
-        elif (self.encoder == "resenc") != self.planner.startswith("resenc"):
+        elif self.encoder != ("resenc" if self.planner.startswith("resenc") else "plain"):
             raise ValueError(f"encoder '{self.encoder}' is not the one of planner '{self.planner}'; leave it out")
         return self
 
@@ -150,6 +159,29 @@ class TrainingRecipe(BaseModel):
         if self.features and self.blocks_per_level and len(self.blocks_per_level) != len(self.features):
             raise ValueError(f"blocks_per_level {self.blocks_per_level} and features {self.features} differ in length")
         return self
+
+    @model_validator(mode="after")
+    def _timm_fits(self) -> Self:
+        if timm_model_of(self.encoder) is None:
+            if self.encoder_weights is not None:
+                raise ValueError(f"encoder_weights '{self.encoder_weights}' is for timm's encoders; leave it out")
+            return self
+        if self.dims != 2:
+            raise ValueError(f"encoder '{self.encoder}' is 2-D, and patch_size is {self.patch_size}; use (1, y, x)")
+        for name in ("features", "blocks_per_level"):
+            if getattr(self, name):
+                raise ValueError(f"{name} {getattr(self, name)}: encoder '{self.encoder}' has its own; leave it out")
+        return self
+
+    @property
+    def dims(self) -> int:
+        """Spatial dimensions of the network: 2 for a patch of depth 1, else 3."""
+        return 2 if self.patch_size is not None and self.patch_size[0] == 1 else 3
+
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Spatial axes (0 z, 1 y, 2 x) that training mirrors: a 2-D network knows no z."""
+        return tuple(range(3 - self.dims, 3)) if self.mirror else ()
 
     @property
     def blocks(self) -> tuple[int, ...]:

@@ -11,6 +11,8 @@ from ctcore.errors import DatasetError
 from ctcore.files import read_json, write_json
 
 CONFIGURATION = "3d_fullres"
+"""The one configuration of a plan. A 2-D network has the same name: its images are the same volumes, and a workspace
+that is planned again must not keep folds of both."""
 PLANS_NAME = "nnUNetPlans"
 FILE_ENDING = ".nii.gz"
 

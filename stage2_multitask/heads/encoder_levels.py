@@ -42,16 +42,19 @@ class EncoderLevels:
 
     @classmethod
     def of_architecture(cls, architecture: Mapping[str, Any], patch_size: Sequence[int]) -> EncoderLevels:
-        """Reads nnU-Net's description of a U-Net.
+        """Reads the description of a U-Net, nnU-Net's own or one with a timm encoder.
 
         Args:
             architecture: as in a plan or in `model.json`; a number stands for the same number on every axis.
-            patch_size: ([z,] y, x).
+            patch_size: ([z,] y, x); of a 2-D network also (1, y, x), as recipes and `model.json` have it.
 
         Raises:
             ValueError: it does not fit the patch.
         """
-        arguments, dims = architecture["arch_kwargs"], len(patch_size)
+        arguments = architecture["arch_kwargs"]
+        if str(arguments.get("conv_op")).endswith("Conv2d") and len(patch_size) == 3 and patch_size[0] == 1:
+            patch_size = patch_size[1:]
+        dims = len(patch_size)
         channels, strides, kernels = (arguments[key] for key in ("features_per_stage", "strides", "kernel_sizes"))
         return cls(
             tuple(int(n) for n in channels),

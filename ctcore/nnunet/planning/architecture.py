@@ -10,6 +10,8 @@ from ctcore.errors import RecipeError
 from ctcore.nnunet.recipe import FEWEST_LEVELS
 
 Triple = tuple[int, int, int]
+Size = tuple[int, ...]
+"""A number for each axis that the network has, ([z,] y, x)."""
 
 MIN_FEATURE_MAP = 4
 """nnU-Net's smallest edge of a feature map."""
@@ -19,7 +21,7 @@ UNET_CLASSES = {
     "resenc": "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet",
 }
 BLOCKS_KEY = {"plain": "n_conv_per_stage", "resenc": "n_blocks_per_stage"}
-DECODER_CONVOLUTIONS = {"plain": 2, "resenc": 1}
+DECODER_CONVOLUTIONS = {"plain": 2, "resenc": 1, "timm": 1}
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,33 @@ class Topology:
     """How a U-Net goes from level to level.
 
     Attributes:
-        strides: stride (z, y, x) into each level; the first is 1.
-        kernels: kernel (z, y, x) of each level.
+        strides: stride ([z,] y, x) into each level; the first is 1.
+        kernels: kernel ([z,] y, x) of each level.
     """
 
-    strides: tuple[Triple, ...]
-    kernels: tuple[Triple, ...]
+    strides: tuple[Size, ...]
+    kernels: tuple[Size, ...]
 
     @property
     def levels(self) -> int:
         """Number of encoder levels."""
         return len(self.strides)
 
+    @property
+    def dims(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return len(self.strides[0])
+
+
+def planned_size(patch_size: Triple) -> Size:
+    """Returns a patch as nnU-Net's plans hold it: (y, x) for a patch of depth 1, which makes the network 2-D."""
+    return patch_size[1:] if patch_size[0] == 1 else patch_size
+
 
 def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, features: Sequence[int] = ()) -> Topology:
     """Returns nnU-Net's strides and kernels: axes of coarse spacing are halved later, none below 4 voxels.
+
+    For a patch of depth 1 they are those of a 2-D network, which the spacing along z does not concern.
 
     Args:
         spacing_mm: spacing (z, y, x).
@@ -54,8 +68,10 @@ def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, feat
     from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 
     most = len(features) - 1 if features else max(patch_size)
-    _, strides, kernels, padded, _ = get_pool_and_conv_props(spacing_mm, patch_size, MIN_FEATURE_MAP, most)
-    levels, fitting = len(strides), tuple(int(n) for n in padded)
+    size = planned_size(patch_size)
+    spacing = spacing_mm[-len(size) :]
+    _, strides, kernels, padded, _ = get_pool_and_conv_props(spacing, size, MIN_FEATURE_MAP, most)
+    levels, fitting = len(strides), (*patch_size[: -len(size)], *(int(n) for n in padded))
     if levels != (len(features) or levels) or fitting != patch_size:
         named = f", but features {tuple(features)} names {len(features)}" if features else ""
         raise RecipeError(
@@ -67,15 +83,15 @@ def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, feat
             f"patch_size {patch_size} allows {levels} levels at {spacing_mm} mm, and {FEWEST_LEVELS} are needed;"
             " choose a larger patch_size or a finer spacing_mm"
         )
-    return Topology(_triples(strides), _triples(kernels))
+    return Topology(_sizes(strides), _sizes(kernels))
 
 
-def _triples(rows: Sequence[Sequence[int]]) -> tuple[Triple, ...]:
-    return tuple((int(z), int(y), int(x)) for z, y, x in rows)
+def _sizes(rows: Sequence[Sequence[int]]) -> tuple[Size, ...]:
+    return tuple(tuple(int(n) for n in row) for row in rows)
 
 
 def describe_unet(encoder: str, topology: Topology, features: Sequence[int], blocks: Sequence[int]) -> dict[str, Any]:
-    """Returns what nnU-Net's plans hold of a 3-D U-Net.
+    """Returns what nnU-Net's plans hold of a U-Net, 2-D or 3-D as the topology is.
 
     Args:
         encoder: `plain` or `resenc`.
@@ -83,23 +99,31 @@ def describe_unet(encoder: str, topology: Topology, features: Sequence[int], blo
         features: channels of each level.
         blocks: convolutions (plain) or residual blocks of each encoder level.
     """
+    layers, imported = layers_of(topology.dims)
     return {
         "network_class_name": UNET_CLASSES[encoder],
         "arch_kwargs": {
             "n_stages": topology.levels,
             "features_per_stage": list(features),
-            "conv_op": "torch.nn.modules.conv.Conv3d",
             "kernel_sizes": [list(kernel) for kernel in topology.kernels],
             "strides": [list(stride) for stride in topology.strides],
             BLOCKS_KEY[encoder]: list(blocks),
             "n_conv_per_stage_decoder": [DECODER_CONVOLUTIONS[encoder]] * (topology.levels - 1),
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
+            **layers,
         },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+        "_kw_requires_import": imported,
     }
+
+
+def layers_of(dims: int) -> tuple[dict[str, Any], list[str]]:
+    """Returns nnU-Net's convolution, normalisation and activation, and which of these arguments name a class."""
+    return {
+        "conv_op": f"torch.nn.modules.conv.Conv{dims}d",
+        "conv_bias": True,
+        "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dims}d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+    }, ["conv_op", "norm_op", "dropout_op", "nonlin"]

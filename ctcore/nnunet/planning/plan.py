@@ -6,9 +6,11 @@ from typing import Any
 
 from ctcore.errors import DatasetError, RecipeError
 from ctcore.files import write_json
+from ctcore.nnunet.encoders import timm_model_of
 from ctcore.nnunet.environment import nnunet_environment
-from ctcore.nnunet.planning.architecture import describe_unet, topology_of
+from ctcore.nnunet.planning.architecture import describe_unet, planned_size, topology_of
 from ctcore.nnunet.planning.planners import make_planner, with_overrides
+from ctcore.nnunet.planning.timm_unet import describe_timm_unet
 from ctcore.nnunet.provenance import check_prepared, recorded
 from ctcore.nnunet.recipe import FROM_RECIPE, TrainingRecipe
 from ctcore.nnunet.workspace import CONFIGURATION, PLANS_NAME, Workspace
@@ -18,10 +20,15 @@ def architecture_of(recipe: TrainingRecipe) -> dict[str, Any]:
     """Returns nnU-Net's description of the recipe's U-Net; kernels and strides are nnU-Net's for spacing and patch.
 
     Raises:
-        RecipeError: the patch cannot be halved as often as the number of levels asks, or a planner decides.
+        RecipeError: the patch cannot be halved as often as the number of levels asks, timm's model is unsuitable, or a
+            planner decides.
     """
-    if recipe.patch_size is None or not recipe.features:
+    model = timm_model_of(recipe.encoder)
+    if recipe.patch_size is None or not (recipe.features or model):
         raise RecipeError(f"planner '{recipe.planner}' of recipe '{recipe.name}' decides the architecture; run `plan`")
+    if model is not None:
+        _, height, width = recipe.patch_size
+        return describe_timm_unet(model, (height, width))
     topology = topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
     return describe_unet(recipe.encoder, topology, recipe.features, recipe.blocks)
 
@@ -45,8 +52,7 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
     """
     workspace.dataset_json()
     check_prepared(workspace, recipe)
-    if recipe.patch_size is not None:  # may refuse: before hours of work, and with the plan of before unharmed
-        topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
+    _check_sizes(recipe)  # before hours of work, and with the plan of before unharmed
     with recorded(workspace.planned_with_file, recipe), nnunet_environment(workspace.root):
         from nnunetv2.experiment_planning.plan_and_preprocess_api import (
             extract_fingerprint_dataset,
@@ -74,9 +80,16 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
     return plans
 
 
+def _check_sizes(recipe: TrainingRecipe) -> None:
+    if recipe.planner == FROM_RECIPE:
+        architecture_of(recipe)
+    elif recipe.patch_size is not None:
+        topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
+
+
 def _sizes_of(recipe: TrainingRecipe) -> dict[str, Any]:
     return {
-        "patch_size": list(recipe.patch_size or ()),
+        "patch_size": list(planned_size(recipe.patch_size)) if recipe.patch_size else [],
         "batch_size": recipe.batch_size,
         "batch_dice": recipe.batch_dice,
         "architecture": architecture_of(recipe),

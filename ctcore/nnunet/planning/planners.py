@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ctcore.errors import RecipeError
-from ctcore.nnunet.planning.architecture import describe_unet, topology_of
+from ctcore.nnunet.planning.architecture import describe_unet, planned_size, topology_of
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import PLANS_NAME, Workspace
 
@@ -43,7 +43,8 @@ def with_overrides(planner: Any, chosen: Mapping[str, Any], recipe: TrainingReci
     """Returns patch, batch and architecture: the planner's, but for what the recipe gives.
 
     With another patch, levels and strides follow from nnU-Net's rules for it, widths and blocks are the planner's for
-    that many levels, and the batch size is the one that the planner would choose for it.
+    that many levels, and the batch size is the one that the planner would choose for it. A patch of depth 1 has the
+    widths and the batch size of the planner's 2-D networks.
 
     Args:
         planner: nnU-Net's planner.
@@ -56,16 +57,17 @@ def with_overrides(planner: Any, chosen: Mapping[str, Any], recipe: TrainingReci
     depth, height, width = (int(n) for n in recipe.patch_size or chosen["patch_size"])
     patch = (depth, height, width)
     topology = topology_of(recipe.spacing_mm, patch, recipe.features)
+    widest = planner.UNet_max_features_2d if topology.dims == 2 else planner.UNet_max_features_3d
     features = recipe.features or [
-        min(planner.UNet_max_features_3d, planner.UNet_base_num_features * 2**level) for level in range(topology.levels)
+        min(widest, planner.UNet_base_num_features * 2**level) for level in range(topology.levels)
     ]
     blocks = recipe.blocks_per_level or planner.UNet_blocks_per_stage_encoder[: topology.levels]
     if len(blocks) != topology.levels:
         raise RecipeError(f"blocks_per_level {blocks} does not fit the {topology.levels} levels of patch_size {patch}")
     architecture = describe_unet(recipe.encoder, topology, features, blocks)
     return {
-        "patch_size": list(patch),
-        "batch_size": recipe.batch_size or batch_size_for(planner, chosen, patch, architecture),
+        "patch_size": list(planned_size(patch)),
+        "batch_size": recipe.batch_size or batch_size_for(planner, chosen, planned_size(patch), architecture),
         "batch_dice": chosen["batch_dice"] if recipe.batch_dice is None else recipe.batch_dice,
         "architecture": architecture,
     }
@@ -81,8 +83,8 @@ def batch_size_for(
 
     Args:
         planner: nnU-Net's planner.
-        chosen: the configuration that it chose.
-        patch: voxels (z, y, x).
+        chosen: the configuration that it chose for volumes.
+        patch: voxels ([z,] y, x).
         architecture: description of the network.
     """
     estimate = planner.static_estimate_VRAM_usage(
@@ -93,8 +95,11 @@ def batch_size_for(
         dict(architecture["arch_kwargs"]),
         tuple(architecture["_kw_requires_import"]),
     )
-    reference = planner.UNet_reference_val_3d * planner.UNet_vram_target_GB / planner.UNet_reference_val_corresp_GB
-    by_memory = round(reference / estimate * planner.UNet_reference_val_corresp_bs_3d)
+    size_3d, batch_3d = planner.UNet_reference_val_3d, planner.UNet_reference_val_corresp_bs_3d
+    size_2d, batch_2d = planner.UNet_reference_val_2d, planner.UNet_reference_val_corresp_bs_2d
+    size, batch = (size_2d, batch_2d) if len(patch) == 2 else (size_3d, batch_3d)
+    reference = size * planner.UNet_vram_target_GB / planner.UNet_reference_val_corresp_GB
+    by_memory = round(reference / estimate * batch)
     voxels = float(np.prod(chosen["median_image_size_in_voxels"])) * planner.dataset_json["numTraining"]
     by_dataset = round(voxels * planner.max_dataset_covered / float(np.prod(patch)))
     return int(max(min(by_memory, by_dataset), planner.UNet_min_batch_size))

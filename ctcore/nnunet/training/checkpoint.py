@@ -54,8 +54,13 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return dict(state)
 
 
-def write_weights(path: Path, network: torch.nn.Module) -> None:
+def write_weights(path: Path, network: torch.nn.Module, prefix: str = "") -> None:
     """Writes a network's weights and buffers as safetensors, complete or not at all.
+
+    Args:
+        path: the file.
+        network: a network, or a part of one.
+        prefix: what stands before the part's names in the whole.
 
     Raises:
         OutputError: they could not be written in full.
@@ -63,7 +68,7 @@ def write_weights(path: Path, network: torch.nn.Module) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    state = unique_state(network)
+    state = {prefix + name: tensor for name, tensor in unique_state(network).items()}
     try:
         write_atomic(path, lambda partial: save_file(state, partial))
     except (OSError, SafetensorError) as error:

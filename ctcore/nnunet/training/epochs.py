@@ -216,8 +216,12 @@ class EpochTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no type
         if is_best:
             self.save_checkpoint(str(self.folder / BEST_NAME))
             write_weights(self.folder / BEST_WEIGHTS_NAME, self.trained_network())
+        self.write_parts(further)
         self.logger.plot_progress_png(self.output_folder)
         self.save_checkpoint(str(self.folder / LATEST_NAME))
+
+    def write_parts(self, further: dict[str, float]) -> None:
+        """Writes what a subclass keeps of an epoch beside the weights; `further` is what `extra_figures` gave."""
 
     def _foreground(self) -> Sequence[int]:
         values: Sequence[int] = self.label_manager.foreground_labels

@@ -20,8 +20,8 @@ def hard_counts(logits: torch.Tensor, target: torch.Tensor) -> dict[str, np.ndar
     """Returns how many voxels of a batch are right and wrong, by foreground label.
 
     Args:
-        logits: (b, k, z, y, x), background first.
-        target: label maps (b, 1, z, y, x).
+        logits: (b, k, [z,] y, x), background first.
+        target: label maps (b, 1, [z,] y, x).
     """
     predicted = torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
     counts = get_tp_fp_fn_tn(predicted, target, axes=[0, *range(2, logits.ndim)])[:3]

@@ -17,6 +17,7 @@ from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.fold_files import (
     ALL,
+    BEST_HEAD_WEIGHTS_NAME,
     BEST_NAME,
     BEST_WEIGHTS_NAME,
     CURVES_FOLDER,
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from ctcore.nnunet.training.epochs import Progress
     from ctcore.nnunet.training.precision import Precision
     from ctcore.nnunet.training.trainer import RecipeTrainer
+
+
+REMOVED_BY_RESTART = (
+    WEIGHTS_NAME,
+    BEST_WEIGHTS_NAME,
+    BEST_HEAD_WEIGHTS_NAME,
+    LATEST_NAME,
+    FINAL_NAME,
+    BEST_NAME,
+    TRAINING_NAME,
+)
 
 
 def results_folder(workspace: Workspace, recipe_name: str) -> Path:
@@ -142,7 +154,7 @@ def begin_folder(folder: Path, recipe: TrainingRecipe, *, resume: bool) -> None:
     for path in folder.glob(".partial-*"):  # of a process that was killed while it wrote
         path.unlink()
     if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
-        for name in (WEIGHTS_NAME, BEST_WEIGHTS_NAME, LATEST_NAME, FINAL_NAME, BEST_NAME, TRAINING_NAME):
+        for name in REMOVED_BY_RESTART:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / CURVES_FOLDER, ignore_errors=True)
     write_text(folder / RECIPE_NAME, recipe_text(recipe))
@@ -222,17 +234,22 @@ def trained_folds(workspace: Workspace, recipe_name: str) -> dict[str, Path]:
 
 
 def trained_state(folder: Path, checkpoint: CheckpointChoice = "last") -> dict[str, torch.Tensor]:
-    """Reads the weights of a trained fold: those it ended with, or of the epoch with the best smoothed pseudo-Dice.
+    """Reads the weights of a trained fold.
 
     Raises:
-        DatasetError: the fold was trained before the best weights were kept.
+        DatasetError: such weights were not kept.
     """
     from safetensors.torch import load_file
 
-    path = folder / (WEIGHTS_NAME if checkpoint == "last" else BEST_WEIGHTS_NAME)
-    if not path.is_file():
-        raise DatasetError(f"'{path}' is missing; export with --checkpoint last, or train the fold anew with --restart")
-    state: dict[str, torch.Tensor] = load_file(path)
+    names = {"last": (WEIGHTS_NAME,), "best": (BEST_WEIGHTS_NAME,), "best-head": (WEIGHTS_NAME, BEST_HEAD_WEIGHTS_NAME)}
+    state: dict[str, torch.Tensor] = {}
+    for path in (folder / name for name in names[checkpoint]):
+        if not path.is_file():
+            hint = ", and a stage-2 recipe with best_head = true" if path.name == BEST_HEAD_WEIGHTS_NAME else ""
+            raise DatasetError(
+                f"'{path}' is missing; export with --checkpoint last, or train the fold anew with --restart{hint}"
+            )
+        state |= load_file(path)
     return state
 
 

@@ -17,6 +17,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from torch import nn
 
 from ctcore.errors import RequestError, TrainingError
+from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.augmentation import light_transforms, repeatable_transforms
 from ctcore.nnunet.training.batches import Batches, NumberedBatches
@@ -73,10 +74,34 @@ class RecipeTrainer(EpochTrainer):
         self.num_val_iterations_per_epoch = recipe.validation_iterations
         self.num_epochs = recipe.epochs
 
+    @property
+    def channels_innermost(self) -> torch.memory_format:
+        """The order in memory of images (b, c, [z,] y, x): as many axes as the plan's patch has."""
+        is_2d = len(self.configuration_manager.patch_size) == 2
+        return torch.channels_last if is_2d else torch.channels_last_3d
+
+    def build_network_architecture(
+        self,
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> Any:
+        """Returns the plan's U-Net."""
+        del plans_manager
+        return build_unet(
+            configuration_manager.configuration["architecture"],
+            num_input_channels,
+            num_output_channels,
+            deep_supervision=enable_deep_supervision,
+        )
+
     def initialize(self) -> None:
         """Builds network, optimiser and loss, and the moving average if the recipe has one.
 
         Raises:
+            RecipeError: the weights that the encoder should begin with cannot be used.
             RequestError: the batch has fewer patches than there are processes.
         """
         (_, processes), patches = rank_and_size(), self.configuration_manager.batch_size
@@ -94,8 +119,10 @@ class RecipeTrainer(EpochTrainer):
             self.label_manager.num_segmentation_heads,
             self.enable_deep_supervision,
         )
+        if self.recipe.encoder_weights is not None:
+            network.encoder.load_pretrained(self.recipe.encoder_weights)
         # Convolutions of small networks run about a fifth faster with the channels innermost.
-        self.network = network.to(self.device).to(memory_format=torch.channels_last_3d)
+        self.network = network.to(self.device).to(memory_format=self.channels_innermost)
         self.optimizer, self.lr_scheduler = self.configure_optimizers()
         if self.recipe.ema_decay is not None:
             self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
@@ -172,8 +199,8 @@ class RecipeTrainer(EpochTrainer):
         """Returns named losses of a batch; `loss` is the one to minimise.
 
         Args:
-            data: images (b, c, z, y, x) on the device.
-            target: label maps (b, 1, z, y, x), a list from fine to coarse under deep supervision.
+            data: images (b, c, [z,] y, x) on the device.
+            target: label maps (b, 1, [z,] y, x), a list from fine to coarse under deep supervision.
             keys: case ids of the batch.
         """
         del keys
@@ -236,7 +263,7 @@ class RecipeTrainer(EpochTrainer):
     def validation_outputs(
         self, data: torch.Tensor, target: Any, keys: Any
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Returns a validation batch's loss, its finest segmentation logits (b, k, z, y, x), and further numbers."""
+        """Returns a validation batch's loss, its finest segmentation logits (b, k, [z,] y, x), further numbers."""
         del keys
         with self.autocast():
             output = full_precision(self.trained_network()(data))
@@ -250,7 +277,7 @@ class RecipeTrainer(EpochTrainer):
 
     def to_device(self, batch: dict[str, Any]) -> tuple[torch.Tensor, Any]:
         """Moves a batch's images and label maps to the device."""
-        data = batch["data"].to(self.device, non_blocking=True, memory_format=torch.channels_last_3d)
+        data = batch["data"].to(self.device, non_blocking=True, memory_format=self.channels_innermost)
         target = batch["target"]
         if isinstance(target, list):
             return data, [t.to(self.device, non_blocking=True) for t in target]

@@ -62,7 +62,7 @@ def test_two_windows_by_hand() -> None:
     # Windows of 4 at 0 and 2; their weights are exp(-8), exp(-2), 1, exp(-2): sigma is half a voxel, the centre 2.
     values = iter([10.0, 20.0])
     backend = FunctionBackend(lambda batch: {"segmentation": np.full_like(batch, next(values))})
-    answer = predict_windows(backend, np.zeros((1, 1, 1, 6), np.float32), (1, 1, 4))
+    answer = predict_windows(backend, np.zeros((1, 2, 1, 6), np.float32), (2, 1, 4))
     w = [math.exp(-8), math.exp(-2), 1.0, math.exp(-2)]
     third = (w[2] * 10 + w[0] * 20) / (w[2] + w[0])
     fourth = (w[3] * 10 + w[1] * 20) / (w[3] + w[1])
@@ -157,16 +157,16 @@ def _windows_with_classes() -> FunctionBackend:
 
 @pytest.mark.parametrize("foreground", [None, [1]])
 def test_windows_count_for_the_class_by_their_foreground(foreground: list[int] | None) -> None:
-    image = np.zeros((1, 1, 1, 6), np.float32)
-    answer = predict_windows(_windows_with_classes(), image, (1, 1, 4), foreground=foreground)
+    image = np.zeros((1, 2, 1, 6), np.float32)
+    answer = predict_windows(_windows_with_classes(), image, (2, 1, 4), foreground=foreground)
     a, b = 0.75 + FOREGROUND_EPSILON, 0.25 + FOREGROUND_EPSILON
     assert answer.class_logits is not None
     np.testing.assert_allclose(answer.class_logits, [4 * a / (a + b), 8 * b / (a + b)], rtol=1e-5)
 
 
 def test_other_aggregations_pass_through() -> None:
-    image = np.zeros((1, 1, 1, 6), np.float32)
-    answer = predict_windows(_windows_with_classes(), image, (1, 1, 4), aggregation="mean")
+    image = np.zeros((1, 2, 1, 6), np.float32)
+    answer = predict_windows(_windows_with_classes(), image, (2, 1, 4), aggregation="mean")
     assert answer.class_logits is not None
     np.testing.assert_allclose(answer.class_logits, [2.0, 4.0])
 

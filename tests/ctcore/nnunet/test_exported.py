@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from ctcore.errors import BundleError, RequestError
 from ctcore.nnunet.exported import (
@@ -67,6 +68,17 @@ def test_round_trip(folder: Path, network: torch.nn.Module, architecture: dict[s
         torch.testing.assert_close(again(image), network(image), rtol=0, atol=0.02)
 
 
+def test_a_2d_model_keeps_three_values(exported: MakeModel, tmp_path: Path) -> None:
+    model = exported(patch_size=[64, 48], mirror_axes=(1, 2))  # as nnU-Net's plan has it
+    assert model.patch_size == (1, 64, 48)
+    save_model(tmp_path, model.model_copy(update={"folds": ()}), {})
+    assert load_model(tmp_path, ExportedModel).patch_size == (1, 64, 48)
+    with pytest.raises(
+        ValidationError, match=r"mirror_axes \(0, 1, 2\): a 2-D network \(patch \(1, 64, 48\)\) knows no"
+    ):
+        exported(patch_size=(1, 64, 48), mirror_axes=(0, 1, 2))
+
+
 def test_every_weight_is_stored_once(network: torch.nn.Module) -> None:
     addresses = [tensor.data_ptr() for tensor in unique_state(network).values()]
     assert len(addresses) == len(set(addresses))
@@ -98,7 +110,7 @@ def test_an_unknown_version(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"surprise": 1}, "surprise = 1"), ({"patch_size": [16, 16]}, "patch_size"), ({"labels": None}, "labels = None")],
+    [({"surprise": 1}, "surprise = 1"), ({"patch_size": [16]}, "patch_size"), ({"labels": None}, "labels = None")],
 )
 def test_a_description_that_does_not_fit(folder: Path, values: dict[str, Any], message: str) -> None:
     change(folder, **values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -73,6 +74,11 @@ def test_an_unknown_key(tmp_path: Path) -> None:
         ('planner = "resenc-m"\nencoder = "plain"', r"encoder 'plain' is not the one of planner 'resenc-m'"),
         ('planner = "nnunet"\nencoder = "resenc"', r"encoder 'resenc' is not the one of planner 'nnunet'"),
         ('planner = "nnunet"\nplanner_memory_gb = 0', r"planner_memory_gb = 0"),
+        ('encoder = "resnet"', r"encoder = 'resnet': .*did you mean 'resenc'\? choose plain, resenc or timm:NAME"),
+        ('encoder = "timm:resnet81"', r"'resnet81' is not one of timm's models; did you mean 'timm:resnet\d+'"),
+        ('encoder = "timm:hf_hub:someone/model"', r"'hf_hub:someone/model' is not one of timm's models"),
+        ('encoder = "timm:resnet18"', r"encoder 'timm:resnet18' is 2-D, and patch_size is \(16, 16, 16\)"),
+        ('encoder_weights = "w.safetensors"', r"encoder_weights 'w\.safetensors' is for timm's encoders"),
         ("planner_memory_gb = 24.0", r"planner_memory_gb 24\.0 is for nnU-Net's planners; leave it out"),
     ],
 )
@@ -81,6 +87,32 @@ def test_an_impossible_value_is_quoted(tmp_path: Path, line: str, quoted: str) -
     kept = [other for other in TEXT.splitlines() if not other.startswith(f"{key} =")]
     with pytest.raises(RecipeError, match=quoted):
         load(tmp_path, "\n".join([*kept, line]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, r"features \(4, 8, 8\): encoder 'timm:test_resnet' has its own"),
+        ({"features": (), "blocks_per_level": (1, 1, 1)}, r"blocks_per_level \(1, 1, 1\): encoder"),
+        ({"features": (), "planner": "nnunet"}, r"encoder 'timm:test_resnet' is not the one of planner 'nnunet'"),
+        ({"features": (), "batch_size": None}, r"batch_size must be given"),
+    ],
+)
+def test_an_encoder_of_timms_has_its_own_sizes(
+    recipe: Callable[..., TrainingRecipe], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        recipe(**({"encoder": "timm:test_resnet", "patch_size": (1, 64, 64)} | changes))
+
+
+@pytest.mark.parametrize(("depth", "dims", "axes"), [(1, 2, (1, 2)), (16, 3, (0, 1, 2))])
+def test_a_patch_of_depth_1_is_2d(
+    recipe: Callable[..., TrainingRecipe], depth: int, dims: int, axes: tuple[int, ...]
+) -> None:
+    made = recipe(patch_size=(depth, 16, 16))
+    assert (made.dims, made.mirror_axes) == (dims, axes)
+    assert recipe(patch_size=(depth, 16, 16), mirror=False).mirror_axes == ()
+    assert recipe(planner="nnunet", patch_size=None).dims == 3
 
 
 def test_an_element_of_a_size_is_named(tmp_path: Path) -> None:

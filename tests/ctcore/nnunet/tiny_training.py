@@ -16,6 +16,7 @@ import torch
 
 from ctcore.files import write_json
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.planning.architecture import planned_size
 from ctcore.nnunet.planning.plan import architecture_of
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.distributed import VARIABLES
@@ -48,7 +49,7 @@ def tiny_plans(recipe: TrainingRecipe) -> dict[str, Any]:
                 "data_identifier": "nnUNetPlans_3d_fullres",
                 "preprocessor_name": "DefaultPreprocessor",
                 "batch_size": recipe.batch_size,
-                "patch_size": list(recipe.patch_size or ()),
+                "patch_size": list(planned_size(recipe.patch_size or (16, 16, 16))),
                 "spacing": list(recipe.spacing_mm),
                 "normalization_schemes": ["CTNormalization"],
                 "use_mask_for_norm": [False],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ctcore.nnunet.planning.timm_unet import describe_timm_unet
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 
 ARCHITECTURE = {
@@ -32,6 +33,15 @@ def test_a_number_stands_for_every_axis() -> None:
     arguments = {"features_per_stage": [8, 16], "strides": [1, 2], "kernel_sizes": [3, [3, 5]]}
     levels = EncoderLevels.of_architecture({"arch_kwargs": arguments}, [8, 12])
     assert levels == EncoderLevels((8, 16), ((1, 1), (2, 2)), ((3, 3), (3, 5)), (8, 12))
+
+
+@pytest.mark.parametrize("patch", [(64, 48), (1, 64, 48)])
+def test_a_2d_network_with_an_encoder_of_timms(patch: tuple[int, ...]) -> None:
+    levels = EncoderLevels.of_architecture(describe_timm_unet("test_convnext", (64, 48)), patch)
+    assert levels.channels == (8, 12, 24, 32)  # two of the stem, two of timm's: 48 / 16 is less than 4 pixels
+    assert levels.patch_size == (64, 48)
+    assert levels.scales[-1] == (8, 8)
+    assert levels.bottleneck_size == (8, 6)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ctcore.errors import DatasetError, RecipeError
 from ctcore.files import read_json, write_json
+from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of, plan
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe
@@ -34,6 +36,23 @@ def test_few_thick_slices_are_not_halved(recipe: Callable[..., TrainingRecipe]) 
     assert arguments["kernel_sizes"][0] == [1, 3, 3]
 
 
+def test_a_patch_of_depth_1_is_a_2d_network(recipe: Callable[..., TrainingRecipe]) -> None:
+    settings = recipe(spacing_mm=(0.1, 1.0, 3.0), patch_size=(1, 32, 16))  # the finest axis is not the network's
+    arguments = architecture_of(settings)["arch_kwargs"]
+    assert arguments["strides"] == [[1, 1], [2, 1], [2, 2]]
+    assert arguments["kernel_sizes"] == [[3, 1], [3, 3], [3, 3]]
+    assert arguments["conv_op"].endswith(".Conv2d")
+    assert arguments["norm_op"].endswith(".InstanceNorm2d")
+    assert build_unet(architecture_of(settings), 1, 2)(torch.zeros(3, 1, 32, 16)).shape == (3, 2, 32, 16)
+
+
+def test_an_encoder_of_timms(recipe: Callable[..., TrainingRecipe]) -> None:
+    settings = recipe(encoder="timm:test_resnet", patch_size=(1, 32, 64), features=())
+    description = architecture_of(settings)
+    assert description["arch_kwargs"]["features_per_stage"] == [16, 32, 32, 48]
+    assert build_unet(description, 1, 2)(torch.zeros(1, 1, 32, 64)).shape == (1, 2, 32, 64)
+
+
 def test_a_residual_encoder_counts_blocks(recipe: Callable[..., TrainingRecipe]) -> None:
     description = architecture_of(recipe(encoder="resenc", blocks_per_level=(1, 3, 4)))
     assert description["network_class_name"].endswith(".ResidualEncoderUNet")
@@ -41,7 +60,7 @@ def test_a_residual_encoder_counts_blocks(recipe: Callable[..., TrainingRecipe])
     assert "n_conv_per_stage" not in description["arch_kwargs"]
 
 
-@pytest.mark.parametrize("patch", [(16, 16, 17), (8, 8, 8)])
+@pytest.mark.parametrize("patch", [(16, 16, 17), (8, 8, 8), (1, 16, 17), (1, 8, 8)])
 def test_an_impossible_patch_is_quoted(recipe: Callable[..., TrainingRecipe], patch: tuple[int, int, int]) -> None:
     with pytest.raises(RecipeError, match=rf"patch_size \({patch[0]}, {patch[1]}, {patch[2]}\)"):
         architecture_of(recipe(patch_size=patch))
@@ -101,6 +120,8 @@ def test_a_refused_patch_leaves_the_plan_of_before(recipe: Callable[..., Trainin
     for settings in (recipe(patch_size=(16, 16, 17)), recipe(planner="nnunet", features=(), patch_size=(16, 16, 17))):
         with pytest.raises(RecipeError, match=r"patch_size \(16, 16, 17\)"):
             plan(workspace, settings)
+    with pytest.raises(RecipeError, match=r"patch_size \(1, 72, 64\) is not divisible by 16"):
+        plan(workspace, recipe(encoder="timm:test_resnet", patch_size=(1, 72, 64), features=()))
     assert not workspace.planned_with_file.exists()
 
 

@@ -129,6 +129,19 @@ def test_what_a_recipe_gives_counts(recipe: Callable[..., TrainingRecipe], plan:
     assert arguments["n_blocks_per_stage"] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(("name", "cases"), [*((name, 50) for name in NNUNET), ("nnunet", 3)])
+def test_a_patch_of_depth_1_is_planned_as_nnunet_plans_slices(
+    recipe: Callable[..., TrainingRecipe], tmp_path: Path, plan: Plan, name: str, cases: int
+) -> None:
+    settings = free(recipe, name, spacing_mm=(3.0, 2.0, 1.0), batch_dice=True)
+    planner, chosen = plan(settings, cases=cases)
+    theirs = Workspace(tmp_path, "Dataset007_Tiny").plans()["configurations"]["2d"]
+    height, width = theirs["patch_size"]
+    given = settings.model_copy(update={"patch_size": (1, height, width)})
+    made = json.loads(json.dumps(with_overrides(planner, chosen, given)))
+    assert made == {size: theirs[size] for size in SIZES}
+
+
 def test_more_memory_makes_more_of_it(recipe: Callable[..., TrainingRecipe], plan: Plan) -> None:
     voxels = []
     for memory in (2, 6):
