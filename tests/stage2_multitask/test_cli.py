@@ -42,9 +42,9 @@ def test_help_names_every_command() -> None:
         (("evaluate", "--output", "{tmp}/o"), "give --workspace, or --model with --input"),
         (("evaluate", "--output", "{tmp}/o", "--model", "{tmp}"), "give --workspace, or --model with --input"),
         (("evaluate", "--output", "{tmp}/o", "--workspace", "{tmp}"), "run `plan` first"),
-        (("evaluate", "--output", "{tmp}/o", "--model", "{tmp}", "--input", "{tmp}/x"), "x' does not exist"),
+        (("evaluate", "--output", "{tmp}/o", "--model", "{tmp}", "--input", "{tmp}/x"), "imagesTr' does not exist"),
         (("evaluate", "--output", "{tmp}/o", "--workspace", "{tmp}", "--min-overlap", "0"), "minimum overlap 0.0"),
-        (("evaluate", "--output", "/proc/o", "--workspace", "{tmp}"), "not a folder that can be written to"),
+        (("evaluate", "--output", "/dev/null/o", "--workspace", "{tmp}"), "not a folder that can be written to"),
     ],
 )
 def test_a_wrong_request(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

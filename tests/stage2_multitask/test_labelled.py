@@ -34,11 +34,11 @@ def test_patients_come_from_the_record_of_the_workspace(
     training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe
 ) -> None:
     shutil.copytree(training_folder, tmp_path / "data")
-    rows = ["case_id,class_name,patient_id", "a,PDAC,p", "b,non-PDAC,p", "c,PDAC,q", "d,non-PDAC,r"]
+    rows = ["case_id,class_name,patient_id", "a,PDAC,p", "b,non-PDAC,q", "c,PDAC,r", "d,non-PDAC,s"]
     (tmp_path / "data" / "case_labels.csv").write_text("\n".join(rows) + "\n")
     workspace = prepare([tmp_path / "data"], tmp_path / "w", recipe, folds=2)
-    assert [case.patient for case in crops_of(workspace.root)] == ["p", "p", "q", "r"]
-    assert {case.patient for fold in "01" for case in validation_crops(workspace, fold)} == {"p", "q", "r"}
+    assert [case.patient for case in crops_of(workspace.root)] == ["p", "q", "r", "s"]
+    assert {case.patient for fold in "01" for case in validation_crops(workspace, fold)} == {"p", "q", "r", "s"}
 
 
 def test_a_folds_own_crops(planned: Workspace) -> None:
