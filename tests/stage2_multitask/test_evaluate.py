@@ -21,6 +21,7 @@ from stage2_multitask.measure import Scoring
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.report import metrics_of, write_evaluation
+from tests.stage2_multitask.crafted_cases import four_cases, subtype_case
 from tests.stage2_multitask.trained_workspace import make_trained
 
 
@@ -159,3 +160,13 @@ def test_no_case_at_all(planned: Workspace, random_model: Callable[..., Path], t
     with pytest.raises(CaseError, match="none of 1 cases could be measured, the first 'a': case 'a' has no class"):
         write_evaluation(found, tmp_path / "out", bootstrap=0)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cases.csv"]
+
+
+def test_subtypes_are_not_warned_of_missing_negatives() -> None:
+    cases = tuple(subtype_case(f"c{k}", k, (0.4, 0.3, 0.3), True) for k in range(3))
+    scoring = Scoring(("subtype0", "subtype1", "subtype2"))
+    metrics = figures(Evaluation(cases, {}, {}, (), scoring, {}, ("trained on: boxes",)))
+    assert metrics["warnings"] == ["trained on: boxes"]
+    assert metrics["auroc"]["value"] is not None
+    only_pdac = Evaluation(tuple(four_cases()[:2]), {}, {}, (), Scoring(("PDAC",)), {}, ())
+    assert figures(only_pdac)["warnings"] == ["no negative case: the AUROC is undefined"]
