@@ -132,7 +132,7 @@ def evaluate(
         float, typer.Option(min=0.0, max=1.0, help="IoU from which a candidate hits a lesion.")
     ] = 0.15,
     tta: Annotated[bool, typer.Option("--tta/--no-tta", help="Average over mirrored images.")] = False,
-    beta: Annotated[float, typer.Option(help="Of F-beta: how many times sensitivity weighs as much as precision.")] = 2,
+    beta: Annotated[float, typer.Option(min=0.01, help="Of F-beta: the weight of sensitivity in precision's.")] = 2,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals; 0 for none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -142,13 +142,16 @@ def evaluate(
 
     from ctcore.detection.fusion import FusionSettings
     from ctcore.evaluation.matching import MatchingRule
-    from stage2_multitask.evaluate import cross_validate, evaluate_model, write_evaluation
+    from ctcore.evaluation.output import check_output
+    from stage2_multitask.evaluate import cross_validate, evaluate_model
     from stage2_multitask.labelled import crops_of
     from stage2_multitask.measure import Scoring
+    from stage2_multitask.report import write_evaluation
     from stage2_multitask.summary import tables_of
 
     if (workspace is None) == (model is None) or (model is None) != (source is None):
         raise RequestError("give --workspace, or --model with --input")
+    check_output(output)
     scoring = Scoring(
         tuple(lesion_class or ()),
         chosen_candidates(candidates, min_confidence, growth_factor, candidate_settings),

@@ -15,6 +15,7 @@ from ctcore.evaluation.class_figures import BETA
 from ctcore.evaluation.figures import class_table, headline_statistics, is_probability, nested, study_statistics
 from ctcore.evaluation.matching import MatchingRule
 from ctcore.evaluation.metrics import Counts, Metrics
+from ctcore.evaluation.output import check_output
 from ctcore.evaluation.statistics.bootstrap import Estimate, estimates
 from ctcore.evaluation.statistics.delong import delong
 from ctcore.evaluation.strata import Column, StrataTable, read_strata
@@ -76,9 +77,7 @@ def evaluate(
         raise RequestError(f"bootstrap {bootstrap} and seed {seed} must not be negative; 0 replicates: no intervals")
     if (columns or leave_out) and strata is None:
         raise RequestError(f"strata by '{(*columns, *leave_out)[0].name}' need a table; pass --strata")
-    existing = next(path for path in (output, *output.resolve().parents) if path.exists())
-    if not existing.is_dir() or not files.is_writable(existing):
-        raise RequestError(f"output '{output}': '{existing}' is not a folder that can be written to; name another")
+    check_output(output)
     study = collect(
         predictions,
         labels,

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from ctcore.labels import CLASS_NAMES, LESION_NAMES, PANORAMA_NAMES, PanoramaLabel, pancreas_mask
+from ctcore.errors import RequestError
+from ctcore.labels import (
+    CLASS_NAMES,
+    LESION_NAMES,
+    PANORAMA_NAMES,
+    SUBTYPE_NAMES,
+    PanoramaLabel,
+    lesion_classes_of,
+    pancreas_mask,
+)
 
 
 def test_values_are_panoramas() -> None:
@@ -38,3 +47,16 @@ def test_pancreas_is_gland_duct_and_lesion(dtype: type[np.generic]) -> None:
     mask = pancreas_mask(labels)
     assert mask.dtype == np.bool_
     assert mask.ravel().tolist() == [False, True, False, False, True, True, False, False]
+
+
+def test_classes_that_stand_for_a_lesion() -> None:
+    assert lesion_classes_of(CLASS_NAMES) == ("PDAC",)
+    assert lesion_classes_of(SUBTYPE_NAMES) == SUBTYPE_NAMES
+    assert lesion_classes_of(["normal", "cyst", "PDAC"]) == ("PDAC",)
+    assert lesion_classes_of(["normal", "cyst", "PDAC"], ["PDAC", "cyst"]) == ("cyst", "PDAC")
+    with pytest.raises(
+        RequestError, match="none of the classes normal, cyst is known to stand for a lesion; say which"
+    ):
+        lesion_classes_of(["normal", "cyst"])
+    with pytest.raises(RequestError, match="lesion class 'tumour' is none of the classes non-PDAC, PDAC"):
+        lesion_classes_of(CLASS_NAMES, ["tumour"])

@@ -143,3 +143,20 @@ def test_stage_without_weights(tmp_path: Path, make_stage: Callable[..., Path]) 
     (stage1 / "fold_all.safetensors").unlink()
     with pytest.raises(RequestError, match="is not an exported stage"):
         create_bundle(stage1, stage2, tmp_path / "bundle", name="new", description="")
+
+
+def test_subtypes_are_lesion_classes_without_being_told(make_stage: Callable[..., Path], tmp_path: Path) -> None:
+    stage1 = make_stage("stage1")
+    stages = {
+        name: make_stage(name, class_names=classes)
+        for name, classes in (("three", ["subtype0", "subtype1", "subtype2"]), ("other", ["normal", "cyst"]))
+    }
+    three = create_bundle(stage1, stages["three"], tmp_path / "b", name="three", description="For tests.")
+    assert three.manifest.lesion_classes == ("subtype0", "subtype1", "subtype2")
+    with pytest.raises(RequestError, match=r"none of the classes normal, cyst is known to stand for a lesion"):
+        create_bundle(stage1, stages["other"], tmp_path / "o", name="other", description="For tests.")
+    assert not (tmp_path / "o").exists()
+    told = create_bundle(
+        stage1, stages["other"], tmp_path / "o", name="other", description="For tests.", lesion_classes=("cyst",)
+    )
+    assert told.manifest.lesion_classes == ("cyst",)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcore.errors import DatasetError
+from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.statistics import classification
 from ctcore.evaluation.statistics.statistic import point
 
@@ -58,3 +58,26 @@ def test_impossible_classes() -> None:
         classification.confusion_matrix(np.array([-1]), np.array([0]), 3)
     with pytest.raises(DatasetError, match=r"\(2,\) and predicted ones \(1,\)"):
         classification.macro_f1([0, 1], [0], 3)
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@given(CASES, st.sampled_from([0.5, 1.0, 2.0]))
+def test_precision_and_f_beta_equal_to_scikit_learn(cases: list[tuple[int, int]], beta: float) -> None:
+    true, predicted = [t for t, _ in cases], [p for _, p in cases]
+    n = len(cases)
+    options = {"labels": range(K), "average": None, "zero_division": np.nan}
+    precision = metrics.precision_score(true, predicted, **options)
+    f_beta = metrics.fbeta_score(true, predicted, beta=beta, **options)
+    for k in range(K):
+        ours = point(classification.class_precision(true, predicted, K, k), n)
+        assert ours == (None if np.isnan(precision[k]) else pytest.approx(precision[k]))
+        ours = point(classification.class_f_beta(true, predicted, K, k, beta), n)
+        assert ours == (None if np.isnan(f_beta[k]) else pytest.approx(f_beta[k]))
+    assert point(classification.macro_precision(true, predicted, K), n) == pytest.approx(np.nanmean(precision))
+    assert point(classification.macro_f_beta(true, predicted, K, beta), n) == pytest.approx(np.nanmean(f_beta))
+
+
+@pytest.mark.parametrize("beta", [0, -1, float("inf"), float("nan")])
+def test_impossible_beta(beta: float) -> None:
+    with pytest.raises(RequestError, match=f"beta {beta} of F-beta is not a finite number above 0"):
+        classification.macro_f_beta([0], [0], 2, beta)

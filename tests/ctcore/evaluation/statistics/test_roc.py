@@ -28,6 +28,13 @@ def test_auroc_is_scikit_learns_and_the_curves_area(cases: list[tuple[float, boo
     assert area == pytest.approx(curves.auroc(scores, positive), abs=1e-12)
 
 
+@given(CASES.filter(lambda cases: any(truth for _, truth in cases)))
+def test_average_precision_is_scikit_learns(cases: list[tuple[float, bool]]) -> None:
+    scores, positive = [score for score, _ in cases], [truth for _, truth in cases]
+    expected = metrics.average_precision_score(positive, scores)
+    assert point(roc.average_precision(scores, positive), len(cases)) == pytest.approx(expected, abs=1e-12)
+
+
 @given(BOTH_CLASSES, st.sampled_from([0.05, 0.3, 0.5, 0.75, 0.95, 1.0]))
 def test_operating_points_are_the_best_of_all_thresholds(cases: list[tuple[float, bool]], target: float) -> None:
     scores, positive = np.array([score for score, _ in cases]), np.array([truth for _, truth in cases])
@@ -43,6 +50,9 @@ def test_operating_points_are_the_best_of_all_thresholds(cases: list[tuple[float
 
 def test_by_hand() -> None:
     # Falling thresholds call (TP, FP) = (1, 0), (2, 1), (2, 2), (3, 2), (3, 3) of 3 and 3.
+    # The first positive case has precision 1, the second, tied with a negative one, 2 / 3, the third 3 / 5.
+    assert point(roc.average_precision(SCORES, POSITIVE), 6) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
+    assert point(roc.average_precision([0.5, 0.1], [False, False]), 2) is None
     assert point(roc.auroc(SCORES, POSITIVE), 6) == pytest.approx((3 + 2.5 + 1) / 9)
     assert point(roc.sensitivity_at_specificity(SCORES, POSITIVE, 2 / 3), 6) == pytest.approx(2 / 3)
     assert point(roc.sensitivity_at_specificity(SCORES, POSITIVE, 0.7), 6) == pytest.approx(1 / 3)

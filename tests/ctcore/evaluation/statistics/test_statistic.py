@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from ctcore.errors import DatasetError
 from ctcore.evaluation.statistics import calibration, classification, decision, lesions, roc, statistic
 from ctcore.evaluation.statistics.lesions import Findings
-from ctcore.evaluation.statistics.statistic import Statistic, bounded, difference, mean, point, ratio, restricted
+from ctcore.evaluation.statistics.statistic import (
+    Statistic,
+    bounded,
+    difference,
+    mean,
+    mean_of,
+    point,
+    ratio,
+    restricted,
+)
 
 N = 12
 
@@ -78,6 +87,12 @@ STATISTICS: dict[str, Callable[[Study], Statistic]] = {
     "accuracy": lambda s: classification.accuracy(s.true, s.predicted, 3),
     "balanced accuracy": lambda s: classification.balanced_accuracy(s.true, s.predicted, 3),
     "macro f1": lambda s: classification.macro_f1(s.true, s.predicted, 3),
+    "macro f2": lambda s: classification.macro_f_beta(s.true, s.predicted, 3, 2.0),
+    "class f2": lambda s: classification.class_f_beta(s.true, s.predicted, 3, 1, 2.0),
+    "class precision": lambda s: classification.class_precision(s.true, s.predicted, 3, 1),
+    "macro precision": lambda s: classification.macro_precision(s.true, s.predicted, 3),
+    "ap of cases": lambda s: roc.average_precision(s.scores, s.positive),
+    "mean of several": lambda s: mean_of([roc.auroc(s.scores, s.true == k) for k in range(3)]),
     "class sensitivity": lambda s: classification.class_sensitivity(s.true, s.predicted, 3, 1),
     "class specificity": lambda s: classification.class_specificity(s.true, s.predicted, 3, 1),
     "dice": lambda s: mean(s.dice),
@@ -139,6 +154,15 @@ def test_blocks_by_hand() -> None:
     assert point(mean([np.nan, np.nan]), 2) is None
     assert point(restricted(mean([0.5, 0.1, 1.0]), [True, False, True]), 3) == 0.75
     assert point(difference(mean([1.0, 0.0]), mean([0.2, 0.2])), 2) == pytest.approx(0.3)
+
+
+def test_a_mean_leaves_out_what_is_undefined() -> None:
+    weights = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1]])
+    made = mean_of([mean([0.5, np.nan, np.nan]), mean([np.nan, 1.0, np.nan])])
+    assert made(weights)[:2].tolist() == [0.75, 0.5]
+    assert np.isnan(made(weights)[2])
+    assert np.isnan(mean_of([])(weights)).all()
+    assert np.isnan(statistic.undefined(weights)).tolist() == [True] * 3
 
 
 def test_infinite_values_are_refused() -> None:
