@@ -23,7 +23,7 @@ from stage1_localizer.trainer import export, train
     "changes",
     [
         ["encoder=resenc"],
-        ["encoder=timm:test_resnet", "features=[]"],
+        ["encoder=timm:test_resnet", "features=[]", "margin_mm=validation"],
     ],
     ids=lambda changes: changes[0],
 )
