@@ -39,11 +39,13 @@ def timm_features(
         state: weights of the whole model, fitted to the number of channels by timm; random ones if not given.
 
     Raises:
-        ValueError: timm has no such model.
+        ValueError: timm has no such model, or the state is empty.
     """
     check_timm_model(model)
     options: dict[str, Any] = {} if levels is None else {"out_indices": tuple(levels)}
     if state is not None:
+        if not state:  # timm would look for weights on the network
+            raise ValueError("it holds no weights")
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
     return import_timm().create_model(model, features_only=True, in_chans=input_channels, **options)
 

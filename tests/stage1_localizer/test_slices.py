@@ -23,7 +23,7 @@ from stage1_localizer.trainer import export, train
     "changes",
     [
         ["encoder=resenc"],
-        ["encoder=timm:test_resnet", "features=[]"],
+        ["encoder=timm:test_resnet", "features=[]", "margin_mm=validation"],
     ],
     ids=lambda changes: changes[0],
 )
@@ -49,8 +49,8 @@ def test_the_export_is_what_was_trained(
     decided = np.abs(logits[:, 1] - logits[:, 0]) > 1e-3
     expected = logits.argmax(1)
     assert decided.mean() > 0.99
-    for backend in ("torch", "openvino"):
-        localizer = Localizer(tmp_path / "model", Execution("cpu", backend, "fp32"))  # type: ignore[arg-type]
+    for execution in (Execution("cpu", "torch", "fp32"), Execution("cpu", "openvino", "fp32")):
+        localizer = Localizer(tmp_path / "model", execution)
         np.testing.assert_array_equal(localizer.segment(ct).array[decided], expected[decided])
     mirrored = Localizer(tmp_path / "model", Execution("cpu", "torch", "fp32"), tta=True)
     assert mirrored.locate(ct).box == mirrored.locate(ct).box.clip(ct.geometry.shape)

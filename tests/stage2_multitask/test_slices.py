@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from ctcore.inference.aggregate import aggregate_classes, foreground_share
+from ctcore.inference.backends.choose import Execution
 from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 from ctcore.inference.backends.torch_backend import TorchBackend
 from ctcore.inference.predict import predict_ensemble
@@ -18,9 +20,12 @@ from ctcore.inference.slices import for_windows
 from ctcore.nnunet.exported import Normalization, load_model, load_weights, save_model, unique_state
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of
+from ctcore.volume import Geometry, Volume
+from stage2_multitask import predictor
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.make import make_head
 from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from tests.stage2_multitask.heads.tiny import CLASSES, HEADS, LABELS, REGIONS
 
@@ -120,3 +125,34 @@ def test_saved_loaded_and_run_slice_by_slice(recipe: MultiTaskRecipe, encoder: s
         np.testing.assert_allclose(answer.segmentation, segmentation, atol=1e-3)
         assert answer.class_logits is not None
         np.testing.assert_allclose(answer.class_logits, np.mean(classes, axis=0), atol=1e-3)
+
+
+def test_the_predictor_runs_a_2d_model(
+    recipe: MultiTaskRecipe, random_model: Callable[..., Path], execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stage2_multitask import network
+
+    architecture = describe(recipe, "timm:test_resnet")
+    made = MultiTask(architecture, "gap").eval()
+    monkeypatch.setattr(network, "build_network", lambda *_, **__: made)
+    monkeypatch.setattr(predictor, "load_weights", lambda *_: None)
+    folder = random_model(
+        architecture=architecture,
+        patch_size=PATCH,
+        mirror_axes=(1, 2),
+        class_names=("a", "b", "c"),
+        labels={"background": 0, "pancreas": 1, "lesion": 2},
+        aggregation="mean",
+    )
+    array = np.random.default_rng(0).normal(50, 100, (5, 32, 32)).astype(np.float32)
+    roi = Volume(array, Geometry(array.shape, recipe.spacing_mm))  # the network's own grid
+    running = MultiTaskPredictor(folder, execution)
+    answer = running.predict(roi)
+    image = running.model.normalization.apply(np.rint(array))
+    with torch.no_grad():
+        outputs = made(torch.from_numpy(image)[:, None])
+    probabilities = outputs["segmentation"].softmax(1).numpy()
+    np.testing.assert_allclose(answer.lesion_probability, probabilities[:, 2], atol=1e-4)
+    expected = outputs["classes"].mean(0).softmax(0).numpy()
+    np.testing.assert_allclose(list(answer.class_probabilities.values()), expected, atol=1e-4)
+    assert MultiTaskPredictor(folder, execution, tta=True).predict(roi).segmentation.shape == (5, 32, 32)

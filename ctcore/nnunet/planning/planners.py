@@ -43,8 +43,8 @@ def with_overrides(planner: Any, chosen: Mapping[str, Any], recipe: TrainingReci
     """Returns patch, batch and architecture: the planner's, but for what the recipe gives.
 
     With another patch, levels and strides follow from nnU-Net's rules for it, widths and blocks are the planner's for
-    that many levels, and the batch size is the one that the planner would choose for it. A patch of depth 1 has the
-    widths and the batch size of the planner's 2-D networks.
+    that many levels, and the batch size is the one that the planner would choose for it. A patch of depth 1 has what
+    the planner gives its 2-D networks.
 
     Args:
         planner: nnU-Net's planner.
@@ -65,10 +65,11 @@ def with_overrides(planner: Any, chosen: Mapping[str, Any], recipe: TrainingReci
     if len(blocks) != topology.levels:
         raise RecipeError(f"blocks_per_level {blocks} does not fit the {topology.levels} levels of patch_size {patch}")
     architecture = describe_unet(recipe.encoder, topology, features, blocks)
+    batch_dice = topology.dims == 2 or chosen["batch_dice"]  # of slices nnU-Net always takes it over the batch
     return {
         "patch_size": list(planned_size(patch)),
         "batch_size": recipe.batch_size or batch_size_for(planner, chosen, planned_size(patch), architecture),
-        "batch_dice": chosen["batch_dice"] if recipe.batch_dice is None else recipe.batch_dice,
+        "batch_dice": batch_dice if recipe.batch_dice is None else recipe.batch_dice,
         "architecture": architecture,
     }
 

@@ -42,6 +42,8 @@ def describe_timm_unet(model: str, patch_size: tuple[int, int]) -> dict[str, Any
         if min(patch_size) >= MIN_FEATURE_MAP * reduction
     ]
     of_stem = reductions[0].bit_length() - 1
+    if of_stem + len(reductions) < FEWEST_LEVELS:
+        raise _unsuitable(model, f"its feature maps, {reductions} times smaller than the image, are too few")
     if of_stem + len(fitting) < FEWEST_LEVELS or not fitting:
         raise RecipeError(
             f"patch_size (1, {patch_size[0]}, {patch_size[1]}) is too small for encoder '{TIMM_PREFIX}{model}';"
@@ -114,6 +116,6 @@ def _try(
 
 def _unsuitable(model: str, reason: str) -> RecipeError:
     return RecipeError(
-        f"encoder '{TIMM_PREFIX}{model}' cannot be used: {reason}; choose a larger patch_size, or a convolutional model"
+        f"encoder '{TIMM_PREFIX}{model}' cannot be used: {reason}; choose another patch_size, or a convolutional model"
         f" such as {TIMM_PREFIX}resnet18 or {TIMM_PREFIX}convnext_atto"
     )

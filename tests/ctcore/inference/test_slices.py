@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from ctcore.errors import CaseError
 from ctcore.inference import predict
 from ctcore.inference.aggregate import Aggregation, aggregate_classes, foreground_share
 from ctcore.inference.backends.openvino_backend import OpenVinoBackend
@@ -134,7 +135,7 @@ def test_what_is_not_finite_names_its_slice() -> None:
 
     image = np.zeros((1, 12, 4, 4), np.float32)
     image[0, 9, 1, 1] = 3
-    with pytest.raises(predict.CaseError, match=r"in the window \(9, 0, 0\) to \(10, 4, 4\)"):
+    with pytest.raises(CaseError, match=r"in the window \(9, 0, 0\) to \(10, 4, 4\)"):
         predict_windows(TorchBackend(for_windows(Broken(), (1, 4, 4))), image, (1, 4, 4))
 
 

@@ -135,6 +135,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     for path in (
         save(tmp_path / "convnext.safetensors", convnext),
         save(tmp_path / "part.safetensors", part),
+        save(tmp_path / "empty.safetensors", {}),
         tmp_path / "gone.safetensors",
         damaged,
     ):

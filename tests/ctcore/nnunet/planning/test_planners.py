@@ -133,7 +133,7 @@ def test_what_a_recipe_gives_counts(recipe: Callable[..., TrainingRecipe], plan:
 def test_a_patch_of_depth_1_is_planned_as_nnunet_plans_slices(
     recipe: Callable[..., TrainingRecipe], tmp_path: Path, plan: Plan, name: str, cases: int
 ) -> None:
-    settings = free(recipe, name, spacing_mm=(3.0, 2.0, 1.0), batch_dice=True)
+    settings = free(recipe, name, spacing_mm=(3.0, 2.0, 1.0))
     planner, chosen = plan(settings, cases=cases)
     theirs = Workspace(tmp_path, "Dataset007_Tiny").plans()["configurations"]["2d"]
     height, width = theirs["patch_size"]
