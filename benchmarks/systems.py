@@ -1,0 +1,197 @@
+"""Five published systems and ours, side by side: `python -m benchmarks.systems --anatomy DIR --output DIR`.
+
+The same cohort of phantoms around real label maps, the same grid, width and number of steps for all; what makes a
+system itself (encoder, head, losses, balance, phases, optimiser, patches, aggregation) is its recipe's. Two tasks: PDAC
+or not, and three lesion subtypes. Every part is kept once it is finished, so that the command can be stopped and
+started again; a training goes on from its last epoch. Writes `systems.json` and prints the tables of `docs/results.md`.
+
+Exit code: 0 every bound reached, 1 one missed or not measured yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.systems_table import print_tables
+from ctcore.files import write_json
+
+Task = Literal["pdac", "subtypes"]
+TASKS: tuple[Task, ...] = ("pdac", "subtypes")
+
+SYSTEMS = ("masked-gem", "slice-ensemble", "gap", "panorama-fpn", "dual-decoder", "flagship")
+SLICES = "slice-ensemble"
+RESIDUAL = ("masked-gem", "slice-ensemble", "dual-decoder")
+THREE_LABELS = ("masked-gem", "slice-ensemble", "gap", "dual-decoder")
+"""Systems that segment pancreas and lesion; the others all labels of PANORAMA."""
+
+CLASSES = {"pdac": '["non-PDAC","PDAC"]', "subtypes": '["subtype0","subtype1","subtype2"]'}
+SEEDS = {"pdac": (9301, 9302), "subtypes": (9303, 9304)}
+"""Seeds of the training and of the test cohort of each task."""
+REPEAT = {"pdac": (3, 1), "subtypes": (4, 2)}
+"""How many phantoms share a label map in them; 389 of the 989 maps hold a lesion."""
+
+GRID = ("spacing_mm=[3,3,3]", "margin_mm=[25,25,25]", "margin_jitter_mm=15")
+"""What all systems are brought to; ROIs of training and test err as the localizer's do."""
+LEVELS = "features=[16,32,64,128,160]"
+SLICE_LEVELS = "features=[16,32,64,128]"
+VOLUME, SLICE = "[64,48,64]", "[1,48,64]"
+FOLDS = 10
+FOLD = "0"
+FINISHED = "finished"
+"""File in a workspace that is prepared and planned."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared, and where it lies.
+
+    Attributes:
+        root: folder of everything.
+        anatomy: label maps to build phantoms around.
+        train: phantoms to train on.
+        test: phantoms to test on; no patient's label map serves both.
+        epochs: epochs of each training.
+        steps: steps of each epoch.
+        workers: processes that render and prepare.
+    """
+
+    root: Path
+    anatomy: Path
+    train: int
+    test: int
+    epochs: int
+    steps: int
+    workers: int
+
+    def cohort(self, task: Task, part: Literal["train", "test"]) -> Path:
+        """Returns the folder of a cohort, rendered where it is not there."""
+        folder = self.root / f"{task}-{part}"
+        is_test = part == "test"
+        more = [] if is_test else ["--exclude", str(self.cohort(task, "test"))]
+        if not (folder / "case_labels.csv").is_file():
+            run(
+                "pipeline",
+                "phantom",
+                *("--task", task, "--anatomy", str(self.anatomy), "--seed", str(SEEDS[task][is_test])),
+                *("--cases", str(self.test if is_test else self.train), "--repeat", str(REPEAT[task][is_test])),
+                *("--workers", str(self.workers), "--output", str(folder), *more),
+            )
+        return folder
+
+    def workspace(self, task: Task, system: str, part: Literal["train", "test"]) -> Path:
+        """Returns a workspace of ROI crops as a system needs them; one for all whose crops and plan are the same."""
+        recipe, options = system.partition("@")[0], recipe_options(system, self.changes(task, system))
+        labels = "three" if recipe in THREE_LABELS else "all"
+        plan = "slices" if recipe == SLICES else "resenc" if recipe in RESIDUAL else recipe
+        root = self.root / "-".join([task, part, labels, *([plan] if part == "train" else [])])
+        if not (root / FINISHED).is_file():
+            source, workers = str(self.cohort(task, part)), ("--workers", str(self.workers))
+            place = ("--output", str(root), "--folds", str(FOLDS))
+            run("stage2_multitask", "prepare", "--input", source, *place, *workers, *options)
+            if part == "train":
+                run("stage2_multitask", "plan", "--workspace", str(root), *workers, *options)
+            (root / FINISHED).touch()
+        return root
+
+    def changes(self, task: Task, system: str) -> list[str]:
+        """Returns what the study sets in a system's recipe: sizes, budget and classes."""
+        recipe = system.partition("@")[0]
+        slices = recipe == SLICES
+        changed = [
+            *GRID,
+            "planner=recipe",
+            f"encoder={'resenc' if recipe in RESIDUAL else 'plain'}",
+            SLICE_LEVELS if slices else LEVELS,
+            f"patch_size={SLICE if slices else VOLUME}",
+            f"batch_size={16 if slices else 2}",
+            f"epochs={self.epochs}",
+            f"iterations_per_epoch={self.steps}",
+            "validation_iterations=10",
+            "augmentation=light",
+            "early_stopping_share=none",
+            f"class_names={CLASSES[task]}",
+        ]
+        if recipe in RESIDUAL:
+            changed.append(f"blocks_per_level={'[1,2,2,2]' if slices else '[1,2,2,2,2]'}")
+        if recipe == "panorama-fpn" and task == "subtypes":
+            changed.append("class_loss.weights=equal")
+        return changed
+
+    def measure(self, task: Task, system: str, variant: Sequence[str] = (), name: str = "") -> Path:
+        """Trains, exports and evaluates a system; returns the folder of the evaluation.
+
+        Args:
+            task: what is told apart.
+            system: name of a recipe, perhaps with `@` and a variant.
+            variant: further fields to set, for ablations.
+            name: name of the run; the recipe's if not given.
+        """
+        changes = [*self.changes(task, system), *variant, *([f"name={name}"] if name else [])]
+        label = name or system.replace("@", ".")
+        output = self.root / "evaluations" / task / label
+        if (output / "metrics.json").is_file():
+            return output
+        workspace, test = self.workspace(task, system, "train"), self.workspace(task, system, "test")
+        options = recipe_options(system, changes)
+        place = ("--workspace", str(workspace))
+        model = self.root / "models" / task / label
+        run("stage2_multitask", "train", *place, "--fold", FOLD, "--workers", "0", *options)
+        stated = ("--trained-on", "phantoms around real label maps (synthetic CTs)")
+        run("stage2_multitask", "export", *place, "--output", str(model), *stated, *options)
+        run("stage2_multitask", "evaluate", "--model", str(model), "--input", str(test), "--output", str(output))
+        return output
+
+
+def recipe_options(system: str, changes: Sequence[str]) -> list[str]:
+    """Returns the options that name a recipe and change its fields."""
+    return ["--recipe", system, *(part for change in changes for part in ("--set", change))]
+
+
+def run(*arguments: str) -> None:
+    """Runs one of the project's commands."""
+    subprocess.run([sys.executable, "-m", *arguments], check=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.systems", description=__doc__)
+    parser.add_argument("--anatomy", type=Path, required=True, help="folder of PANORAMA label maps")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
+    parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
+    parser.add_argument(
+        "--system", action="append", help="only this system: NAME or NAME@VARIANT; repeatable"
+    )
+    parser.add_argument("--train", type=int, default=1000, help="training phantoms of each task (default: 1000)")
+    parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of each training (default: 20)")
+    parser.add_argument("--steps", type=int, default=250, help="steps of each epoch (default: 250)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render and prepare (default: 2)")
+    parser.add_argument("--cohorts-only", action="store_true", help="render the cohorts and stop")
+    parser.add_argument("--tables-only", action="store_true", help="train nothing; print what is there")
+    options = parser.parse_args(arguments)
+    study = Study(
+        options.output, options.anatomy, options.train, options.test, options.epochs, options.steps, options.workers
+    )
+    tasks = options.task or TASKS
+    if options.cohorts_only:
+        for task in tasks:
+            study.cohort(task, "train")
+        return 0
+    for task in tasks if not options.tables_only else ():
+        for system in options.system or SYSTEMS:
+            study.measure(task, system)
+    document = print_tables(options.output / "evaluations", TASKS, SYSTEMS)
+    write_json(options.output / "systems.json", document)
+    print(json.dumps(document["bounds"]))
+    return 0 if all(bound["reached"] for bound in document["bounds"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
