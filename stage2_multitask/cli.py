@@ -25,6 +25,7 @@ class Training:
     """This stage's training, imported when a command needs it."""
 
     title = "stage 2"
+    folder = "stage2"
     makes = "an nnU-Net dataset of ROI crops"
 
     def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:

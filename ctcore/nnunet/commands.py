@@ -49,10 +49,12 @@ class StageTraining(Protocol):
 
     Attributes:
         title: the stage's name in messages.
+        folder: the name of the stage's folder in a bundle.
         makes: what `prepare` makes of CTs with label maps.
     """
 
     title: str
+    folder: str
     makes: str
 
     def needs(self, recipe: Any) -> dict[str, Any]:
@@ -139,8 +141,19 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         deterministic: Annotated[
             bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; slower.")
         ] = False,
+        init_from: Annotated[
+            Path | None,
+            typer.Option(
+                "--init-from",
+                help="Weights to start from, as far as they fit: a bundle, a model folder, .safetensors or a checkpoint.",
+                show_default=False,
+            ),
+        ] = None,
     ) -> None:
+        from ctcore.nnunet.training.initial_weights import stage_source
+
         settings = stage.load(recipe, changes or ())
+        source = None if init_from is None else stage_source(init_from, stage.folder)
         with leader_speaks(), stoppable():
             with training_progress(f"{stage.title} fold {fold}") as report:
                 folder = stage.train(
@@ -153,6 +166,8 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
                     precision=precision.value,
                     deterministic=deterministic,
                     progress=report,
+                    init_from=source,
+                    tell=report.say,
                 )
             typer.echo(f"Trained: {folder}")
 

@@ -14,13 +14,14 @@ from ctcore.files import read_json, write_json, write_text
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.provenance import check_planned, differences
-from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin
 from ctcore.nnunet.training.fold_files import (
     ALL,
     BEST_NAME,
     BEST_WEIGHTS_NAME,
     CURVES_FOLDER,
     FINAL_NAME,
+    INITIAL_WEIGHTS_NAME,
     LATEST_NAME,
     RECIPE_NAME,
     TRAINING_NAME,
@@ -53,6 +54,8 @@ class TrainingOptions(TypedDict, total=False):
         precision: what the network computes in.
         deterministic: whether to choose GPU algorithms that give the same bits every time; they are slower.
         progress: called after every epoch, by the leader alone.
+        init_from: weights to start from: a model folder or a file; random ones if not given.
+        tell: called with a line about them, by the leader alone.
     """
 
     device: str
@@ -61,6 +64,8 @@ class TrainingOptions(TypedDict, total=False):
     precision: Precision
     deterministic: bool
     progress: Progress | None
+    init_from: Path | None
+    tell: Callable[[str], None] | None
 
 
 def train_fold(
@@ -86,13 +91,14 @@ def train_fold(
         trained, `training.json`, TensorBoard's curves, and nnU-Net's log and plot.
 
     Raises:
-        CheckpointError: the training cannot go on from what it left.
+        CheckpointError: the training cannot go on from what it left, or the weights to start from do not fit.
         DatasetError: nothing was planned, or the fold is not in the split.
         OutputError: a file could not be written in full.
         RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
-        RequestError: the device cannot train in the precision asked for.
+        RequestError: the device cannot train in the precision asked for, or the fold was begun from other weights.
         TrainingError: a batch could not be made, or another process failed.
     """
+    from ctcore.nnunet.training import initial_weights
     from ctcore.nnunet.training.checkpoint import write_weights
     from ctcore.nnunet.training.distributed import is_leader, process_group, wait_for_all
     from ctcore.nnunet.training.seeds import algorithms
@@ -103,6 +109,9 @@ def train_fold(
     progress = options.get("progress")
     report = _on_this_console(progress) if progress is not None and is_leader() else None
     resume = options.get("resume", True)
+    source = options.get("init_from")
+    if recipe.initial_weights is not None:
+        raise RecipeError(f"initial_weights of recipe '{recipe.name}' is written by training; give --init-from instead")
     results = results_folder(workspace, recipe.name)
     with (
         nnunet_environment(workspace.root, results=results, augmentation_workers=0),
@@ -117,6 +126,10 @@ def train_fold(
             device=device,
         )
         folder = Path(trainer.output_folder)
+        origin = initial_weights.origin_of(source) if source is not None else None
+        if resume:
+            origin = origin_on_resume(folder, origin)
+        recipe = recipe.model_copy(update={"initial_weights": origin})
         if resume:
             check_same_recipe(folder, recipe)
             if (folder / WEIGHTS_NAME).is_file():
@@ -129,6 +142,13 @@ def train_fold(
         checkpoint = where_to_go_on(folder)
         if checkpoint is not None:
             trainer.load_checkpoint(str(checkpoint))
+        elif source is not None and origin is not None:
+            file = initial_weights.fold_file(source, fold)
+            loaded = initial_weights.start_from(trainer, initial_weights.read_weights(file), file)
+            if is_leader():
+                record = {**origin.model_dump(), "file": file.name, **loaded.to_json()}
+                write_json(folder / INITIAL_WEIGHTS_NAME, record)
+                (options.get("tell") or (lambda _: None))(loaded.summary(origin))
         trainer.run_training()
         if is_leader():
             write_json(folder / TRAINING_NAME, trainer.summary())
@@ -142,7 +162,8 @@ def begin_folder(folder: Path, recipe: TrainingRecipe, *, resume: bool) -> None:
     for path in folder.glob(".partial-*"):  # of a process that was killed while it wrote
         path.unlink()
     if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
-        for name in (WEIGHTS_NAME, BEST_WEIGHTS_NAME, LATEST_NAME, FINAL_NAME, BEST_NAME, TRAINING_NAME):
+        trained = (WEIGHTS_NAME, BEST_WEIGHTS_NAME, LATEST_NAME, FINAL_NAME, BEST_NAME)
+        for name in (*trained, TRAINING_NAME, INITIAL_WEIGHTS_NAME):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / CURVES_FOLDER, ignore_errors=True)
     write_text(folder / RECIPE_NAME, recipe_text(recipe))
@@ -159,6 +180,33 @@ def where_to_go_on(folder: Path) -> Path | None:
 def recipe_text(recipe: TrainingRecipe) -> str:
     """Returns a recipe as the fold's folder keeps it."""
     return recipe.model_dump_json(indent=2) + "\n"
+
+
+def origin_on_resume(folder: Path, asked: WeightsOrigin | None) -> WeightsOrigin | None:
+    """Returns what a training that may have been begun earlier starts, or started, from.
+
+    Once there is a checkpoint nothing is loaded again, and `--init-from` need not be repeated.
+
+    Args:
+        folder: the fold's folder.
+        asked: what is asked for now, or None.
+
+    Raises:
+        RequestError: it was begun from other weights, or from weights that are asked for no more and still needed.
+    """
+    path = folder / RECIPE_NAME
+    if not path.is_file():
+        return asked
+    values = read_json(path).get("initial_weights")
+    before = None if values is None else WeightsOrigin.model_validate(values)
+    if asked is None and (before is None or where_to_go_on(folder) is not None or (folder / WEIGHTS_NAME).is_file()):
+        return before
+    if before is not None and asked is not None and before.sha256 == asked.sha256:
+        return before
+    was, now = ("random weights" if o is None else f"'{o.source}' ({o.sha256[:12]})" for o in (before, asked))
+    raise RequestError(
+        f"'{folder}' was begun from {was}, not from {now}; give the same --init-from, or begin again with --restart"
+    )
 
 
 def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
