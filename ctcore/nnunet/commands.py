@@ -145,7 +145,7 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
             Path | None,
             typer.Option(
                 "--init-from",
-                help="Weights to start from, as far as they fit: a bundle, a model folder, .safetensors or a checkpoint.",
+                help="Weights to start from where they fit: bundle, model folder, .safetensors, checkpoint.",
                 show_default=False,
             ),
         ] = None,

@@ -178,15 +178,15 @@ def start_from(trainer: EpochTrainer, tensors: Mapping[str, torch.Tensor], path:
         trainer.initialize()
     loaded = load_what_fits(trainer.module, tensors, path)
     if trainer.ema is not None:
-        trainer.ema.set(trainer.module)
+        trainer.ema.module.load_state_dict(trainer.module.state_dict())
     return loaded
 
 
 def load_what_fits(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> LoadedWeights:
     """Copies every tensor that fits by name and shape into a network.
 
-    nnU-Net's modules hold some layers under two names and its decoder the whole encoder: a tensor counts once, whichever
-    of its names the file has.
+    nnU-Net's modules hold some layers under two names and its decoder the whole encoder: a tensor counts once,
+    whichever of its names the file has.
 
     Args:
         network: receives the weights.
@@ -218,9 +218,10 @@ def load_what_fits(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
             else:
                 missing.append(names[0])
     if not any(own[name].ndim > 1 for name in loaded):
+        there, here = (next(iter(weights.items())) for weights in (tensors, own))
         raise CheckpointError(
-            f"no weights of '{path}' fit this network (it has {next(iter(tensors))} {_shape(next(iter(tensors.values())).shape)},"
-            f" the network {next(iter(own))} {_shape(next(iter(own.values())).shape)}); give weights of such a network"
+            f"no weights of '{path}' fit (it has {there[0]} {_shape(there[1].shape)}, the network {here[0]}"
+            f" {_shape(here[1].shape)}, ...); give weights of a network with these names and widths"
         )
     return LoadedWeights(tuple(loaded), tuple(misfits), tuple(missing), tuple(sorted(tensors.keys() - known)))
 
