@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -107,7 +107,7 @@ def create_bundle(
     version: str = "1",
     candidates: CandidateSettings | None = None,
     fusion: FusionSettings | None = None,
-    lesion_classes: tuple[str, ...] = (PDAC,),
+    lesion_classes: tuple[str, ...] | None = None,
     temperature: float | None = None,
     calibration: Calibration | None = None,
     overwrite: bool = False,
@@ -124,18 +124,20 @@ def create_bundle(
         version: version of the model.
         candidates: how lesion candidates are extracted; None for the defaults.
         fusion: how the score is made; None for the defaults.
-        lesion_classes: classes that stand for a lesion.
+        lesion_classes: classes that stand for a lesion; None: those with a label of their own, else PDAC.
         temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
         calibration: what is known of the scores from validation cases.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
-        RequestError: a stage folder lacks its model or weights, or `output` exists.
+        RequestError: a stage folder lacks its model or weights, `output` exists, or the network segments other lesion
+            classes.
     """
     details = [_stage_details(folder) for folder in (stage1, stage2)]
     class_names = details[1].get("class_names")
     if not isinstance(class_names, list):
         raise RequestError(f"'{stage2 / 'model.json'}' names no classes ('class_names'); export the stage again")
+    lesion_classes = _lesion_classes(details[1].get("lesion_labels") or {}, lesion_classes)
     if output.exists():
         empty = output.is_dir() and not any(output.iterdir())
         if not (empty or (overwrite and (output / MANIFEST).is_file())):
@@ -246,6 +248,25 @@ def _stage_details(folder: Path) -> dict[str, Any]:
     if not isinstance(details, dict):
         raise RequestError(f"'{folder / 'model.json'}' is not a JSON object; export the stage again")
     return details
+
+
+def _lesion_classes(labels: Mapping[str, str], asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Returns a bundle's lesion classes.
+
+    Args:
+        labels: the label of each lesion class that has its own.
+        asked: the classes asked for, or None.
+
+    Raises:
+        RequestError: the two differ.
+    """
+    lesion_classes = asked or tuple(labels) or (PDAC,)
+    if labels and set(lesion_classes) != set(labels):
+        raise RequestError(
+            f"lesion classes {', '.join(lesion_classes)} are not those that the network segments one by one:"
+            f" {', '.join(labels)}; name these, or none"
+        )
+    return lesion_classes
 
 
 def _stage_files(folder: Path) -> Iterator[Path]:

@@ -53,7 +53,8 @@ def create(
         bool, typer.Option("--demo", help="Every output says: a demonstration, not for clinical use.")
     ] = False,
     lesion_class: Annotated[
-        list[str] | None, typer.Option(help="Class that stands for a lesion; may be repeated. Default: PDAC.")
+        list[str] | None,
+        typer.Option(help="Class that stands for a lesion; may be repeated. Default: those with a label, or PDAC."),
     ] = None,
     candidates: Annotated[ModeChoice, typer.Option(help="Candidate extraction.")] = ModeChoice.DYNAMIC_V2,
     min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weaker candidates are dropped.")] = 0.05,
@@ -71,7 +72,6 @@ def create(
     """Packs two exported stages into a bundle."""
     from ctcore.detection.candidates import CandidateSettings
     from ctcore.detection.fusion import FusionSettings
-    from ctcore.labels import PDAC
     from pipeline.bundle import create_bundle, read_candidate_settings
 
     bundle = create_bundle(
@@ -90,7 +90,7 @@ def create(
             else read_candidate_settings(candidate_settings)
         ),
         fusion=FusionSettings(rule=fusion.value, weight=weight),
-        lesion_classes=tuple(lesion_class or (PDAC,)),
+        lesion_classes=tuple(lesion_class) if lesion_class else None,
         overwrite=overwrite,
     )
     console().print(f"{bundle.folder}: {len(bundle.manifest.files)} files, {bundle.digest[:12]}", markup=False)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.labels import PANCREAS_REGION
+from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
 from ctcore.resample import resample_array, resample_to_spacing
 from ctcore.volume import Volume
@@ -28,14 +28,16 @@ class MultiTaskPrediction:
     """What the network says of an ROI.
 
     Attributes:
-        lesion_probability: float32 (z, y, x) on the ROI's own grid.
+        lesion_probability: float32 (z, y, x) on the ROI's own grid: of any lesion.
         segmentation: uint8 labels (z, y, x) on the ROI's own grid.
         class_probabilities: calibrated softmax by class name.
+        class_lesion_probabilities: that of each lesion class's own label; empty where all lesions are one label.
     """
 
     lesion_probability: npt.NDArray[np.float32]
     segmentation: npt.NDArray[np.uint8]
     class_probabilities: dict[str, float]
+    class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 class MultiTaskPredictor:
@@ -83,13 +85,19 @@ class MultiTaskPredictor:
         """Value of the label that becomes the detection map."""
         return self.model.labels[self.model.lesion_label]
 
+    @property
+    def lesion_labels(self) -> dict[str, int]:
+        """Value of each lesion class's own label; empty where all lesions are one label."""
+        named: dict[str, str] = getattr(self.model, "lesion_labels", {})
+        return {name: self.model.labels[label] for name, label in named.items()}
+
     def predict(self, roi: Volume) -> MultiTaskPrediction:
         """Runs the network on an ROI: Hounsfield units in LPS order at full resolution."""
         from ctcore.inference.predict import predict_ensemble
 
         low = resample_to_spacing(roi, self.model.spacing_mm)
         image = self.model.normalization.apply(np.rint(low.array))[None]
-        foreground = tuple(int(label) for label in PANCREAS_REGION if label in self.model.labels.values())
+        foreground = values_of(self.model.labels, PANCREAS_PARTS)
         prediction = predict_ensemble(
             self._backends,
             image,
@@ -100,34 +108,39 @@ class MultiTaskPredictor:
         )
         if prediction.class_logits is None:
             raise ValueError("the network has no classification head")
-        lesion, segmentation = to_grid(prediction.segmentation, roi.geometry.shape, self.lesion_label)
+        own = self.lesion_labels
+        values = list(own.values()) or [self.lesion_label]
+        lesions, segmentation = to_grid(prediction.segmentation, roi.geometry.shape, values)
         probabilities = softmax(prediction.class_logits / self.model.temperature, axis=0)
-        names = zip(self.class_names, probabilities.tolist(), strict=True)
-        return MultiTaskPrediction(lesion, segmentation, dict(names))
+        classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
+        if not own:
+            return MultiTaskPrediction(lesions[0], segmentation, classes)
+        any_lesion = np.minimum(lesions.sum(axis=0), np.float32(1))
+        return MultiTaskPrediction(any_lesion, segmentation, classes, dict(zip(own, lesions, strict=True)))
 
 
 def to_grid(
-    logits: npt.NDArray[np.float32], shape: tuple[int, int, int], lesion_label: int
+    logits: npt.NDArray[np.float32], shape: tuple[int, int, int], lesion_labels: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Takes logits to a finer grid, slab by slab, in nnU-Net's order: resample every logit, then softmax.
 
     Args:
         logits: (k, z, y, x) on the network's grid.
         shape: sizes (z, y, x) of the grid to reach, over the same field of view.
-        lesion_label: the label whose probability is kept.
+        lesion_labels: the n labels whose probability is kept.
 
     Returns:
-        The lesion probability (float32) and the most probable label (uint8), both of `shape`.
+        Their probabilities (float32, (n, *shape)) and the most probable label (uint8, of `shape`).
     """
-    lesion = np.empty(shape, dtype=np.float32)
+    lesions = np.empty((len(lesion_labels), *shape), dtype=np.float32)
     segmentation = np.empty(shape, dtype=np.uint8)
     thickness = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         stop = min(start + thickness, shape[0])
         slab = resample_array(logits, shape, z_range=(start, stop))
         segmentation[start:stop] = slab.argmax(axis=0)
-        lesion[start:stop] = softmax(slab, axis=0)[lesion_label]
-    return lesion, segmentation
+        lesions[:, start:stop] = softmax(slab, axis=0)[list(lesion_labels)]
+    return lesions, segmentation
 
 
 def softmax(logits: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float32]:
