@@ -208,6 +208,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_phantoms_through_a_bundle(
     phantoms: Path, tmp_path: Path, by_class: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    torch.set_num_threads(1)  # tiny networks wait for threads longer than they compute
     monkeypatch.setattr("stage2_multitask.predictor.MultiTaskModel", ModelOfSubtypes)
     stage1 = export_tiny(
         tmp_path / "s1", LocalizerModel, labels=LABELS, margin_mm=(8, 8, 8), bridge_mm=8, minimum_ml=0.5

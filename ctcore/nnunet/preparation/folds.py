@@ -27,7 +27,7 @@ NO_LESION = -1
 
 def check_folds(cases: Sequence[TrainingCase], folds: int, given: Sequence[Fold] = ()) -> None:
     """Refuses folds that `write_splits` would refuse, before anything is known of the lesions."""
-    _given(given, cases) if given else make_folds(cases, folds)
+    given_folds(given, cases) if given else make_folds(cases, folds)
 
 
 def write_splits(
@@ -51,7 +51,7 @@ def write_splits(
     """
     path = workspace.preprocessed / "splits_final.json"
     if given:
-        write_json(path, _given(given, cases))
+        write_json(path, given_folds(given, cases))
     elif not _are_folds_of(path, cases, folds):
         write_json(path, make_folds(cases, folds, lesion_ml))
 
@@ -113,7 +113,7 @@ def _sizes(studies: Mapping[str, Sequence[TrainingCase]], lesion_ml: Mapping[str
     return {patient: terciles.get(patient, NO_LESION) for patient in studies}
 
 
-def _given(given: Sequence[Fold], cases: Sequence[TrainingCase]) -> list[Split]:
+def given_folds(given: Sequence[Fold], cases: Sequence[TrainingCase]) -> list[Split]:
     """Returns given folds for the cases that there are; those with pseudo-labels need not be in them.
 
     Raises:
