@@ -65,7 +65,7 @@ class ThresholdNetwork:
 
 def write_case(folder: Path, case_id: str, label: npt.NDArray[np.uint8] | None, geometry: Geometry = GEOMETRY) -> None:
     array = image_array()
-    array[0, 0, : len(case_id)] = [ord(letter) for letter in case_id]  # no image is another's duplicate
+    array[0, 0, : len(case_id)] = [ord(letter) % 40 for letter in case_id]  # no image is another's duplicate
     write(Volume(array, geometry), folder / "imagesTr" / f"{case_id}_0000.nii.gz")
     if label is not None:
         write(Volume(label, geometry), folder / "labelsTr" / f"{case_id}.nii.gz")
