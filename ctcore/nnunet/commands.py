@@ -92,7 +92,9 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         splits: Annotated[
             Path | None, typer.Option(help="Folds to keep: splits_final.json or PANORAMA's.", show_default=False)
         ] = None,
-        folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given, stratified by class.")] = 5,
+        folds: Annotated[
+            int, typer.Option(min=2, help="Folds to make where none are given, even in class and lesion size.")
+        ] = 5,
         workers: Workers = 1,
         check_only: Annotated[bool, typer.Option("--check-only", help="Only say what is wrong with it.")] = False,
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave out the cases with faults.")] = False,

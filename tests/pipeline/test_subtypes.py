@@ -18,7 +18,7 @@ from ctcore.datasets.layouts import read_dataset
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.errors import RequestError
 from ctcore.evaluation.predictions import read_predictions
-from ctcore.files import read, read_ct, read_json, write
+from ctcore.files import read, read_ct, read_json, write, write_json
 from ctcore.inference.backends.choose import Execution
 from ctcore.labels import SUBTYPE_NAMES
 from ctcore.nnunet.exported import Normalization, save_model, unique_state
@@ -29,9 +29,10 @@ from ctcore.phantom.cohort import write_cohort
 from ctcore.resample import Interpolation, resample_to_spacing
 from ctcore.volume import Volume
 from pipeline.bundle import Bundle, create_bundle
+from pipeline.calibrate import calibrate_bundle
 from pipeline.case import Clock, process_case
 from pipeline.outputs import OutputFolder
-from pipeline.records import RunOptions
+from pipeline.records import CaseRecord, RunOptions
 from pipeline.run import RunSummary, run_cohort
 from pipeline.stages import Stages, load_stages
 from stage1_localizer.dataset import LABELS
@@ -148,6 +149,38 @@ def test_a_bundle_of_other_lesion_classes(make_stage: Callable[..., Path], tmp_p
         create_bundle(stage1, stage2, tmp_path / "b", name="x", description="", lesion_classes=("subtype0",))
     made = create_bundle(stage1, stage2, tmp_path / "b", name="x", description="")
     assert made.manifest.lesion_classes == SUBTYPE_NAMES
+
+
+def test_of_subtypes_alone_the_temperature_is_calibrated(subtype_bundle: Bundle, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    run, table = tmp_path / "run", ["case_id,class_name"]
+    write_json(run / "run.json", {"bundle": {"sha256": subtype_bundle.digest}})
+    for number in range(90):
+        logits = generator.normal(0, 1.5, 3)
+        p = np.exp(logits) / np.exp(logits).sum()
+        too_sure = p**4 / (p**4).sum()
+        classes = dict(zip(SUBTYPE_NAMES, too_sure.tolist(), strict=True))
+        record = CaseRecord(
+            case_id=f"c{number}", image="x", status="done", classes=classes, detection_max=0.5, score=1.0
+        )
+        write_json(run / "cases" / f"c{number}.json", record.model_dump(mode="json"))
+        table.append(f"c{number},{generator.choice(SUBTYPE_NAMES, p=p)}")
+    (tmp_path / "labels.csv").write_text("\n".join(table) + "\n")
+    arguments = (subtype_bundle, run, tmp_path / "labels.csv", tmp_path / "new")
+    with pytest.raises(RequestError, match="fusion 'mean' cannot be fitted: every class of"):
+        calibrate_bundle(*arguments, fitted_on="ninety", fusion="mean")
+    made = calibrate_bundle(*arguments, fitted_on="ninety")
+    assert read_json(made.stage2 / "model.json")["temperature"] == pytest.approx(4, rel=0.5)
+    assert (made.manifest.calibration, made.manifest.lesion_classes) == (None, SUBTYPE_NAMES)
+
+
+def test_maps_by_class_are_no_input(cohort: Path, tmp_path: Path, subtype_bundle: Bundle) -> None:
+    output = OutputFolder(tmp_path / "out")
+    stages = Stages(FakeLocalizer(), SubtypePredictor(by_class=True))
+    arguments = (output, subtype_bundle, Execution("cpu", "torch", "fp32"), RunOptions(report=False))
+    run_cohort(cohort, *arguments, load=lambda: stages)
+    with pytest.raises(RequestError, match="lies where this run would write its maps"):
+        run_cohort(output.class_detection_path("ill", "subtype1").parent, *arguments, load=lambda: stages)
 
 
 class ModelOfSubtypes(MultiTaskModel):
