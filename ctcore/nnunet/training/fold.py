@@ -14,7 +14,7 @@ from ctcore.files import read_json, write_json, write_text
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.provenance import check_planned, differences
-from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin
+from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.fold_files import (
     ALL,
     BEST_NAME,
@@ -128,7 +128,8 @@ def train_fold(
         folder = Path(trainer.output_folder)
         origin = initial_weights.origin_of(source) if source is not None else None
         if resume:
-            origin = origin_on_resume(folder, origin)
+            begun = where_to_go_on(folder) is not None or (folder / WEIGHTS_NAME).is_file()
+            origin = initial_weights.origin_on_resume(folder, origin, begun=begun)
         recipe = recipe.model_copy(update={"initial_weights": origin})
         if resume:
             check_same_recipe(folder, recipe)
@@ -182,33 +183,6 @@ def recipe_text(recipe: TrainingRecipe) -> str:
     return recipe.model_dump_json(indent=2) + "\n"
 
 
-def origin_on_resume(folder: Path, asked: WeightsOrigin | None) -> WeightsOrigin | None:
-    """Returns what a training that may have been begun earlier starts, or started, from.
-
-    Once there is a checkpoint nothing is loaded again, and `--init-from` need not be repeated.
-
-    Args:
-        folder: the fold's folder.
-        asked: what is asked for now, or None.
-
-    Raises:
-        RequestError: it was begun from other weights, or from weights that are asked for no more and still needed.
-    """
-    path = folder / RECIPE_NAME
-    if not path.is_file():
-        return asked
-    values = read_json(path).get("initial_weights")
-    before = None if values is None else WeightsOrigin.model_validate(values)
-    if asked is None and (before is None or where_to_go_on(folder) is not None or (folder / WEIGHTS_NAME).is_file()):
-        return before
-    if before is not None and asked is not None and before.sha256 == asked.sha256:
-        return before
-    was, now = ("random weights" if o is None else f"'{o.source}' ({o.sha256[:12]})" for o in (before, asked))
-    raise RequestError(
-        f"'{folder}' was begun from {was}, not from {now}; give the same --init-from, or begin again with --restart"
-    )
-
-
 def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
     """Checks that a fold that was begun earlier was begun with this recipe.
 
@@ -218,7 +192,8 @@ def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
     path = folder / RECIPE_NAME
     if not path.is_file():
         return
-    found = differences(read_json(path), recipe.model_dump(mode="json"), type(recipe).model_fields)
+    fields = type(recipe).model_fields.keys() - {"initial_weights"}  # these have been compared
+    found = differences(read_json(path), recipe.model_dump(mode="json"), sorted(fields))
     if found:
         raise RecipeError(
             f"'{folder}' was begun with other values of recipe '{recipe.name}' ({found}); give this run a name of its"

@@ -18,6 +18,7 @@ from ctcore.errors import CheckpointError, RequestError, first_line
 from ctcore.files import read_json
 from ctcore.nnunet.exported import MODEL_FILE, weights_file
 from ctcore.nnunet.recipe import WeightsOrigin
+from ctcore.nnunet.training.fold_files import RECIPE_NAME
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +109,33 @@ def origin_of(source: Path) -> WeightsOrigin:
     for file in (source / MODEL_FILE, *(weights_file(source, fold) for fold in _folds(source))):
         total.update(f"{file.name} {_sha256(file)}\n".encode())
     return WeightsOrigin(source=name, sha256=total.hexdigest())
+
+
+def origin_on_resume(folder: Path, asked: WeightsOrigin | None, *, begun: bool) -> WeightsOrigin | None:
+    """Returns what a training that may have been started earlier starts, or started, from.
+
+    Once there is a checkpoint nothing is loaded again, and `--init-from` need not be repeated. Before, other weights
+    may be given, but not none: the training would begin from random ones unnoticed.
+
+    Args:
+        folder: the fold's folder.
+        asked: what is asked for now, or None.
+        begun: whether the fold has a checkpoint or is trained.
+
+    Raises:
+        RequestError: it was begun from other weights, or from weights that are asked for no more and still needed.
+    """
+    path = folder / RECIPE_NAME
+    values = read_json(path).get("initial_weights") if path.is_file() else None
+    before = None if values is None else WeightsOrigin.model_validate(values)
+    if not begun and (asked is not None or before is None):
+        return asked
+    if begun and (asked is None or (before is not None and before.sha256 == asked.sha256)):
+        return before
+    was, now = ("random weights" if o is None else f"'{o.source}' ({o.sha256[:12]})" for o in (before, asked))
+    raise RequestError(
+        f"'{folder}' was begun from {was}, not from {now}; give the same --init-from, or begin again with --restart"
+    )
 
 
 def fold_file(source: Path, fold: str) -> Path:

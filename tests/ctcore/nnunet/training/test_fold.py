@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctcore.errors import DatasetError, RecipeError, RequestError
+from ctcore.errors import CheckpointError, DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_json
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin
@@ -282,6 +282,20 @@ def test_weights_are_still_needed_before_the_first_checkpoint(train: Callable[..
         RequestError, match=r"was begun from '.*two.*, not from random weights; give the same --init-from"
     ):
         train()
+    other = two_epochs.with_name("other.safetensors")
+    save_file({"weight": torch.tensor([[1.0]])}, other)
+    epochs: list[int] = []
+    train(init_from=other, progress=lambda done, total, figures: epochs.append(done))
+    assert epochs == [2, 3, 4]
+
+
+def test_weights_that_do_not_fit_can_be_replaced(train: Callable[..., Path], two_epochs: Path) -> None:
+    wide = two_epochs.with_name("wide.safetensors")
+    save_file({"weight": torch.zeros(2, 2)}, wide)
+    with pytest.raises(CheckpointError, match=r"no weights of .*wide"):
+        train(init_from=wide)
+    folder = train(init_from=two_epochs)
+    assert read_json(folder / "recipe.json")["initial_weights"]["source"].endswith("two.safetensors")
 
 
 def test_the_origin_of_weights_is_not_written_by_hand(
