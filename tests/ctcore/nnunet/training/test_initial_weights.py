@@ -15,6 +15,7 @@ from torch import nn
 
 from ctcore.errors import CheckpointError, RequestError
 from ctcore.files import read_json
+from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import unique_state
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.recipe import WeightsOrigin
@@ -26,8 +27,9 @@ from ctcore.nnunet.training.initial_weights import (
     origin_of,
     read_weights,
     stage_source,
+    start_from,
 )
-from tests.ctcore.nnunet.tiny_training import make_workspace, train_tiny
+from tests.ctcore.nnunet.tiny_training import make_trainer, make_workspace, train_tiny
 
 ORIGIN = WeightsOrigin(source="a/b", sha256="c")
 
@@ -222,3 +224,14 @@ def test_training_starts_where_another_ended(tmp_path: Path) -> None:
     assert read_json(third / "initial_weights.json")["missing"] == []
     average = read_checkpoint(second / "checkpoint_final.pth", torch.device("cpu"))["moving_average"]
     assert all(torch.equal(average[name], tensor) for name, tensor in after.items())
+
+
+def test_the_moving_average_starts_from_the_same(tmp_path: Path) -> None:
+    make_workspace(tmp_path)
+    with nnunet_environment(tmp_path, augmentation_workers=0):
+        trainer = make_trainer(tmp_path, ema_decay=0.9)
+        assert trainer.ema is not None
+        given = {name: torch.full_like(tensor, 0.25) for name, tensor in unique_state(trainer.module).items()}
+        start_from(trainer, given, tmp_path)
+        for network in (trainer.module, trainer.ema.module):
+            assert all((tensor == 0.25).all() for tensor in unique_state(network).values())
