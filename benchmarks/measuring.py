@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         begin = time.perf_counter()
         predictor.predict(crop)
         between = time.perf_counter()
-        case, _ = measure_prediction(prediction, truth, PANORAMA_NAMES, "lesion", Scoring())
+        case, _ = measure_prediction(prediction, truth, PANORAMA_NAMES, ["lesion"], Scoring())
         end = time.perf_counter()
         if number:  # the first one loads and compiles
             predicting.append(between - begin)

@@ -165,9 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--anatomy", type=Path, required=True, help="folder of PANORAMA label maps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
-    parser.add_argument(
-        "--system", action="append", help="only this system: NAME or NAME@VARIANT; repeatable"
-    )
+    parser.add_argument("--system", action="append", help="only this system: NAME or NAME@VARIANT; repeatable")
     parser.add_argument("--train", type=int, default=1000, help="training phantoms of each task (default: 1000)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each training (default: 20)")

@@ -13,7 +13,7 @@ from ctcore.errors import PipelineError, RequestError, first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
@@ -102,15 +102,31 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
-def training_progress(description: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """Shows a bar of epochs with the last epoch's figures and yields `report(done, total, figures)`."""
+def training_progress(description: str) -> Iterator[TrainingReport]:
+    """Shows a bar of epochs with the last epoch's figures while the block runs."""
     with progress_columns() as bar:
-        task = bar.add_task(description, total=None, note="")
+        yield TrainingReport(description, bar, bar.add_task(description, total=None, note=""))
 
-        def report(done: int, total: int, figures: dict[str, float]) -> None:
-            note = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            bar.update(task, completed=done, total=total, note=note)
-            if not bar.console.is_terminal:
-                bar.console.print(f"{description}: epoch {done}/{total}  {note}")
 
-        yield report
+class TrainingReport:
+    """Called with `(done, total, figures)` after each epoch.
+
+    Args:
+        description: what is trained.
+        bar: the bar.
+        task: its line.
+    """
+
+    def __init__(self, description: str, bar: Progress, task: TaskID) -> None:
+        self._description, self._bar, self._task = description, bar, task
+
+    def __call__(self, done: int, total: int, figures: dict[str, float]) -> None:
+        """Shows how far the training is."""
+        note = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        self._bar.update(self._task, completed=done, total=total, note=note)
+        if not self._bar.console.is_terminal:
+            self.say(f"{self._description}: epoch {done}/{total}  {note}")
+
+    def say(self, line: str) -> None:
+        """Writes a line above the bar."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)

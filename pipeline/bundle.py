@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -124,19 +124,21 @@ def create_bundle(
         version: version of the model.
         candidates: how lesion candidates are extracted; None for the defaults.
         fusion: how the score is made; None for the defaults.
-        lesion_classes: classes that stand for a lesion; by default PDAC and the three subtypes.
+        lesion_classes: classes that stand for a lesion; by default those with a label of their own, else PDAC and the
+            three subtypes.
         temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
         calibration: what is known of the scores from validation cases.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
-        RequestError: a stage folder lacks its model or weights, none of its classes stands for a lesion, or `output`
-            exists.
+        RequestError: a stage folder lacks its model or weights, none of its classes stands for a lesion, the network
+            segments other lesion classes, or `output` exists.
     """
     details = [_stage_details(folder) for folder in (stage1, stage2)]
     class_names = details[1].get("class_names")
     if not isinstance(class_names, list):
         raise RequestError(f"'{stage2 / 'model.json'}' names no classes ('class_names'); export the stage again")
+    lesion_classes = _lesion_classes(details[1].get("lesion_labels") or {}, lesion_classes)
     if output.exists():
         empty = output.is_dir() and not any(output.iterdir())
         if not (empty or (overwrite and (output / MANIFEST).is_file())):
@@ -235,6 +237,28 @@ def _stage_details(folder: Path) -> dict[str, Any]:
     if not isinstance(details, dict):
         raise RequestError(f"'{folder / 'model.json'}' is not a JSON object; export the stage again")
     return details
+
+
+def _lesion_classes(labels: Mapping[str, str], asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns a bundle's lesion classes.
+
+    Args:
+        labels: the label of each lesion class that has its own.
+        asked: the classes asked for; empty where none were.
+
+    Returns:
+        The classes, empty where they follow from their names.
+
+    Raises:
+        RequestError: the two differ.
+    """
+    lesion_classes = asked or tuple(labels)
+    if labels and set(lesion_classes) != set(labels):
+        raise RequestError(
+            f"lesion classes {', '.join(lesion_classes)} are not those that the network segments one by one:"
+            f" {', '.join(labels)}; name these, or none"
+        )
+    return lesion_classes
 
 
 def _stage_files(folder: Path) -> Iterator[Path]:

@@ -60,7 +60,8 @@ def calibrate_bundle(
 ) -> Bundle:
     """Makes a bundle with the same weights whose temperature, fusion, isotonic curve and operating points are fitted.
 
-    The cases must not be those that the stages were trained on, or every score will look surer than it is.
+    The cases must not be those that the stages were trained on, or every score will look surer than it is. Where every
+    class is a lesion class no case is without, and there is nothing to fit but the temperature.
 
     Args:
         bundle: the bundle that made the run.
@@ -74,14 +75,23 @@ def calibrate_bundle(
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
-        RequestError: the run was made by another bundle, or cannot be read.
+        RequestError: the run was made by another bundle, or cannot be read; or a fusion is to be fitted, and every
+            class is a lesion class.
         DatasetError: a case has no class, or the cases are not of both kinds.
     """
     manifest = bundle.manifest
+    all_lesions = set(manifest.lesion_classes) == set(manifest.class_names)
+    if all_lesions and fusion != "keep":
+        raise RequestError(
+            f"fusion '{fusion}' cannot be fitted: every class of '{bundle.folder}' is a lesion class; leave it out"
+        )
     cases = read_cases(bundle, run, case_labels)
     model = read_json(bundle.stage2 / "model.json")
     step = fit_temperature(np.log(np.maximum(cases.probabilities, SMALLEST_PROBABILITY)), cases.classes)
     probabilities = tempered(cases.probabilities, step)
+    temperature = float(model.get("temperature", 1.0)) * step
+    if all_lesions:
+        return _remade(bundle, output, manifest.fusion, temperature, None, overwrite=overwrite)
     lesion = [manifest.class_names.index(name) for name in manifest.lesion_classes]
     p_lesion = np.clip(probabilities[:, lesion].sum(axis=1), 0.0, 1.0)
     settings = _fusion(manifest.fusion, fusion, p_lesion, cases)
@@ -93,6 +103,27 @@ def calibrate_bundle(
     ]
     points = [choose_operating_point(scores, cases.positive, "sensitivity", value) for value in sensitivities]
     points += [choose_operating_point(scores, cases.positive, "specificity", value) for value in specificities]
+    calibration = Calibration(
+        cases=len(scores),
+        positive=int(cases.positive.sum()),
+        fitted_on=fitted_on,
+        isotonic=fit_isotonic(scores, cases.positive),
+        operating_points=tuple(points),
+    )
+    return _remade(bundle, output, settings, temperature, calibration, overwrite=overwrite)
+
+
+def _remade(
+    bundle: Bundle,
+    output: Path,
+    fusion: FusionSettings,
+    temperature: float,
+    calibration: Calibration | None,
+    *,
+    overwrite: bool,
+) -> Bundle:
+    """Makes the same bundle with another fusion, temperature and calibration."""
+    manifest = bundle.manifest
     return create_bundle(
         bundle.stage1,
         bundle.stage2,
@@ -102,16 +133,10 @@ def calibrate_bundle(
         demo=manifest.demo,
         version=manifest.version,
         candidates=manifest.candidates,
-        fusion=settings,
+        fusion=fusion,
         lesion_classes=manifest.lesion_classes,
-        temperature=float(model.get("temperature", 1.0)) * step,
-        calibration=Calibration(
-            cases=len(scores),
-            positive=int(cases.positive.sum()),
-            fitted_on=fitted_on,
-            isotonic=fit_isotonic(scores, cases.positive),
-            operating_points=tuple(points),
-        ),
+        temperature=temperature,
+        calibration=calibration,
         overwrite=overwrite,
     )
 

@@ -14,14 +14,16 @@ import numpy.typing as npt
 from ctcore.geometry import Box, Reorientation, crop, paste, to_lps
 from ctcore.resample import nearest_index
 from ctcore.volume import Volume
-from pipeline.records import DEMO_FLAG, FusionRecord, RoiRecord
+from pipeline.records import DEMO_FLAG, FusionRecord, LesionMaps, RoiRecord
 
 if TYPE_CHECKING:
     from ctcore.detection.calibration import Calibration
+    from ctcore.detection.candidates import CandidateMap
     from ctcore.detection.fusion import FusionResult
     from ctcore.detection.measures import Candidate
     from pipeline.bundle import Bundle
-    from pipeline.stages import PancreasLocation, Stages
+    from pipeline.manifest import BundleManifest
+    from pipeline.stages import PancreasLocation, Prediction, Stages
 
 PHASES = ("read", "locate", "predict", "detect", "write", "report")
 """The phases of a case, in order, as timings name them."""
@@ -70,6 +72,7 @@ class CaseResult:
         calibration: what the bundle knows of its scores, or None.
         candidates: lesion candidates; their boxes are of the input grid.
         flags: what a reader must know.
+        class_detections: the same map of each lesion class's own label; empty where all lesions are one label.
     """
 
     ct: Volume
@@ -84,6 +87,7 @@ class CaseResult:
     calibration: Calibration | None
     candidates: tuple[dict[str, Any], ...]
     flags: tuple[str, ...]
+    class_detections: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def detection_max(self) -> float:
@@ -94,6 +98,10 @@ class CaseResult:
         """Returns the detection map on the input's exact grid."""
         return self._on_input_grid(self.detection)
 
+    def class_detection_volumes(self) -> dict[str, Volume]:
+        """Returns each lesion class's own detection map, where there are such, on the input's exact grid."""
+        return {name: self._on_input_grid(array) for name, array in self.class_detections.items()}
+
     def segmentation_volume(self) -> Volume:
         """Returns the segmentation on the input's exact grid."""
         return self._on_input_grid(self.labels)
@@ -101,6 +109,7 @@ class CaseResult:
     def record_fields(self) -> dict[str, Any]:
         """Returns the part of the case's record that the computation decides."""
         box = self.reorientation.restore_box(self.box)
+        maps: LesionMaps = "by_class" if self.class_detections else "one"
         return {
             "score": self.fused.score,
             "scores": self.fused.scores,
@@ -108,7 +117,7 @@ class CaseResult:
             "classes": self.classes,
             "detection_max": self.detection_max,
             **_calibrated(self.fused.score, self.calibration),
-            "fusion": FusionRecord(rule=self.fused.rule, terms=self.fused.terms),
+            "fusion": FusionRecord(rule=self.fused.rule, lesion_maps=maps, terms=self.fused.terms),
             "candidates": self.candidates,
             "roi": RoiRecord(start=box.start, stop=box.stop, source=self.location.source),
             "pancreas_ml": float(self.location.pancreas_ml),
@@ -135,7 +144,6 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
     Raises:
         CaseError: the case cannot be used.
     """
-    from ctcore.detection.candidates import extract_candidates
     from ctcore.detection.detection_map import detection_map
     from ctcore.detection.fusion import fuse
     from ctcore.detection.measures import describe
@@ -150,13 +158,16 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
     with clock.phase("detect"):
         pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
-        found = extract_candidates(
-            prediction.lesion_probability, manifest.candidates, geometry=roi.geometry, pancreas=pancreas
-        )
-        detection = detection_map(found)
-        candidates = describe(found, roi.geometry, roi.array, pancreas)
-        fused = fuse(classes, float(detection.max(initial=0.0)), manifest.fusion, manifest.lesion_classes)
-    flags = (*location.flags, *found.flags, *((DEMO_FLAG,) if manifest.demo else ()))
+        found = find_lesions(prediction, manifest, roi, pancreas)
+        detection = detection_map(found.candidates)
+        own = {name: detection_map(candidates) for name, candidates in found.by_class.items()}
+        maxima = {name: float(array.max(initial=0.0)) for name, array in own.items()}
+        candidates = describe(found.candidates, roi.geometry, roi.array, pancreas)
+        fused = fuse(classes, maxima or float(detection.max(initial=0.0)), manifest.fusion, manifest.lesion_classes)
+        described = [_on_input(candidate, location.box, reorientation) for candidate in candidates]
+        for candidate, name in zip(described, found.classes, strict=bool(found.classes)):
+            candidate["class_name"] = name
+    flags = (*location.flags, *found.candidates.flags, *((DEMO_FLAG,) if manifest.demo else ()))
     return CaseResult(
         ct=lps,
         reorientation=reorientation,
@@ -168,8 +179,50 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         classes=classes,
         fused=fused,
         calibration=manifest.calibration,
-        candidates=tuple(_on_input(candidate, location.box, reorientation) for candidate in candidates),
+        candidates=tuple(described),
         flags=tuple(dict.fromkeys(flags)),
+        class_detections=own,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLesions:
+    """The lesion candidates of a case.
+
+    Attributes:
+        candidates: all of them.
+        by_class: those of each lesion class's own label; empty where all lesions are one label.
+        classes: which class each of `candidates` is of; empty where all lesions are one label.
+    """
+
+    candidates: CandidateMap
+    by_class: dict[str, CandidateMap] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+
+def find_lesions(
+    prediction: Prediction, manifest: BundleManifest, roi: Volume, pancreas: npt.NDArray[Any]
+) -> FoundLesions:
+    """Cuts the candidates out of the lesion probability, or of that of each lesion class, which are then joined.
+
+    Args:
+        prediction: what the network says of the ROI.
+        manifest: says how candidates are cut out.
+        roi: the ROI.
+        pancreas: (z, y, x) mask on it.
+    """
+    from ctcore.detection.by_class import joined
+    from ctcore.detection.candidates import extract_candidates
+
+    by_class = {
+        name: extract_candidates(probability, manifest.candidates, geometry=roi.geometry, pancreas=pancreas)
+        for name, probability in prediction.class_lesion_probabilities.items()
+    }
+    if by_class:
+        candidates, classes = joined(by_class)
+        return FoundLesions(candidates, by_class, classes)
+    return FoundLesions(
+        extract_candidates(prediction.lesion_probability, manifest.candidates, geometry=roi.geometry, pancreas=pancreas)
     )
 
 

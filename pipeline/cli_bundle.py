@@ -119,6 +119,8 @@ def calibrate(
     calibration = made.manifest.calibration
     out = console()
     out.print(f"{made.folder}: fusion {_settings(made.manifest.fusion.model_dump())}", markup=False, soft_wrap=True)
+    if calibration is None:
+        out.print("every class is a lesion class: the temperature alone was fitted", markup=False, soft_wrap=True)
     for point in calibration.operating_points if calibration else ():
         out.print(
             f"{point.name}: score >= {point.threshold:.4f}, sensitivity {point.sensitivity:.3f}, specificity"

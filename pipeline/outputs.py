@@ -11,6 +11,7 @@ import io
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -24,6 +25,9 @@ FORMATS: tuple[ImageFormat, ...] = ("nii.gz", "mha")
 CSV_FIXED_BEFORE = ("case_id", "status", "score")
 CSV_FIXED_AFTER = ("detection_max", "n_candidates", "flags", "seconds")
 FLAG_SEPARATOR = ";"
+
+_MAXIMUM = "detection_max_"
+"""What the terms of the fusion call the maximum of a lesion class's own map."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +82,15 @@ class OutputFolder:
         """Where a case's segmentation lies."""
         return self.maps_folders[1] / f"{case_id}.{self._format}"
 
+    @property
+    def class_maps_folder(self) -> Path:
+        """Folder of the detection maps of single lesion classes: one folder a class."""
+        return self.folder / "detection_maps_by_class"
+
+    def class_detection_path(self, case_id: str, class_name: str) -> Path:
+        """Where a case's detection map of one lesion class lies; characters that folders may not have are escaped."""
+        return self.class_maps_folder / quote(class_name, safe=" ") / f"{case_id}.{self._format}"
+
     def picture_path(self, case_id: str) -> Path:
         """Where a case's picture for the report lies."""
         return self.report_folder / "cases" / f"{case_id}.png"
@@ -115,20 +128,24 @@ class OutputFolder:
             record = CaseRecord.model_validate(read_json(path))
         except (RequestError, ValidationError):
             return None
-        maps = (self.detection_path(record.case_id), self.segmentation_path(record.case_id))
+        maps = [self.detection_path(record.case_id), self.segmentation_path(record.case_id)]
+        maps += [self.class_detection_path(record.case_id, name) for name in _classes_with_maps(record)]
         return record if record.status == "done" and all(path.is_file() for path in maps) else None
 
     def clear_case(self, case_id: str) -> None:
         """Removes what an earlier run left of a case, its record first."""
         self.record_path(case_id).unlink(missing_ok=True)
-        for folder in self.maps_folders:
+        by_class = self.class_maps_folder.iterdir() if self.class_maps_folder.is_dir() else ()
+        for folder in (*self.maps_folders, *by_class):
             for image_format in FORMATS:
                 (folder / f"{case_id}.{image_format}").unlink(missing_ok=True)
         self.picture_path(case_id).unlink(missing_ok=True)
 
     def write_maps(self, case_id: str, result: CaseResult) -> None:
-        """Writes the detection map and the segmentation on the input's grid."""
+        """Writes the detection map, that of each lesion class where there are such, and the segmentation."""
         write(result.detection_volume(), self.detection_path(case_id))
+        for name, volume in result.class_detection_volumes().items():
+            write(volume, self.class_detection_path(case_id, name))
         write(result.segmentation_volume(), self.segmentation_path(case_id))
 
     def write_record(self, record: CaseRecord) -> None:
@@ -145,11 +162,20 @@ class OutputFolder:
 
 
 def results_csv(records: Sequence[CaseRecord], class_names: Sequence[str]) -> str:
-    """Returns the table of results; numbers are written in full, so that ranking by them loses nothing."""
+    """Returns the table of results; numbers are written in full, so that ranking by them loses nothing.
+
+    With two classes their scores are `score` and the rest to 1; with more, the table has each class's score, the class
+    of the highest, and the maximum of each lesion class's own detection map where there are such.
+    """
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow((*CSV_FIXED_BEFORE, *(f"p_{name}" for name in class_names), *CSV_FIXED_AFTER))
+    several = class_names if len(class_names) > 2 else ()
+    own = [name for name in several if any(name in _classes_with_maps(record) for record in records)]
+    header = [f"p_{name}" for name in class_names] + [f"score_{name}" for name in several]
+    header += ["label"] * bool(several) + [f"{_MAXIMUM}{name}" for name in own]
+    table.writerow((*CSV_FIXED_BEFORE, *header, *CSV_FIXED_AFTER))
     for record in records:
+        terms = record.fusion.terms if record.fusion is not None else {}
         done = record.status == "done"
         table.writerow(
             (
@@ -157,6 +183,9 @@ def results_csv(records: Sequence[CaseRecord], class_names: Sequence[str]) -> st
                 record.status,
                 "" if record.score is None else repr(record.score),
                 *(repr(record.classes[name]) if name in record.classes else "" for name in class_names),
+                *(repr(record.scores[name]) if name in record.scores else "" for name in several),
+                *([record.label or ""] if several else ()),
+                *(repr(terms[f"{_MAXIMUM}{name}"]) if f"{_MAXIMUM}{name}" in terms else "" for name in own),
                 "" if record.detection_max is None else repr(record.detection_max),
                 len(record.candidates) if done else "",
                 FLAG_SEPARATOR.join(record.flags),
@@ -164,3 +193,9 @@ def results_csv(records: Sequence[CaseRecord], class_names: Sequence[str]) -> st
             )
         )
     return buffer.getvalue()
+
+
+def _classes_with_maps(record: CaseRecord) -> list[str]:
+    """Returns the lesion classes that have a detection map of their own."""
+    terms = record.fusion.terms if record.fusion is not None and record.fusion.lesion_maps == "by_class" else {}
+    return [key.removeprefix(_MAXIMUM) for key in terms if key.startswith(_MAXIMUM)]

@@ -96,15 +96,21 @@ class RoiRecord(BoxRecord):
     source: str
 
 
+LesionMaps = Literal["one", "by_class"]
+
+
 class FusionRecord(_Record):
     """How the score was made.
 
     Attributes:
         rule: name of the rule.
+        lesion_maps: `one` where all lesion classes share a detection map: each has the part p / sum(p) of its score, so
+            that the classifier alone decides their order; `by_class` where each has a map of its own.
         terms: what went into it.
     """
 
     rule: str
+    lesion_maps: LesionMaps = "one"
     terms: dict[str, float]
 
 

@@ -128,7 +128,8 @@ class _Run:
         started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
         cases = discover(self._input)
         folder = (self._input if self._input.is_dir() else self._input.parent).resolve()
-        if folder in (maps.resolve() for maps in self._output.maps_folders):
+        own = [maps.resolve() for maps in (*self._output.maps_folders, self._output.class_maps_folder)]
+        if folder in own or folder.parent in own:
             raise RequestError(f"input '{self._input}' lies where this run would write its maps; give another --output")
         pending = [case for case in cases if not self._reuse(case)]
         self._elsewhere = self._output.finished_elsewhere({case.case_id for case in cases}, self._made_with)

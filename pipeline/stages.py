@@ -45,7 +45,11 @@ class Prediction(Protocol):
 
     @property
     def lesion_probability(self) -> npt.NDArray[Any]:
-        """(z, y, x) float on the ROI's grid, 0..1."""
+        """(z, y, x) float on the ROI's grid, 0..1: of any lesion."""
+
+    @property
+    def class_lesion_probabilities(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The same of each lesion class's own label; empty where all lesions are one label."""
 
     @property
     def segmentation(self) -> npt.NDArray[Any]:

@@ -31,6 +31,7 @@ class Training:
     """This stage's training, imported when a command needs it."""
 
     title = "stage 1"
+    folder = "stage1"
     makes = "a low-resolution nnU-Net dataset"
 
     def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:

@@ -20,7 +20,7 @@ from ctcore.nnunet.preparation.dataset import (
     store_image,
     training_cases,
 )
-from ctcore.nnunet.preparation.folds import write_splits
+from ctcore.nnunet.preparation.folds import check_folds, write_splits
 from ctcore.nnunet.preparation.resume import prepare_once, remove_others
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.workspace import Workspace
@@ -61,7 +61,7 @@ def prepare(
         layout: how the datasets are laid out.
         splits: file of folds to keep; else those that come with the dataset, else new ones.
         leave_out: case ids to pass over.
-        folds: folds to make where none are given, stratified by class, grouped by patient.
+        folds: folds to make where none are given, stratified by class and lesion size, grouped by patient.
         workers: processes.
         progress: called with cases done and in all.
 
@@ -71,22 +71,24 @@ def prepare(
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
     cases = training_cases(datasets, None, leave_out)
-    write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
+    check_folds(cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
     settings = recipe.model_dump(mode="json", include=set(recipe.fixed_by_prepare))
     task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe.spacing_mm))
     with recorded(workspace.prepared_with_file, recipe):
-        prepare_cases(cases, task, workers=workers, progress=progress)
+        lesion_ml = prepare_cases(cases, task, workers=workers, progress=progress)
+        write_splits(workspace, cases, folds, datasets[0].folds, lesion_ml)
         record_cases(workspace, cases)
         workspace.write_dataset_json(LABELS, len(cases))
     return workspace
 
 
-def prepare_case(workspace: Workspace, spacing_mm: tuple[float, float, float], case: TrainingCase) -> None:
-    """Writes one case's low-resolution CT and pancreas mask."""
+def prepare_case(workspace: Workspace, spacing_mm: tuple[float, float, float], case: TrainingCase) -> float:
+    """Writes one case's low-resolution CT and pancreas mask; returns the volume of its lesions in ml."""
     pair = read_training_pair(case, case.labels)
     low = resample_to_spacing(pair.image, spacing_mm)
     mask = np.isin(pair.label.array, values_of(case.labels, PANCREAS_PARTS))
     share = resample_to_spacing(pair.label.with_array(mask.astype(np.float32)), spacing_mm)
     store_image(low.with_array(np.rint(low.array).astype(np.int16)), pair, case, workspace.image_file(case.case_id))
     write(share.with_array((share.array >= MASK_THRESHOLD).astype(np.uint8)), workspace.label_file(case.case_id))
+    return pair.lesion_ml

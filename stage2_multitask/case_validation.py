@@ -99,25 +99,26 @@ class CaseValidation:
         image, label, *_ = self.cases.load_case(case_id)
         labels = np.maximum(np.asarray(label)[0], 0)  # nnU-Net marks what it cropped away with -1
         recipe = self.recipe
+        lesions = regions_of(recipe.labels, recipe.lesions).lesion
         answer = predict_windows(
             backend,
             np.asarray(image, dtype=np.float32),
             self.patch_size,
-            foreground=regions_of(recipe.labels, recipe.lesion_label).foreground,
+            foreground=regions_of(recipe.labels, recipe.lesions).foreground,
             aggregation=recipe.aggregation,
         )
         if answer.class_logits is None:
             raise ValueError("the network has no classification head")
         probabilities = zip(recipe.class_names, softmax(answer.class_logits, axis=0).tolist(), strict=True)
         prediction = MultiTaskPrediction(
-            lesion_probability=softmax(answer.segmentation, axis=0)[recipe.labels[recipe.lesion_label]],
+            lesion_probability=softmax(answer.segmentation, axis=0)[list(lesions)].sum(axis=0).clip(max=1),
             segmentation=answer.segmentation.argmax(axis=0).astype(np.uint8),
             class_probabilities=dict(probabilities),
         )
         depth, height, width = labels.shape
         z, y, x = recipe.spacing_mm
         truth = CaseTruth(case_id, self.classes[case_id], labels, Geometry((depth, height, width), (x, y, z)))
-        measured, _ = measure_prediction(prediction, truth, recipe.labels, recipe.lesion_label, self.scoring)
+        measured, _ = measure_prediction(prediction, truth, recipe.labels, recipe.lesions, self.scoring)
         return measured
 
 

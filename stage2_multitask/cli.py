@@ -39,6 +39,7 @@ class Training:
     """This stage's training, imported when a command needs it."""
 
     title = "stage 2"
+    folder = "stage2"
     makes = "an nnU-Net dataset of ROI crops"
 
     def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:
@@ -182,6 +183,61 @@ def evaluate(
         typer.echo(warning)
     typer.echo(f"Page: {output / 'index.html'}; figures: {output / 'metrics.json'}; per case: {output / 'cases.csv'}")
     if found.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
+def pseudo_label(
+    model: Annotated[Path, typer.Option(help="Stage folder that 'export' made, or a bundle.", show_default=False)],
+    source: Annotated[
+        Path, typer.Option("--input", help="A dataset with classes (see docs/datasets.md).", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", help="Dataset to make.", show_default=False)],
+    dataset: Annotated[Layout, typer.Option(help="How the input is laid out.")] = Layout.NNUNET,
+    splits: Annotated[
+        Path | None, typer.Option(help="Folds to keep: splits_final.json or PANORAMA's.", show_default=False)
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given.")] = 5,
+    roi_crops: Annotated[
+        bool, typer.Option("--roi-crops", help="Images whose pancreas is not drawn are crops as 'prepare' makes them.")
+    ] = False,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Weaker candidates do not count. Default: the bundle's, or 0.05."),
+    ] = None,
+    growth_factor: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0001, help="A lesion reaches down to its peak divided by this. Default: the bundle's, or 2.5."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Draws lesions where they are counted but not drawn: a dataset with pseudo-labels beside the drawn ones."""
+    from ctcore.detection.candidates import CandidateSettings
+    from stage2_multitask.pseudo_dataset import bundle_candidates, write_pseudo_labels
+
+    changes = {"min_confidence": min_confidence, "dynamic_threshold_factor": growth_factor}
+    settings = (bundle_candidates(model) or CandidateSettings()).model_copy(
+        update={name: value for name, value in changes.items() if value is not None}
+    )
+    with progress("drawing") as report:
+        found = write_pseudo_labels(
+            model,
+            source,
+            output,
+            layout=dataset,
+            splits=splits,
+            folds=folds,
+            roi_crops=roi_crops,
+            settings=settings,
+            device=device,
+            progress=report,
+        )
+    for case_id, reason in found.left_out.items():
+        typer.echo(f"left out {case_id}: {reason}", err=True)
+    typer.echo(f"{len(found.manual)} label maps kept, {len(found.pseudo)} drawn: {output}")
+    if found.left_out:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

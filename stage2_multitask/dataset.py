@@ -23,7 +23,7 @@ from ctcore.nnunet.preparation.dataset import (
     store_label,
     training_cases,
 )
-from ctcore.nnunet.preparation.folds import write_splits
+from ctcore.nnunet.preparation.folds import check_folds, write_splits
 from ctcore.nnunet.preparation.resume import prepare_once, remove_others
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.workspace import Workspace
@@ -64,7 +64,7 @@ def prepare(
         layout: how the datasets are laid out.
         splits: file of folds to keep; else those that come with the dataset, else new ones.
         leave_out: case ids to pass over.
-        folds: folds to make where none are given, stratified by class, grouped by patient.
+        folds: folds to make where none are given, stratified by class and lesion size, grouped by patient.
         workers: processes.
         progress: called with cases done and in all.
 
@@ -74,19 +74,20 @@ def prepare(
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
     cases = training_cases(datasets, recipe.class_names, leave_out)
-    write_splits(workspace, cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
+    check_folds(cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
     settings = recipe.model_dump(mode="json", include=set(recipe.fixed_by_prepare))
     task = partial(prepare_once, workspace, settings, partial(prepare_case, workspace, recipe))
     with recorded(workspace.prepared_with_file, recipe):
-        prepare_cases(cases, task, workers=workers, progress=progress)
+        lesion_ml = prepare_cases(cases, task, workers=workers, progress=progress)
+        write_splits(workspace, cases, folds, datasets[0].folds, lesion_ml)
         record_cases(workspace, cases)
         workspace.write_dataset_json(recipe.labels, len(cases))
     return workspace
 
 
-def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCase) -> None:
-    """Writes one case's ROI crop and label map.
+def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCase) -> float:
+    """Writes one case's ROI crop and label map; returns the volume of its lesions in ml.
 
     Raises:
         LabelError: the label map holds no pancreas, so that there is no ROI.
@@ -101,6 +102,7 @@ def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCa
     labels = resample_to_spacing(crop(label, box), recipe.spacing_mm, "nearest")
     store_image(roi.with_array(np.rint(roi.array).astype(np.int16)), pair, case, workspace.image_file(case.case_id))
     store_label(labels, pair, case, workspace.label_file(case.case_id))
+    return pair.lesion_ml
 
 
 def training_roi(tight: Box, recipe: MultiTaskRecipe, geometry: Geometry, case_id: str) -> Box:

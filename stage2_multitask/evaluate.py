@@ -85,7 +85,7 @@ class Collector:
             prediction = predictor.predict(pair.image)
             truth = CaseTruth(case.case_id, case.class_name, pair.label.array, pair.image.geometry, case.patient)
             measured, detection = measure_prediction(
-                prediction, truth, model.labels, model.lesion_label, self.scoring, fold=fold
+                prediction, truth, model.labels, model.lesions, self.scoring, fold=fold
             )
             measured = replace(measured, seconds=time.perf_counter() - begin)
         except (CaseError, DatasetError) as error:
@@ -96,12 +96,12 @@ class Collector:
         def view() -> CaseView:
             from stage2_multitask.figure import view_of
 
-            lesion = model.labels[model.lesion_label]
+            lesion = [model.labels[name] for name in model.lesions]
             return view_of(
                 measured,
                 pair.image.array,
-                pair.label.array == lesion,
-                prediction.segmentation == lesion,
+                np.isin(pair.label.array, lesion),
+                np.isin(prediction.segmentation, lesion),
                 detection,
                 pair.image.geometry.spacing_zyx,
             )

@@ -6,7 +6,7 @@ candidates, detection map and fused score, `ctcore.evaluation` matches candidate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,7 +88,7 @@ class MeasuredCase:
         probabilities: the head's probability by class, in the order of the logits.
         scores: the fused score by class, in the same order.
         lesion_classes: classes that stand for a lesion.
-        lesion_label: name of the lesion among the labels of `record.agreement`.
+        lesion_label: name of the lesion among the labels of `record.agreement`; the first where there are several.
         fold: what predicted it: a fold, or `ensemble`.
         patient_id: its patient.
         flags: what a reader must know of its candidates.
@@ -121,7 +121,7 @@ def measure_prediction(
     prediction: Prediction,
     truth: CaseTruth,
     labels: Mapping[str, int],
-    lesion_label: str,
+    lesions: Sequence[str],
     scoring: Scoring,
     *,
     fold: str = "",
@@ -135,7 +135,7 @@ def measure_prediction(
         prediction: what the network says.
         truth: what is right.
         labels: label value by name, of segmentation and label map.
-        lesion_label: name of the lesion among them.
+        lesions: names of the lesion among them; several are measured as one.
         scoring: candidates, fusion and hits.
         fold: what predicted it.
         seconds: of the prediction.
@@ -158,7 +158,7 @@ def measure_prediction(
     )
     detection = detection_map(found)
     fused = fuse(classes, float(detection.max(initial=0.0)), scoring.fusion, lesion_classes)
-    components = find_components(detection, truth.labels == labels[lesion_label], truth.geometry)
+    components = find_components(detection, np.isin(truth.labels, [labels[name] for name in lesions]), truth.geometry)
     segmented = tuple(SegmentedLabel(name, value, (value,)) for name, value in labels.items() if value != 0)
     record = CaseRecord(
         case_id=truth.case_id,
@@ -176,7 +176,7 @@ def measure_prediction(
         classes,
         fused.scores,
         lesion_classes,
-        lesion_label,
+        lesions[0],
         fold,
         truth.patient_id or truth.case_id,
         found.flags,

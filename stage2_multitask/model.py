@@ -13,6 +13,7 @@ class MultiTaskModel(ExportedModel):
 
     Attributes:
         lesion_label: name of the label that becomes the detection map.
+        lesion_labels: label of each lesion class that has one of its own; then their sum stands for `lesion_label`.
         class_names: patient-level classes, in the order of the logits.
         head: the classification head.
         aggregation: how class logits of several windows become one.
@@ -23,8 +24,14 @@ class MultiTaskModel(ExportedModel):
 
     stage: Literal["stage2"] = "stage2"
     lesion_label: str
+    lesion_labels: dict[str, str] = Field(default_factory=dict)
     class_names: tuple[str, ...]
     head: HeadSettings
     aggregation: Literal["foreground-weighted mean", "mean", "max"]
     class_priors: tuple[float, ...] | None = None
     temperature: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        """Names of the labels that are lesion."""
+        return tuple(self.lesion_labels.values()) or (self.lesion_label,)

@@ -62,7 +62,7 @@ class MultiTaskTrainer(RecipeTrainer):
             configuration_manager.configuration["architecture"],
             configuration_manager.patch_size,
             self.recipe.labels,
-            self.recipe.lesion_label,
+            self.recipe.lesions,
             len(self.recipe.class_names),
             self.recipe.head,
             deep_supervision=enable_deep_supervision,
@@ -118,7 +118,7 @@ class MultiTaskTrainer(RecipeTrainer):
         """Draws the patches that the recipe asks for."""
         patches = self.recipe.patches
         if patches.centre == "lesion":
-            centre_on(loader, self.recipe.labels[self.recipe.lesion_label])
+            centre_on(loader, self.regions.lesion)
         if patches.cases == "balanced":
             draw_cases(loader, balanced_probabilities([self.class_of(key) for key in loader.indices]))
 
@@ -131,7 +131,7 @@ class MultiTaskTrainer(RecipeTrainer):
     @property
     def regions(self) -> Regions:
         """Which labels are lesion and which are pancreas."""
-        return regions_of(self.recipe.labels, self.recipe.lesion_label)
+        return regions_of(self.recipe.labels, self.recipe.lesions)
 
     def on_train_epoch_start(self) -> None:
         """Freezes what does not train in this epoch's phase."""

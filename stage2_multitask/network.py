@@ -62,22 +62,22 @@ class MultiTaskNetwork(nn.Module):
         return MultiTaskOutput(segmentation, self.head(features, finest))
 
 
-def regions_of(labels: Mapping[str, int], lesion_label: str) -> Regions:
+def regions_of(labels: Mapping[str, int], lesions: Sequence[str]) -> Regions:
     """Returns which labels are lesion and which are pancreas, for heads that look at the segmentation.
 
     Args:
         labels: label values by name.
-        lesion_label: the label that becomes the detection map.
+        lesions: names of the labels that are lesion.
     """
-    lesion = labels[lesion_label]
-    return Regions((lesion,), tuple(sorted({lesion, *values_of(labels, PANCREAS_PARTS)})))
+    values = tuple(labels[name] for name in lesions)
+    return Regions(values, tuple(sorted({*values, *values_of(labels, PANCREAS_PARTS)})))
 
 
 def build_network(
     architecture: Mapping[str, Any],
     patch_size: Sequence[int],
     labels: Mapping[str, int],
-    lesion_label: str,
+    lesions: Sequence[str],
     classes: int,
     head: HeadSettings,
     *,
@@ -89,7 +89,7 @@ def build_network(
         architecture: nnU-Net's description of the U-Net.
         patch_size: voxels ([z,] y, x) that training sees at once; a depth of 1 makes it 2-D.
         labels: segmentation labels by value; `background` is 0.
-        lesion_label: the label that becomes the detection map.
+        lesions: names of the labels that are lesion.
         classes: number of classes.
         head: the head's settings.
         deep_supervision: whether the decoder answers at every level.
@@ -100,4 +100,4 @@ def build_network(
     unet = build_unet(architecture, 1, max(labels.values()) + 1, deep_supervision=deep_supervision)
     size = patch_size[1:] if tuple(patch_size[:-2]) == (1,) else patch_size
     levels = EncoderLevels.of_architecture(architecture, size)
-    return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesion_label)))
+    return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesions)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,16 @@ class MultiTaskPrediction:
     """What the network says of an ROI.
 
     Attributes:
-        lesion_probability: float32 (z, y, x) on the ROI's own grid.
+        lesion_probability: float32 (z, y, x) on the ROI's own grid: of any lesion.
         segmentation: uint8 labels (z, y, x) on the ROI's own grid.
         class_probabilities: calibrated softmax by class name.
+        class_lesion_probabilities: that of each lesion class's own label; empty where all lesions are one label.
     """
 
     lesion_probability: npt.NDArray[np.float32]
     segmentation: npt.NDArray[np.uint8]
     class_probabilities: dict[str, float]
+    class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 class MultiTaskPredictor:
@@ -59,7 +61,7 @@ class MultiTaskPredictor:
         from stage2_multitask.network import build_network, regions_of
 
         self.model = load_model(folder, MultiTaskModel)
-        self._foreground = regions_of(self.model.labels, self.model.lesion_label).foreground
+        self._foreground = regions_of(self.model.labels, self.model.lesions).foreground
         self._mirror_axes = self.model.mirror_axes if tta else ()
         self._backends = []
         for fold in chosen_folds(self.model, folds):
@@ -67,7 +69,7 @@ class MultiTaskPredictor:
                 self.model.architecture,
                 self.model.patch_size,
                 self.model.labels,
-                self.model.lesion_label,
+                self.model.lesions,
                 len(self.class_names),
                 self.model.head,
             )
@@ -89,6 +91,11 @@ class MultiTaskPredictor:
         """Value of the label that becomes the detection map."""
         return self.model.labels[self.model.lesion_label]
 
+    @property
+    def lesion_labels(self) -> dict[str, int]:
+        """Value of each lesion class's own label; empty where all lesions are one label."""
+        return {name: self.model.labels[label] for name, label in self.model.lesion_labels.items()}
+
     def predict(self, roi: Volume) -> MultiTaskPrediction:
         """Runs the network on an ROI: Hounsfield units in LPS order at full resolution."""
         from ctcore.inference.predict import predict_ensemble
@@ -105,34 +112,39 @@ class MultiTaskPredictor:
         )
         if prediction.class_logits is None:
             raise ValueError("the network has no classification head")
-        lesion, segmentation = to_grid(prediction.segmentation, roi.geometry.shape, self.lesion_label)
+        own = self.lesion_labels
+        values = list(own.values()) or [self.lesion_label]
+        lesions, segmentation = to_grid(prediction.segmentation, roi.geometry.shape, values)
         probabilities = softmax(prediction.class_logits / self.model.temperature, axis=0)
-        names = zip(self.class_names, probabilities.tolist(), strict=True)
-        return MultiTaskPrediction(lesion, segmentation, dict(names))
+        classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
+        if not own:
+            return MultiTaskPrediction(lesions[0], segmentation, classes)
+        any_lesion = np.minimum(lesions.sum(axis=0), np.float32(1))
+        return MultiTaskPrediction(any_lesion, segmentation, classes, dict(zip(own, lesions, strict=True)))
 
 
 def to_grid(
-    logits: npt.NDArray[np.float32], shape: tuple[int, int, int], lesion_label: int
+    logits: npt.NDArray[np.float32], shape: tuple[int, int, int], lesion_labels: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Takes logits to a finer grid, slab by slab, in nnU-Net's order: resample every logit, then softmax.
 
     Args:
         logits: (k, z, y, x) on the network's grid.
         shape: sizes (z, y, x) of the grid to reach, over the same field of view.
-        lesion_label: the label whose probability is kept.
+        lesion_labels: the n labels whose probability is kept.
 
     Returns:
-        The lesion probability (float32) and the most probable label (uint8), both of `shape`.
+        Their probabilities (float32, (n, *shape)) and the most probable label (uint8, of `shape`).
     """
-    lesion = np.empty(shape, dtype=np.float32)
+    lesions = np.empty((len(lesion_labels), *shape), dtype=np.float32)
     segmentation = np.empty(shape, dtype=np.uint8)
     thickness = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         stop = min(start + thickness, shape[0])
         slab = resample_array(logits, shape, z_range=(start, stop))
         segmentation[start:stop] = slab.argmax(axis=0)
-        lesion[start:stop] = softmax(slab, axis=0)[lesion_label]
-    return lesion, segmentation
+        lesions[:, start:stop] = softmax(slab, axis=0)[list(lesion_labels)]
+    return lesions, segmentation
 
 
 def softmax(logits: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float32]:

@@ -48,6 +48,8 @@ class MultiTaskRecipe(TrainingRecipe):
         labels: segmentation labels by value.
         merged_labels: further labels that label maps may hold, each with the label that it becomes part of.
         lesion_label: name of the label that becomes the detection map.
+        lesion_labels: label of each lesion class that has one of its own, which then becomes that class's map; in place
+            of `lesion_label`, the name of all of them together.
         class_names: patient-level classes, in the order of the logits.
         head: the classification head.
         class_loss: how class logits are compared with the class.
@@ -75,6 +77,7 @@ class MultiTaskRecipe(TrainingRecipe):
     labels: dict[str, int] = Field(default_factory=lambda: dict(PANORAMA_NAMES))
     merged_labels: dict[str, str] = Field(default_factory=dict)
     lesion_label: str = "lesion"
+    lesion_labels: dict[str, str] = Field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
     head: HeadSettings = FPNSettings()
     class_loss: ClassLossSettings = ClassLossSettings()
@@ -102,9 +105,20 @@ class MultiTaskRecipe(TrainingRecipe):
                     f"merged_labels {name} = '{target}' must name a label that is not among labels"
                     f" {sorted(self.labels)} and one that is"
                 )
-        if self.lesion_label not in self.labels:
+        if not self.lesion_labels and self.lesion_label not in self.labels:
             raise ValueError(f"lesion_label '{self.lesion_label}' is not among labels {sorted(self.labels)}")
+        for class_name, label in self.lesion_labels.items():
+            if class_name not in self.class_names or label not in self.labels:
+                raise ValueError(
+                    f"lesion_labels {class_name} = '{label}' must name one of class_names {self.class_names} and one of"
+                    f" labels {sorted(self.labels)}"
+                )
         return self
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        """Names of the labels that are lesion."""
+        return tuple(self.lesion_labels.values()) or (self.lesion_label,)
 
     @property
     def readable_labels(self) -> dict[str, int]:

@@ -93,6 +93,7 @@ def export(
         checkpoint=checkpoint,
         recipe=recipe.model_dump(mode="json"),
         lesion_label=recipe.lesion_label,
+        lesion_labels=recipe.lesion_labels,
         class_names=recipe.class_names,
         head=recipe.head,
         aggregation=recipe.aggregation,

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from ctcore.datasets.description import MANUAL, PSEUDO
 from ctcore.errors import DatasetError
 from ctcore.files import write_text
 
@@ -30,6 +31,32 @@ def read_case_labels(path: Path) -> dict[str, str]:
             if classes.setdefault(case_id, class_name) != class_name:
                 raise DatasetError(f"case '{case_id}' is both '{classes[case_id]}' and '{class_name}' in '{path}'")
     return classes
+
+
+def lesion_count_of(row: Mapping[str, str], table: Path) -> int | None:
+    """Returns what a row's `lesion_count` says, the number of lesions in the report; None where it says nothing.
+
+    Raises:
+        DatasetError: it is no whole number.
+    """
+    text = row.get("lesion_count", "")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise DatasetError(f"lesion_count '{text}' in '{table}' is no number of lesions; give 0, 1, 2, ... or nothing")
+    return int(text)
+
+
+def label_source_of(row: Mapping[str, str], table: Path) -> str:
+    """Returns what a row's `label_source` says; `manual` where it says nothing.
+
+    Raises:
+        DatasetError: it is neither `manual` nor `pseudo`.
+    """
+    text = row.get("label_source") or MANUAL
+    if text not in (MANUAL, PSEUDO):
+        raise DatasetError(f"label_source '{text}' in '{table}' is unknown; use {MANUAL} or {PSEUDO}")
+    return text
 
 
 def write_case_labels(path: Path, classes: Mapping[str, str]) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctcore.datasets.case_labels import read_case_labels
-from ctcore.datasets.description import TEST, TRAIN, Dataset, DatasetCase, Layout
+from ctcore.datasets.case_labels import label_source_of, lesion_count_of, read_case_labels
+from ctcore.datasets.description import LESION_EXPECTED, TEST, TRAIN, Dataset, DatasetCase, Layout
 from ctcore.datasets.label_names import read_label_names
 from ctcore.datasets.pairing import images_of, labels_of
 from ctcore.datasets.splits import read_splits
@@ -20,6 +20,8 @@ from ctcore.labels import PANORAMA_NAMES
 DATASET_FILE = "dataset.json"
 CASE_LABELS_FILE = "case_labels.csv"
 SPLITS_FILE = "splits_final.json"
+SUBTYPE = "subtype"
+"""What the classes of the three-subtype task begin with; all of them stand for a lesion."""
 
 
 def read_msd(folder: Path) -> Dataset:
@@ -36,7 +38,7 @@ def read_nnunet(folder: Path) -> Dataset:
     """Reads an nnU-Net raw dataset or a folder of phantoms.
 
     Without `dataset.json` the label maps hold PANORAMA's values. `case_labels.csv` (`case_id,class_name`, optionally
-    `patient_id`) and `splits_final.json` are read where they are.
+    `patient_id`, `lesion_count` and `label_source`) and `splits_final.json` are read where they are.
 
     Raises:
         RequestError: `imagesTr` is missing, or a folder holds one case twice.
@@ -52,16 +54,18 @@ def _read(folder: Path, layout: Layout, labels: dict[str, int]) -> Dataset:
     maps = labels_of(folder / "labelsTr")
     table, splits = folder / CASE_LABELS_FILE, folder / SPLITS_FILE
     classes = read_case_labels(table) if table.is_file() else {}
-    patients = {row["case_id"]: row.get("patient_id") or row["case_id"] for row in read_rows(table)} if classes else {}
+    rows = {row["case_id"]: row for row in read_rows(table)} if classes else {}
     cases = [
         DatasetCase(
             case_id,
             image,
             maps.get(case_id) if split == TRAIN else None,
             classes.get(case_id),
-            patients.get(case_id, case_id),
+            rows.get(case_id, {}).get("patient_id") or case_id,
             "labelsTr" if split == TRAIN and case_id in maps else "",
             split,
+            lesion_count_of(rows.get(case_id, {}), table),
+            label_source_of(rows.get(case_id, {}), table),
         )
         for split, images in ((TRAIN, train), (TEST, test))
         for case_id, image in images.items()
@@ -72,6 +76,7 @@ def _read(folder: Path, layout: Layout, labels: dict[str, int]) -> Dataset:
         tuple(cases),
         labels=labels,
         has_classes=table.is_file(),
+        lesion_expected=dict(LESION_EXPECTED) | {name: True for name in classes.values() if name.startswith(SUBTYPE)},
         folds=read_splits(splits) if splits.is_file() else (),
         rows_without_image=len(classes.keys() - train.keys() - test.keys()),
         labels_without_image=len(maps.keys() - train.keys()),

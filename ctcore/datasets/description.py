@@ -13,6 +13,10 @@ TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
 
+MANUAL = "manual"
+PSEUDO = "pseudo"
+"""Where a label map comes from: a person or the dataset itself, or a network that knew how many lesions there are."""
+
 LESION_EXPECTED: Mapping[str, bool] = {PDAC: True, NON_PDAC: False}
 """PANORAMA's classes, and whether their label maps hold a lesion."""
 
@@ -38,6 +42,8 @@ class DatasetCase:
         patient_id: the patient; studies of one patient share it.
         source: where the label map comes from: the name of its folder, or "" without one.
         split: `train`, `validation` or `test`, if its layout says so, else "".
+        lesion_count: how many lesions its report counts, or None where nothing is said.
+        label_source: `manual`, or `pseudo` for a label map whose lesion is a network's.
     """
 
     case_id: str
@@ -47,6 +53,8 @@ class DatasetCase:
     patient_id: str
     source: str = ""
     split: str = ""
+    lesion_count: int | None = None
+    label_source: str = MANUAL
 
 
 @dataclass(frozen=True)

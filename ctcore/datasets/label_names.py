@@ -26,9 +26,19 @@ def project_name(name: str) -> str:
     return LESION if lower in _LESION_SYNONYMS else lower
 
 
+def is_lesion(name: str) -> bool:
+    """Tells whether a label is a lesion: by its name, or as one of several that each have `lesion` as a word."""
+    return project_name(name) == LESION or LESION in project_name(name).replace("_", " ").replace("-", " ").split()
+
+
 def values_of(labels: Mapping[str, int], names: Collection[str]) -> list[int]:
-    """Returns the values of those labels whose name (in this project's form) is among `names`."""
-    return sorted(value for name, value in labels.items() if project_name(name) in names)
+    """Returns the values of those labels whose name (in this project's form) is among `names`.
+
+    Where `lesion` is among them, the labels of all kinds of lesion are meant (`cystic lesion`).
+    """
+    return sorted(
+        value for name, value in labels.items() if project_name(name) in names or (LESION in names and is_lesion(name))
+    )
 
 
 def read_label_names(path: Path) -> dict[str, int]:

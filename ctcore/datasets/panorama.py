@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ctcore.datasets.case_labels import lesion_count_of
 from ctcore.datasets.description import Dataset, DatasetCase, Layout
 from ctcore.datasets.pairing import images_of, labels_of
 from ctcore.datasets.spreadsheet import read_rows
@@ -41,7 +42,17 @@ def read_panorama(folder: Path) -> Dataset:
         )
         row = rows.get(case_id, {})
         patient = row.get(PATIENT) or case_id.partition("_")[0]
-        cases.append(DatasetCase(case_id, image, label, row.get(CLASS) or None, patient, source))
+        cases.append(
+            DatasetCase(
+                case_id,
+                image,
+                label,
+                row.get(CLASS) or None,
+                patient,
+                source,
+                lesion_count=lesion_count_of(row, table),
+            )
+        )
     return Dataset(
         Layout.PANORAMA,
         folder,

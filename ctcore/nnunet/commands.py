@@ -50,10 +50,12 @@ class StageTraining(Protocol):
 
     Attributes:
         title: the stage's name in messages.
+        folder: the name of the stage's folder in a bundle.
         makes: what `prepare` makes of CTs with label maps.
     """
 
     title: str
+    folder: str
     makes: str
 
     def needs(self, recipe: Any) -> dict[str, Any]:
@@ -91,7 +93,9 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         splits: Annotated[
             Path | None, typer.Option(help="Folds to keep: splits_final.json or PANORAMA's.", show_default=False)
         ] = None,
-        folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given, stratified by class.")] = 5,
+        folds: Annotated[
+            int, typer.Option(min=2, help="Folds to make where none are given, even in class and lesion size.")
+        ] = 5,
         workers: Workers = 1,
         check_only: Annotated[bool, typer.Option("--check-only", help="Only say what is wrong with it.")] = False,
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave out the cases with faults.")] = False,
@@ -140,8 +144,19 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         deterministic: Annotated[
             bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; slower.")
         ] = False,
+        init_from: Annotated[
+            Path | None,
+            typer.Option(
+                "--init-from",
+                help="Weights to start from where they fit: bundle, model folder, .safetensors, checkpoint.",
+                show_default=False,
+            ),
+        ] = None,
     ) -> None:
+        from ctcore.nnunet.training.initial_weights import stage_source
+
         settings = stage.load(recipe, changes or ())
+        source = None if init_from is None else stage_source(init_from, stage.folder)
         with leader_speaks(), stoppable():
             with training_progress(f"{stage.title} fold {fold}") as report:
                 folder = stage.train(
@@ -154,6 +169,8 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
                     precision=precision.value,
                     deterministic=deterministic,
                     progress=report,
+                    init_from=source,
+                    tell=report.say,
                 )
             typer.echo(f"Trained: {folder}")
 

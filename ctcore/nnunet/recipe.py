@@ -27,6 +27,20 @@ FROM_RECIPE = "recipe"
 RecipeT = TypeVar("RecipeT", bound="TrainingRecipe")
 
 
+class WeightsOrigin(BaseModel):
+    """Weights that a training started from.
+
+    Attributes:
+        source: the file or model folder, with the folder it lies in.
+        sha256: of the file; of a folder, of its files' names and hashes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    sha256: str
+
+
 class TrainingRecipe(BaseModel):
     """Settings of one training run that are not derived from the data.
 
@@ -71,6 +85,7 @@ class TrainingRecipe(BaseModel):
         ema_decay: decay of the exponential moving average of the weights that is exported; None exports the weights
             themselves.
         seed: seed of initial weights and of sampling.
+        initial_weights: what the weights started from, where they were not random: written by training, not by hand.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,6 +137,7 @@ class TrainingRecipe(BaseModel):
     early_stopping_share: Annotated[float, Field(gt=0, le=1)] | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: int = 0
+    initial_weights: WeightsOrigin | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.files import write_atomic
 from ctcore.geometry import Box
 from pipeline.case import CaseResult
@@ -20,7 +21,6 @@ PANCREAS_COLOUR = "#37d67a"
 BACKGROUND = "#0b0f14"
 DETECTION_ALPHA = 0.55
 
-_PANCREAS_NAMES = ("pancreas", "pancreatic duct", "lesion", "tumor", "pdac")
 _WIDTH_INCHES, _DPI = 9.0, 100
 
 
@@ -42,7 +42,7 @@ def shown_slice(result: CaseResult) -> int:
 
 def pancreas_of(labels: npt.NDArray[Any], names: dict[str, int]) -> npt.NDArray[np.bool_]:
     """Returns where a segmentation holds the gland, its duct or a lesion in it."""
-    return np.isin(labels, [value for name, value in names.items() if name.lower() in _PANCREAS_NAMES])
+    return np.isin(labels, values_of(names, PANCREAS_PARTS))
 
 
 def draw_case(result: CaseResult, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -157,32 +157,46 @@ def _case(record: CaseRecord, has_picture: bool) -> str:
         if has_picture
         else '<p class="soft">No picture: this case was computed with --no-report.</p>'
     )
-    classes = ", ".join(f"{_text(k)} {v:.3f}" for k, v in record.classes.items())
+    classes = _by_class(record.classes)
     points = [f"{'at or above' if hit else 'below'} {_text(name)}" for name, hit in record.operating_points.items()]
     calibrated = f" &middot; operating points: {', '.join(points)}" if points else ""
     rule = _text(record.fusion.rule) if record.fusion else ""
+    scores = f" &middot; scores: {_by_class(record.scores)}{_origin(record)}" if len(record.scores) > 2 else ""
     pancreas = "" if record.pancreas_ml is None else f" &middot; pancreas {record.pancreas_ml:.0f} ml"
     roi = f" &middot; ROI by {_text(record.roi.source)}" if record.roi else ""
     return (
         f'<section class="case" id="{_text(_anchor(record.case_id))}"><h3>{name}</h3>'
         f'<p class="soft">score {record.score or 0.0:.3f} ({rule}) &middot; probabilities: {classes}'
-        f"{calibrated}{pancreas}{roi}</p>"
+        f"{scores}{calibrated}{pancreas}{roi}</p>"
         f"{picture}{_candidates(record)}</section>"
     )
+
+
+def _by_class(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{_text(name)} {value:.3f}" for name, value in values.items())
+
+
+def _origin(record: CaseRecord) -> str:
+    """Returns whether the lesion classes were told apart by their detection maps."""
+    by_class = record.fusion is not None and record.fusion.lesion_maps == "by_class"
+    return " (each with its own detection map)" if by_class else " (one detection map for all lesion classes)"
 
 
 def _candidates(record: CaseRecord) -> str:
     if not record.candidates:
         return '<p class="soft">No lesion candidate.</p>'
     rows = []
+    classified = any("class_name" in candidate for candidate in record.candidates)
     for number, candidate in enumerate(record.candidates, start=1):
+        name = f"<td>{_text(candidate.get('class_name', ''))}</td>" if classified else ""
         centroid = ", ".join(f"{v:.0f}" for v in candidate["centroid_lps_mm"])
         rows.append(
-            f"<tr><td>{number}</td><td>{_bar(candidate['confidence'])}</td>"
+            f"<tr><td>{number}</td>{name}<td>{_bar(candidate['confidence'])}</td>"
             f'<td class="number">{candidate["volume_ml"]:.2f}</td>'
             f'<td class="number">{candidate["diameter_mm"]:.0f}</td><td>{centroid}</td></tr>'
         )
-    head = "<th>candidate</th><th>confidence</th><th>volume, ml</th><th>axial diameter, mm</th><th>centre, LPS mm</th>"
+    head = "<th>candidate</th>" + "<th>class</th>" * classified
+    head += "<th>confidence</th><th>volume, ml</th><th>axial diameter, mm</th><th>centre, LPS mm</th>"
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 

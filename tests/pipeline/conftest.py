@@ -62,6 +62,7 @@ class FakePrediction:
     lesion_probability: npt.NDArray[np.float32]
     segmentation: npt.NDArray[np.uint8]
     class_probabilities: dict[str, float]
+    class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass

@@ -80,7 +80,7 @@ def network_of(
         architecture,
         recipe.patch_size or (),
         recipe.labels,
-        recipe.lesion_label,
+        recipe.lesions,
         len(recipe.class_names),
         recipe.head,
         deep_supervision=deep_supervision,

@@ -64,7 +64,7 @@ def measured(case_id: str, fold: str = "0", scoring: Scoring = SCORING) -> tuple
         answer(*RUNS[case_id], {"non-PDAC": 1 - p, "PDAC": p}),
         truth(case_id, CLASSES[case_id], *LESION[case_id]),
         LABELS,
-        "lesion",
+        ["lesion"],
         scoring,
         fold=fold,
     )
@@ -82,7 +82,7 @@ def subtype_case(case_id: str, true: int, probabilities: tuple[float, float, flo
         answer(0 if hit else 12, 8 if hit else 20, 0.8, classes),
         truth(case_id, f"subtype{true}", 0, 8),
         LABELS,
-        "lesion",
+        ["lesion"],
         SCORING,
     )
     return case

@@ -133,7 +133,7 @@ def test_equal_to_pipeline_evaluate(tmp_path: Path, seed: int) -> None:
             found, found + int(rng.integers(3, 9)), float(rng.uniform(0.2, 1.0)), {"non-PDAC": 1 - p, "PDAC": p}
         )
         right = truth(case_id, "PDAC" if positive else "non-PDAC", *lesion)
-        case, detection = measure_prediction(given, right, LABELS, "lesion", SCORING)
+        case, detection = measure_prediction(given, right, LABELS, ["lesion"], SCORING)
         cases.append(case)
         classes[case_id] = right.class_name
         rows.append(f"{case_id},done,{case.record.score!r},{1 - p!r},{p!r}")

@@ -53,7 +53,7 @@ def test_the_settings_are_those_of_a_bundle() -> None:
 
 def test_lesion_classes() -> None:
     classes = {"normal": 0.2, "cyst": 0.3, "PDAC": 0.5}
-    arguments = (answer(0, 8, 0.8, classes), truth("x", "cyst", 0, 8), LABELS, "lesion")
+    arguments = (answer(0, 8, 0.8, classes), truth("x", "cyst", 0, 8), LABELS, ["lesion"])
     assert measure_prediction(*arguments, SCORING)[0].record.positive is False  # PDAC alone is known to be one
     both = measure_prediction(*arguments, replace(SCORING, lesion_classes=("cyst", "PDAC")))[0]
     assert (both.record.positive, both.lesion_classes) == (True, ("cyst", "PDAC"))
@@ -65,31 +65,31 @@ def test_lesion_classes() -> None:
 def test_the_gate_is_around_the_segmented_pancreas() -> None:
     gated = replace(SCORING, candidates=CandidateSettings(min_voxels=0, pancreas_gate_mm=1.0))
     near = answer(0, 10, 0.9, TWO)
-    case, _ = measure_prediction(near, truth("x", "PDAC", 0, 8), LABELS, "lesion", gated)
+    case, _ = measure_prediction(near, truth("x", "PDAC", 0, 8), LABELS, ["lesion"], gated)
     assert (case.record.match.n_missed, case.flags) == (0, ())  # the segmented lesion is pancreas
     far = answer(0, 10, 0.4, TWO)  # not segmented, 2 mm and more from the pancreas
-    case, _ = measure_prediction(far, truth("x", "PDAC", 0, 8), LABELS, "lesion", gated)
+    case, _ = measure_prediction(far, truth("x", "PDAC", 0, 8), LABELS, ["lesion"], gated)
     assert case.record.match.candidates == ()
     far.segmentation[:] = 0
-    case, _ = measure_prediction(far, truth("x", "PDAC", 0, 8), LABELS, "lesion", gated)
+    case, _ = measure_prediction(far, truth("x", "PDAC", 0, 8), LABELS, ["lesion"], gated)
     assert case.flags == (FLAG_NOT_GATED,)
 
 
 def test_the_patient_is_the_case_where_none_is_known() -> None:
     assert measured("a")[0].patient_id == "a"
-    case, _ = measure_prediction(answer(0, 0, 0, TWO), truth("x", "PDAC", 0, 8, "p"), LABELS, "lesion", SCORING)
+    case, _ = measure_prediction(answer(0, 0, 0, TWO), truth("x", "PDAC", 0, 8, "p"), LABELS, ["lesion"], SCORING)
     assert case.patient_id == "p"
 
 
 def test_what_does_not_fit() -> None:
     right = truth("x", "PDAC", 0, 8)
     with pytest.raises(LabelError, match="case 'x' has class 'PDAC'; the network knows a, b"):
-        measure_prediction(answer(0, 1, 0.5, {"a": 0.5, "b": 0.5}), right, LABELS, "lesion", SCORING)
+        measure_prediction(answer(0, 1, 0.5, {"a": 0.5, "b": 0.5}), right, LABELS, ["lesion"], SCORING)
     with pytest.raises(GeometryError, match=r"case 'x': its label map has shape \(1, 8, 20\), its grid \(3, 8, 20\)"):
-        measure_prediction(answer(0, 1, 0.5, TWO), replace(right, labels=right.labels[:1]), LABELS, "lesion", SCORING)
+        measure_prediction(answer(0, 1, 0.5, TWO), replace(right, labels=right.labels[:1]), LABELS, ["lesion"], SCORING)
     nan = answer(0, 1, np.nan, TWO)
     with pytest.raises(ProbabilityError, match="nan"):
-        measure_prediction(nan, right, LABELS, "lesion", SCORING)
+        measure_prediction(nan, right, LABELS, ["lesion"], SCORING)
 
 
 def test_touching_candidates_are_no_detection_map() -> None:
@@ -97,9 +97,9 @@ def test_touching_candidates_are_no_detection_map() -> None:
     touching.lesion_probability[1, 4, 5:10] = 0.3
     settings = CandidateSettings(min_voxels=0, remove_adjacent_candidates=False)
     with pytest.raises(DatasetError, match="looks like a softmax"):
-        measure_prediction(touching, truth("x", "PDAC", 0, 8), LABELS, "lesion", Scoring(candidates=settings))
+        measure_prediction(touching, truth("x", "PDAC", 0, 8), LABELS, ["lesion"], Scoring(candidates=settings))
     one = settings.model_copy(update={"one_per_component": True})
-    case, _ = measure_prediction(touching, truth("x", "PDAC", 0, 8), LABELS, "lesion", Scoring(candidates=one))
+    case, _ = measure_prediction(touching, truth("x", "PDAC", 0, 8), LABELS, ["lesion"], Scoring(candidates=one))
     assert len(case.record.match.candidates) == 1
 
 

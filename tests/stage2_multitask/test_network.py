@@ -25,7 +25,7 @@ def make(
 ) -> MultiTaskNetwork:
     torch.manual_seed(seed)
     return build_network(
-        architecture, PATCH, PANORAMA_NAMES, "lesion", CLASSES, head, deep_supervision=deep_supervision
+        architecture, PATCH, PANORAMA_NAMES, ["lesion"], CLASSES, head, deep_supervision=deep_supervision
     )
 
 
@@ -140,13 +140,13 @@ def test_a_head_that_does_not_look_leaves_the_decoder_alone(architecture: dict[s
 
 
 @pytest.mark.parametrize(
-    ("labels", "lesion", "expected"),
+    ("labels", "lesions", "expected"),
     [
-        (PANORAMA_NAMES, "lesion", ((1,), (1, 4, 5))),
-        ({"background": 0, "pancreas": 1, "tumor": 2}, "tumor", ((2,), (1, 2))),
-        ({"background": 0, "mass": 1}, "mass", ((1,), (1,))),
+        (PANORAMA_NAMES, ["lesion"], ((1,), (1, 4, 5))),
+        ({"background": 0, "pancreas": 1, "tumor": 2}, ["tumor"], ((2,), (1, 2))),
+        ({"background": 0, "mass": 1, "cyst": 2}, ["mass", "cyst"], ((1, 2), (1, 2))),
     ],
 )
-def test_regions(labels: dict[str, int], lesion: str, expected: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-    regions = regions_of(labels, lesion)
+def test_regions(labels: dict[str, int], lesions: list[str], expected: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    regions = regions_of(labels, lesions)
     assert (regions.lesion, regions.foreground) == expected

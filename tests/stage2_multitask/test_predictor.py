@@ -43,7 +43,8 @@ def test_slab_by_slab_equals_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -
     whole = resample_array(logits, shape)
     powers = np.exp(whole.astype(np.float64))
     monkeypatch.setattr(predictor, "SLAB_VOXELS", slab)
-    lesion, segmentation = to_grid(logits, shape, 2)
+    (lesion, other), segmentation = to_grid(logits, shape, [2, 0])
+    np.testing.assert_allclose(other, powers[0] / powers.sum(axis=0), rtol=1e-4, atol=1e-6)
     assert lesion.dtype == np.float32
     assert segmentation.dtype == np.uint8
     np.testing.assert_allclose(lesion, powers[2] / powers.sum(axis=0), rtol=1e-4, atol=1e-6)
@@ -54,7 +55,7 @@ def test_slab_by_slab_equals_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -
 
 def test_logits_are_resampled_before_the_softmax() -> None:
     logits = np.array([[0.0, 0.0], [0.0, math.log(9.0)]], dtype=np.float32)[:, None, None, :]
-    lesion, _ = to_grid(logits, (1, 1, 4), 1)
+    (lesion,), _ = to_grid(logits, (1, 1, 4), [1])
     # Between the voxels the logit is a quarter and three quarters of log 9; the mean of probabilities is another value.
     odds = np.array([1.0, 9**0.25, 9**0.75, 9.0])
     np.testing.assert_allclose(lesion[0, 0], odds / (1 + odds), rtol=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from ctcore.datasets.description import TEST, Dataset, DatasetCase
+from ctcore.datasets.description import PSEUDO, TEST, Dataset, DatasetCase
 from ctcore.datasets.doctor.finding import Code, Finding
 from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.datasets.splits import folds_of, left_out_of_training, split_faults
@@ -94,11 +94,13 @@ def compare_classes(datasets: Sequence[Dataset], class_names: Collection[str] | 
         yield from _folds(dataset)
     cases = [case for dataset in datasets for case in _trainable(dataset)]
     strata = patients_by_class(cases)
+    validated = patients_by_class([case for case in cases if case.label_source != PSEUDO])
     if len(strata) == 1 and None not in strata:
         yield Finding(Code.ONE_CLASS, f"every case is '{next(iter(strata))}'; add cases of another class", fault=needed)
     if any(dataset.folds for dataset in datasets):
         return
-    for name, patients in strata.items():
+    for name in strata:
+        patients = validated.get(name, set())
         if len(patients) < folds:
             yield Finding(
                 Code.TOO_FEW_CASES,
@@ -116,7 +118,8 @@ def _folds(dataset: Dataset) -> Iterator[Finding]:
     if not dataset.folds or split_faults(dataset.folds):
         return
     try:
-        folds_of(dataset.folds, {case.case_id: case.patient_id for case in _trainable(dataset)})
+        manual = [case for case in _trainable(dataset) if case.label_source != PSEUDO]
+        folds_of(dataset.folds, {case.case_id: case.patient_id for case in manual})
     except DatasetError as error:
         yield Finding(Code.UNUSABLE_SPLITS, first_line(error))
 

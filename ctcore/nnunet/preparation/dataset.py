@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ctcore.datasets.case_labels import write_case_labels
-from ctcore.datasets.description import TEST, Dataset, Layout
-from ctcore.datasets.label_names import project_name
-from ctcore.datasets.label_values import label_values, relabelled
+from ctcore.datasets.description import MANUAL, TEST, Dataset, Layout
+from ctcore.datasets.label_names import LESION, project_name, values_of
+from ctcore.datasets.label_values import LabelValues, label_values, relabelled
 from ctcore.datasets.layouts import read_dataset
 from ctcore.datasets.parallel import over_cases
 from ctcore.errors import DatasetError, GeometryError, LabelError, RequestError
@@ -38,6 +38,7 @@ class TrainingCase:
         patient_id: its patient; the case itself if not given.
         source: where its label map comes from.
         split: the part of the dataset that it belongs to, or "".
+        label_source: `manual`, or `pseudo`: then it is trained on but never validated on.
     """
 
     case_id: str
@@ -48,6 +49,7 @@ class TrainingCase:
     patient_id: str = ""
     source: str = ""
     split: str = ""
+    label_source: str = MANUAL
 
     @property
     def patient(self) -> str:
@@ -64,12 +66,14 @@ class TrainingPair:
         label: the label map (uint8) in the values asked for.
         image_as_stored: whether the CT's file holds exactly this.
         label_as_stored: whether the label map's file holds exactly this.
+        lesion_ml: volume of the lesions in ml, on the grid as stored.
     """
 
     image: Volume
     label: Volume
     image_as_stored: bool
     label_as_stored: bool
+    lesion_ml: float
 
 
 def read_datasets(folders: Sequence[Path], layout: Layout = Layout.NNUNET, splits: Path | None = None) -> list[Dataset]:
@@ -147,6 +151,7 @@ def _cases_of(
             case.patient_id,
             case.source,
             case.split,
+            case.label_source,
         )
 
 
@@ -183,7 +188,22 @@ def read_training_pair(case: TrainingCase, labels: Mapping[str, int]) -> Trainin
         label,
         image_as_stored=image.geometry == stored_image.geometry,
         label_as_stored=label.geometry == stored.geometry and same_values,
+        lesion_ml=_lesion_ml(stored, values, case.labels),
     )
+
+
+def lesion_ml_of(case: TrainingCase) -> float:
+    """Reads a case's label map and returns the volume of its lesions in ml.
+
+    Raises:
+        CaseError: it cannot be read.
+    """
+    stored = read(case.label)
+    return _lesion_ml(stored, label_values(stored.array), case.labels)
+
+
+def _lesion_ml(label: Volume, values: LabelValues, labels: Mapping[str, int]) -> float:
+    return sum(values.counts.get(value, 0) for value in values_of(labels, {LESION})) * label.geometry.voxel_volume_ml
 
 
 def store_image(made: Volume, pair: TrainingPair, case: TrainingCase, target: Path) -> None:
@@ -229,18 +249,20 @@ def link(source: Path, target: Path) -> None:
 
 def prepare_cases(
     cases: Sequence[TrainingCase],
-    prepare: Callable[[TrainingCase], None],
+    prepare: Callable[[TrainingCase], float],
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> dict[str, float]:
     """Runs `prepare` on every case, over processes where `workers` exceeds 1 (it must then be picklable).
+
+    Returns:
+        What `prepare` returns, the volume of the lesions in ml, by case id.
 
     Raises:
         CaseError: the first fault found; it names the case.
     """
-    for _ in over_cases(cases, prepare, workers=workers, progress=progress):
-        pass
+    return {case.case_id: ml for case, ml in over_cases(cases, prepare, workers=workers, progress=progress)}
 
 
 def record_cases(workspace: Workspace, cases: Sequence[TrainingCase]) -> None:
@@ -250,9 +272,8 @@ def record_cases(workspace: Workspace, cases: Sequence[TrainingCase]) -> None:
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("case_id", "class_name", "patient_id", "split", "source", "image", "label"))
+    writer.writerow(("case_id", "class_name", "patient_id", "split", "source", "label_source", "image", "label"))
     for case in sorted(cases, key=lambda case: case.case_id):
-        writer.writerow(
-            (case.case_id, case.class_name or "", case.patient, case.split, case.source, case.image, case.label)
-        )
+        origin = (case.split, case.source, case.label_source)
+        writer.writerow((case.case_id, case.class_name or "", case.patient, *origin, case.image, case.label))
     write_text(workspace.cases_file, text.getvalue())

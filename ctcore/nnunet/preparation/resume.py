@@ -8,16 +8,20 @@ from typing import Any
 
 from ctcore.errors import RequestError
 from ctcore.files import read_json, write_json
-from ctcore.nnunet.preparation.dataset import TrainingCase
+from ctcore.nnunet.preparation.dataset import TrainingCase, lesion_ml_of
 from ctcore.nnunet.workspace import Workspace
 
 PREPARATION_VERSION = 1
 """To be raised when the same case would be prepared differently."""
 
 
+LESION_ML = "lesion_ml"
+"""What a record says beside what the case was prepared from: the volume of its lesions in ml."""
+
+
 def prepare_once(
-    workspace: Workspace, settings: Mapping[str, Any], prepare: Callable[[TrainingCase], None], case: TrainingCase
-) -> None:
+    workspace: Workspace, settings: Mapping[str, Any], prepare: Callable[[TrainingCase], float], case: TrainingCase
+) -> float:
     """Prepares a case unless that was finished before, from the same files with the same settings.
 
     Its record is written last and removed first: where it is, the case's files are whole.
@@ -25,8 +29,11 @@ def prepare_once(
     Args:
         workspace: where to.
         settings: what the result depends on besides the files; as JSON has it.
-        prepare: writes the case's image and label map.
+        prepare: writes the case's image and label map; returns the volume of its lesions in ml.
         case: the case.
+
+    Returns:
+        The volume of its lesions in ml; of a finished case, as recorded.
     """
     record = workspace.prepared_file(case.case_id)
     wanted = {
@@ -37,11 +44,17 @@ def prepare_once(
         "label": _state(case.label),
     }
     written = workspace.image_file(case.case_id).is_file() and workspace.label_file(case.case_id).is_file()
-    if written and record.is_file() and read_json(record) == wanted:
-        return
-    record.unlink(missing_ok=True)
-    prepare(case)
-    write_json(record, wanted)
+    before = read_json(record) if written and record.is_file() else {}
+    volume_ml = before.pop(LESION_ML, None)
+    if before != wanted:
+        record.unlink(missing_ok=True)
+        volume_ml = prepare(case)
+    elif volume_ml is not None:
+        return float(volume_ml)
+    else:  # prepared before volumes were recorded
+        volume_ml = lesion_ml_of(case)
+    write_json(record, wanted | {LESION_ML: volume_ml})
+    return volume_ml
 
 
 def _state(path: Path) -> list[str | int]:

@@ -22,6 +22,7 @@ from ctcore.nnunet.training.fold_files import (
     BEST_WEIGHTS_NAME,
     CURVES_FOLDER,
     FINAL_NAME,
+    INITIAL_WEIGHTS_NAME,
     LATEST_NAME,
     RECIPE_NAME,
     TRAINING_NAME,
@@ -46,6 +47,7 @@ REMOVED_BY_RESTART = (
     FINAL_NAME,
     BEST_NAME,
     TRAINING_NAME,
+    INITIAL_WEIGHTS_NAME,
 )
 
 
@@ -65,6 +67,8 @@ class TrainingOptions(TypedDict, total=False):
         precision: what the network computes in.
         deterministic: whether to choose GPU algorithms that give the same bits every time; they are slower.
         progress: called after every epoch, by the leader alone.
+        init_from: weights to start from: a model folder or a file; random ones if not given.
+        tell: called with a line about them, by the leader alone.
     """
 
     device: str
@@ -73,6 +77,8 @@ class TrainingOptions(TypedDict, total=False):
     precision: Precision
     deterministic: bool
     progress: Progress | None
+    init_from: Path | None
+    tell: Callable[[str], None] | None
 
 
 def train_fold(
@@ -98,13 +104,14 @@ def train_fold(
         trained, `training.json`, TensorBoard's curves, and nnU-Net's log and plot.
 
     Raises:
-        CheckpointError: the training cannot go on from what it left.
+        CheckpointError: the training cannot go on from what it left, or the weights to start from do not fit.
         DatasetError: nothing was planned, or the fold is not in the split.
         OutputError: a file could not be written in full.
         RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
-        RequestError: the device cannot train in the precision asked for.
+        RequestError: the device cannot train in the precision asked for, or the fold was begun from other weights.
         TrainingError: a batch could not be made, or another process failed.
     """
+    from ctcore.nnunet.training import initial_weights
     from ctcore.nnunet.training.checkpoint import write_weights
     from ctcore.nnunet.training.distributed import is_leader, process_group, wait_for_all
     from ctcore.nnunet.training.seeds import algorithms
@@ -115,6 +122,9 @@ def train_fold(
     progress = options.get("progress")
     report = _on_this_console(progress) if progress is not None and is_leader() else None
     resume = options.get("resume", True)
+    source = options.get("init_from")
+    if recipe.initial_weights is not None:
+        raise RecipeError(f"initial_weights of recipe '{recipe.name}' is written by training; give --init-from instead")
     results = results_folder(workspace, recipe.name)
     with (
         nnunet_environment(workspace.root, results=results, augmentation_workers=0),
@@ -129,6 +139,11 @@ def train_fold(
             device=device,
         )
         folder = Path(trainer.output_folder)
+        origin = initial_weights.origin_of(source) if source is not None else None
+        if resume:
+            begun = where_to_go_on(folder) is not None or (folder / WEIGHTS_NAME).is_file()
+            origin = initial_weights.origin_on_resume(folder, origin, begun=begun)
+        recipe = recipe.model_copy(update={"initial_weights": origin})
         if resume:
             check_same_recipe(folder, recipe)
             if (folder / WEIGHTS_NAME).is_file():
@@ -141,6 +156,13 @@ def train_fold(
         checkpoint = where_to_go_on(folder)
         if checkpoint is not None:
             trainer.load_checkpoint(str(checkpoint))
+        elif source is not None and origin is not None:
+            file = initial_weights.fold_file(source, fold)
+            loaded = initial_weights.start_from(trainer, initial_weights.read_weights(file), file)
+            if is_leader():
+                record = {**origin.model_dump(), "file": file.name, **loaded.to_json()}
+                write_json(folder / INITIAL_WEIGHTS_NAME, record)
+                (options.get("tell") or (lambda _: None))(loaded.summary(origin))
         trainer.run_training()
         if is_leader():
             write_json(folder / TRAINING_NAME, trainer.summary())
@@ -182,7 +204,8 @@ def check_same_recipe(folder: Path, recipe: TrainingRecipe) -> None:
     path = folder / RECIPE_NAME
     if not path.is_file():
         return
-    found = differences(read_json(path), recipe.model_dump(mode="json"), type(recipe).model_fields)
+    fields = type(recipe).model_fields.keys() - {"initial_weights"}  # these have been compared
+    found = differences(read_json(path), recipe.model_dump(mode="json"), sorted(fields))
     if found:
         raise RecipeError(
             f"'{folder}' was begun with other values of recipe '{recipe.name}' ({found}); give this run a name of its"

@@ -21,3 +21,10 @@ def test_values_by_name() -> None:
     assert values_of({"background": 0, "Pancreas": 1, "Cancer": 2, "veins": 3}, PANCREAS_PARTS) == [1, 2]
     assert values_of(PANORAMA_NAMES, PANCREAS_PARTS) == sorted(PANCREAS_REGION)
     assert values_of({"background": 0, "liver": 1}, PANCREAS_PARTS) == []
+
+
+def test_every_kind_of_lesion_is_one() -> None:
+    labels = {"background": 0, "pancreas": 1, "cystic lesion": 2, "Lesion_subtype0": 3, "lesional fat": 4, "tumor": 5}
+    assert values_of(labels, {"lesion"}) == [2, 3, 5]
+    assert values_of(labels, PANCREAS_PARTS) == [1, 2, 3, 5]
+    assert values_of(labels, {"pancreas"}) == [1]

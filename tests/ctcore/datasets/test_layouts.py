@@ -180,6 +180,34 @@ def test_nnunet_with_its_own_label_names_and_splits(tmp_path: Path) -> None:
     assert not dataset.has_classes
 
 
+def test_reports_and_label_sources(tmp_path: Path) -> None:
+    folder = write_nnunet(tmp_path, dict.fromkeys("abc", "PDAC"))
+    header = ("case_id", "class_name", "lesion_count", "label_source")
+    write_table(folder / "case_labels.csv", header, [("a", "PDAC", "2", "pseudo"), ("b", "PDAC", "", "")])
+    dataset = read_dataset(folder)
+    assert by_id(dataset, "lesion_count") == {"a": 2, "b": None, "c": None}
+    assert by_id(dataset, "label_source") == {"a": "pseudo", "b": "manual", "c": "manual"}
+    for row, message in (
+        (("-1", ""), "lesion_count '-1' in"),
+        (("", "guess"), "label_source 'guess' in .*; use manual"),
+    ):
+        write_table(folder / "case_labels.csv", header, [("a", "PDAC", *row)])
+        with pytest.raises(DatasetError, match=message):
+            read_dataset(folder)
+
+
+def test_a_panorama_table_may_count_lesions(tmp_path: Path) -> None:
+    folder = write_panorama(tmp_path, {"100002_00001": "PDAC"})
+    header = (*CLINICAL_HEADER, "lesion_count")
+    write_table(folder / "clinical_information.csv", header, [("100002", "100002_00001", "", "PDAC", "", "3")])
+    assert by_id(read_dataset(folder, Layout.PANORAMA), "lesion_count") == {"100002_00001": 3}
+
+
+def test_subtypes_in_nnunets_layout_have_lesions(tmp_path: Path) -> None:
+    dataset = read_dataset(write_nnunet(tmp_path, {"a": "subtype1", "b": "non-PDAC", "c": "benign"}))
+    assert dataset.lesion_expected == {"PDAC": True, "non-PDAC": False, "subtype1": True}
+
+
 def test_other_splits_count_more(tmp_path: Path) -> None:
     folder = write_nnunet(tmp_path, {"a": "PDAC", "b": "PDAC"})
     write_json_file(folder / "splits_final.json", [{"train": ["a"], "val": ["b"]}])

@@ -22,6 +22,7 @@ class RecordingStage:
     """Remembers what it was asked for."""
 
     title = "stage 9"
+    folder = "stage9"
     makes = "nothing at all"
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class RecordingStage:
 
     def train(self, root: Path, recipe: Any, fold: str, **options: Any) -> Path:
         options.pop("progress")(1, 2, {"dice": 0.25})
+        options.pop("tell")("half of the weights")
         self.calls.append((str(root), recipe, fold, options))
         return root / fold
 
@@ -127,7 +129,8 @@ def test_plan(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_train(stage: RecordingStage, flag: str, resume: bool) -> None:
     result = call(stage, "train --workspace w --fold all --device cuda --workers 0" + flag)
     options = {"device": "cuda", "resume": resume, "workers": 0, "precision": "auto", "deterministic": False}
-    assert stage.calls == [("w", "<demo>", "all", options)]
+    assert stage.calls == [("w", "<demo>", "all", options | {"init_from": None})]
+    assert "half of the weights" in result.stdout
     assert "stage 9 fold all: epoch 1/2  dice 0.250" in result.stdout
     assert "Trained: w/all" in result.stdout
 
@@ -136,6 +139,14 @@ def test_train_in_another_precision(stage: RecordingStage) -> None:
     call(stage, "train --workspace w --precision bf16 --deterministic")
     assert stage.calls[0][3]["precision"] == "bf16"
     assert stage.calls[0][3]["deterministic"] is True
+
+
+def test_train_from_weights(stage: RecordingStage, tmp_path: Path) -> None:
+    (tmp_path / "bundle" / "stage9").mkdir(parents=True)
+    for name in ("bundle.json", "stage9/model.json"):
+        (tmp_path / "bundle" / name).write_text("{}")
+    call(stage, f"train --workspace w --init-from {tmp_path / 'bundle'}")
+    assert stage.calls[0][3]["init_from"] == tmp_path / "bundle" / "stage9"
 
 
 def test_a_stopped_training(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:

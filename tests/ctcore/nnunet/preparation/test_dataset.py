@@ -194,12 +194,13 @@ def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.Monk
 def test_cases_are_recorded(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "Dataset007_Tiny")
     known = TrainingCase("b", Path("b_0000.nii.gz"), Path("b.nii.gz"), "PDAC", patient_id="p", source="manual_labels")
-    record_cases(workspace, [known, TrainingCase("a", Path("a_0000.nii.gz"), Path("a.nii.gz"), None, split="train")])
+    weak = TrainingCase("a", Path("a_0000.nii.gz"), Path("a.nii.gz"), None, split="train", label_source="pseudo")
+    record_cases(workspace, [known, weak])
     assert read_case_labels(workspace.case_labels_file) == {"b": "PDAC"}
     assert workspace.cases_file.read_text().splitlines() == [
-        "case_id,class_name,patient_id,split,source,image,label",
-        "a,,a,train,,a_0000.nii.gz,a.nii.gz",
-        "b,PDAC,p,,manual_labels,b_0000.nii.gz,b.nii.gz",
+        "case_id,class_name,patient_id,split,source,label_source,image,label",
+        "a,,a,train,,pseudo,a_0000.nii.gz,a.nii.gz",
+        "b,PDAC,p,,manual_labels,manual,b_0000.nii.gz,b.nii.gz",
     ]
 
 
@@ -225,21 +226,24 @@ def test_splits_of_one_of_two_inputs(cases: MakeCases) -> None:
         read_datasets(folders)
 
 
-def negate(folder: Path, case: TrainingCase) -> None:
+def negate(folder: Path, case: TrainingCase) -> float:
     image = read(case.image)
     write(image.with_array(-image.array), folder / f"{case.case_id}.nii.gz")
+    return float(ord(case.case_id))
 
 
-def refuse_b(case: TrainingCase) -> None:
+def refuse_b(case: TrainingCase) -> float:
     if case.case_id == "b":
         raise LabelError("case 'b' is refused")
+    return 0.0
 
 
 def test_two_processes_write_what_one_writes(cases: MakeCases, tmp_path: Path) -> None:
     found = training_cases(read_datasets([cases(THREE)]), CLASSES)
     reports: list[tuple[int, int]] = []
     prepare_cases(found, partial(negate, tmp_path / "one"), progress=lambda *report: reports.append(report))
-    prepare_cases(found, partial(negate, tmp_path / "two"), workers=2)
+    volumes = prepare_cases(found, partial(negate, tmp_path / "two"), workers=2)
+    assert volumes == {"a": 97.0, "b": 98.0, "c": 99.0}
     for case_id in THREE:
         one, two = (tmp_path / folder / f"{case_id}.nii.gz" for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ctcore.errors import RequestError
+from ctcore.files import read_json, write, write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.preparation.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace
+from ctcore.volume import Geometry, Volume
 
 SETTINGS = {"spacing_mm": [1.0, 2.0, 3.0]}
 
@@ -21,13 +24,14 @@ class Preparing:
     def __init__(self, workspace: Workspace, fails: bool = False) -> None:
         self.workspace, self.fails, self.times = workspace, fails, 0
 
-    def __call__(self, case: TrainingCase) -> None:
+    def __call__(self, case: TrainingCase) -> float:
         self.times += 1
         for path in (self.workspace.image_file(case.case_id), self.workspace.label_file(case.case_id)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"from {case.case_id}")
             if self.fails:
                 raise KeyboardInterrupt
+        return 1.5
 
 
 @pytest.fixture
@@ -51,6 +55,27 @@ def times_prepared_again(workspace: Workspace, case: TrainingCase, settings: dic
 def test_a_finished_case_is_kept(workspace: Workspace, case: TrainingCase) -> None:
     assert times_prepared_again(workspace, case) == 1
     assert times_prepared_again(workspace, case) == 0
+
+
+def test_the_volume_of_lesions_is_recorded(workspace: Workspace, case: TrainingCase) -> None:
+    for _ in range(2):
+        assert prepare_once(workspace, SETTINGS, Preparing(workspace), case) == 1.5
+    assert read_json(workspace.prepared_file("a"))["lesion_ml"] == 1.5
+
+
+def test_a_case_prepared_before_volumes_were_recorded(workspace: Workspace, tmp_path: Path) -> None:
+    array = np.zeros((4, 4, 4), np.uint8)
+    array[1, :2, :3] = 1
+    write(Volume(array, Geometry(array.shape, (5.0, 10.0, 20.0))), tmp_path / "old.nii.gz")
+    old = TrainingCase("old", tmp_path / "old.nii.gz", tmp_path / "old.nii.gz", "PDAC")
+    prepare_once(workspace, SETTINGS, Preparing(workspace), old)
+    record = workspace.prepared_file("old")
+    write_json(record, {key: value for key, value in read_json(record).items() if key != "lesion_ml"})
+    again = Preparing(workspace)
+    for _ in range(2):
+        assert prepare_once(workspace, SETTINGS, again, old) == 6.0  # six voxels of one ml
+        assert read_json(record)["lesion_ml"] == 6.0
+    assert again.times == 0
 
 
 def test_an_interrupted_case_is_done_again(workspace: Workspace, case: TrainingCase) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctcore.errors import DatasetError, RecipeError, RequestError
+from ctcore.errors import CheckpointError, DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_json
 from ctcore.nnunet.provenance import recorded
-from ctcore.nnunet.recipe import TrainingRecipe
+from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin
+from ctcore.nnunet.training.as_trained import recipe_as_trained
 from ctcore.nnunet.training.fold import check_fold, normalization_of, train_fold, trained_folds, trained_state
 from ctcore.nnunet.workspace import Workspace
+from tests.ctcore.nnunet.conftest import make_recipe
 
 FOLD_FILES = (
     "weights.safetensors",
@@ -25,6 +28,7 @@ FOLD_FILES = (
     "checkpoint_final.pth",
     "checkpoint_best.pth",
     "training.json",
+    "initial_weights.json",
     ".partial-x.pth",
 )
 
@@ -44,6 +48,7 @@ class CountingTrainer:
         self.network = torch.nn.Linear(1, 1, bias=False)
         self.network.weight.data.zero_()
         self.latest = Path(self.output_folder) / "checkpoint_latest.pth"
+        self.module, self.was_initialized, self.ema = self.network, True, None
 
     def configure(
         self, recipe: TrainingRecipe, progress: Callable[..., None] | None, *, workers: int, precision: str
@@ -213,6 +218,92 @@ def test_a_plan_of_other_sizes_is_refused(
     with pytest.raises(RecipeError, match=r"contradicts what `plan` did .*: patch_size was \[32, 32, 32\] and is"):
         train()
     assert CountingTrainer.runs == 0
+
+
+@pytest.fixture
+def two_epochs(tmp_path: Path) -> Path:
+    """The weights of a training of two epochs."""
+    save_file({"weight": torch.tensor([[2.0]])}, tmp_path / "two.safetensors")
+    return tmp_path / "two.safetensors"
+
+
+def test_training_starts_from_given_weights(train: Callable[..., Path], two_epochs: Path) -> None:
+    epochs: list[int] = []
+    lines: list[str] = []
+    folder = train(init_from=two_epochs, tell=lines.append, progress=lambda done, total, figures: epochs.append(done))
+    assert epochs == [3, 4]
+    assert lines == [f"initial weights: 1 of 1 tensors from '{two_epochs.parent.name}/two.safetensors'"]
+    origin = read_json(folder / "recipe.json")["initial_weights"]
+    assert origin["sha256"] == hashlib.sha256(two_epochs.read_bytes()).hexdigest()
+    assert read_json(folder / "initial_weights.json") == {
+        **origin, "file": "two.safetensors", "loaded": ["weight"], "misfits": [], "missing": [], "unused": [],
+    }  # fmt: skip
+    assert recipe_as_trained({"0": folder}, make_recipe()).initial_weights == WeightsOrigin(**origin)
+
+
+def test_a_resumed_training_does_not_load_them_again(train: Callable[..., Path], two_epochs: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(init_from=two_epochs, progress=interrupt_after(3))
+    copy = two_epochs.with_name("copy.safetensors")
+    copy.write_bytes(two_epochs.read_bytes())
+    two_epochs.unlink()
+    epochs: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(init_from=copy, tell=pytest.fail, progress=interrupt_after(4))
+    folder = train(progress=lambda done, total, figures: epochs.append(done))  # nor need they be given again
+    assert epochs == []
+    assert read_json(folder / "recipe.json")["initial_weights"]["source"].endswith("two.safetensors")
+    assert train() == train(init_from=copy) == folder
+    assert CountingTrainer.runs == 3
+
+
+def test_a_training_from_other_weights_is_not_gone_on_with(train: Callable[..., Path], two_epochs: Path) -> None:
+    other = two_epochs.with_name("other.safetensors")
+    save_file({"weight": torch.tensor([[1.0]])}, other)
+    with pytest.raises(KeyboardInterrupt):
+        train(progress=interrupt_after(1))
+    with pytest.raises(RequestError, match=r"was begun from random weights, not from '.*two\.safetensors' \("):
+        train(init_from=two_epochs)
+    with pytest.raises(KeyboardInterrupt):
+        train(init_from=two_epochs, resume=False, progress=interrupt_after(3))
+    with pytest.raises(
+        RequestError, match=r"was begun from '.*two.*, not from '.*other.*or begin again with --restart"
+    ):
+        train(init_from=other)
+
+
+def test_weights_are_still_needed_before_the_first_checkpoint(train: Callable[..., Path], two_epochs: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(init_from=two_epochs, progress=interrupt_after(3))
+    folder = Path(train(init_from=two_epochs)).parent / "fold_0"
+    for name in ("checkpoint_latest.pth", "weights.safetensors"):
+        (folder / name).unlink()
+    with pytest.raises(
+        RequestError, match=r"was begun from '.*two.*, not from random weights; give the same --init-from"
+    ):
+        train()
+    other = two_epochs.with_name("other.safetensors")
+    save_file({"weight": torch.tensor([[1.0]])}, other)
+    epochs: list[int] = []
+    train(init_from=other, progress=lambda done, total, figures: epochs.append(done))
+    assert epochs == [2, 3, 4]
+
+
+def test_weights_that_do_not_fit_can_be_replaced(train: Callable[..., Path], two_epochs: Path) -> None:
+    wide = two_epochs.with_name("wide.safetensors")
+    save_file({"weight": torch.zeros(2, 2)}, wide)
+    with pytest.raises(CheckpointError, match=r"no weights of .*wide"):
+        train(init_from=wide)
+    folder = train(init_from=two_epochs)
+    assert read_json(folder / "recipe.json")["initial_weights"]["source"].endswith("two.safetensors")
+
+
+def test_the_origin_of_weights_is_not_written_by_hand(
+    workspace: Workspace, recipe: Callable[..., TrainingRecipe]
+) -> None:
+    make: Any = CountingTrainer
+    with pytest.raises(RecipeError, match="initial_weights of recipe 'tiny' is written by training; give --init-from"):
+        train_fold(workspace, recipe(initial_weights={"source": "x", "sha256": "y"}), "0", make)
 
 
 def test_only_the_callers_progress_reaches_the_console(

@@ -37,13 +37,13 @@ def recording_loader() -> Any:
 )
 def test_centre_on(label: int, force: bool, locations: Any, expected: Any) -> None:
     loader = recording_loader()
-    centre_on(loader, label)
+    centre_on(loader, [label])
     assert loader.get_bbox((12, 12, 12), force, locations) == expected
 
 
 def test_what_the_caller_asks_for_comes_first() -> None:
     loader = recording_loader()
-    centre_on(loader, 1)
+    centre_on(loader, [1])
     assert loader.get_bbox((12, 12, 12), True, LOCATIONS, overwrite_class=4) == 4
 
 
