@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ctcore.errors import CaseError, DatasetError, LabelError, first_line
 from ctcore.evaluation.worst import Worst
 from ctcore.labels import lesion_classes_of

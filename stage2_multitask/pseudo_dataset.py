@@ -16,11 +16,10 @@ from ctcore.datasets.label_names import LESION, values_of
 from ctcore.datasets.layouts import read_dataset
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.measures import Candidate
-from ctcore.errors import BundleError, CaseError, DatasetError, RequestError, first_line
+from ctcore.errors import BundleError, CaseError, DatasetError, RequestError, describe_validation, first_line
 from ctcore.files import read, read_json, write, write_json, write_text
 from ctcore.nnunet.preparation.dataset import TrainingCase, link
 from ctcore.nnunet.preparation.folds import check_folds, given_folds, make_folds
-from ctcore.nnunet.recipe import describe_validation
 from ctcore.nnunet.workspace import FILE_ENDING
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.pseudo_labels import Drawing, draw, lesion_value, new_values

@@ -49,6 +49,8 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     result = dict(values)
     for key, change in changes.items():
         before = result.get(key)
-        merge = isinstance(change, dict) and isinstance(before, dict) and "kind" not in change
-        result[key] = _merged(before, change) if merge else change
+        if isinstance(change, dict) and isinstance(before, dict) and "kind" not in change:
+            result[key] = _merged(before, change)
+        else:
+            result[key] = change
     return result

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from pydantic import Field
 
 from ctcore.datasets.doctor.examine import examine
 from ctcore.datasets.layouts import read_dataset
@@ -37,9 +36,9 @@ from pipeline.run import RunSummary, run_cohort
 from pipeline.stages import Stages, load_stages
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.model import LocalizerModel
+from stage2_multitask.heads.settings import FPNSettings
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.network import build_network
-from stage2_multitask.recipe import HeadSettings
 from tests.pipeline.conftest import FakeLocalizer, FakePrediction
 
 P = dict(zip(SUBTYPE_NAMES, (0.2, 0.5, 0.3), strict=True))
@@ -183,12 +182,6 @@ def test_maps_by_class_are_no_input(cohort: Path, tmp_path: Path, subtype_bundle
         run_cohort(output.class_detection_path("ill", "subtype1").parent, *arguments, load=lambda: stages)
 
 
-class ModelOfSubtypes(MultiTaskModel):
-    """A model whose lesion classes may have labels of their own."""
-
-    lesion_labels: dict[str, str] = Field(default_factory=dict)
-
-
 RECIPE = TrainingRecipe(
     name="tiny",
     description="",
@@ -200,7 +193,7 @@ RECIPE = TrainingRecipe(
 )
 
 
-def export_tiny(folder: Path, kind: type[LocalizerModel] | type[ModelOfSubtypes], **values: Any) -> Path:
+def export_tiny(folder: Path, kind: type[LocalizerModel] | type[MultiTaskModel], **values: Any) -> Path:
     """Exports a network of random weights."""
     torch.manual_seed(0)
     architecture = architecture_of(RECIPE)
@@ -217,7 +210,7 @@ def export_tiny(folder: Path, kind: type[LocalizerModel] | type[ModelOfSubtypes]
     network = (
         build_unet(architecture, 1, model.output_channels)
         if kind is LocalizerModel
-        else build_network(architecture, model.output_channels, 3, values["head"])
+        else build_network(architecture, (16, 16, 16), model.labels, model.lesions, 3, values["head"])
     )
     save_model(folder, model, {"0": unique_state(network)})
     return folder
@@ -238,22 +231,19 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("by_class", [False, True])
-def test_boxes_through_a_bundle(cohort: Path, tmp_path: Path, by_class: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_through_a_bundle(cohort, tmp_path, by_class, monkeypatch)
+def test_boxes_through_a_bundle(cohort: Path, tmp_path: Path, by_class: bool) -> None:
+    run_through_a_bundle(cohort, tmp_path, by_class)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by_class", [False, True])
-def test_phantoms_through_a_bundle(
-    phantoms: Path, tmp_path: Path, by_class: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_through_a_bundle(phantoms / "imagesTr", tmp_path, by_class, monkeypatch)
+def test_phantoms_through_a_bundle(phantoms: Path, tmp_path: Path, by_class: bool) -> None:
+    run_through_a_bundle(phantoms / "imagesTr", tmp_path, by_class)
 
 
-def run_through_a_bundle(images: Path, tmp_path: Path, by_class: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_through_a_bundle(images: Path, tmp_path: Path, by_class: bool) -> None:
     """Runs networks of random weights over CTs; the scores are those of the design."""
     torch.set_num_threads(1)  # tiny networks wait for threads longer than they compute
-    monkeypatch.setattr("stage2_multitask.predictor.MultiTaskModel", ModelOfSubtypes)
     stage1 = export_tiny(
         tmp_path / "s1", LocalizerModel, labels=LABELS, margin_mm=(8, 8, 8), bridge_mm=8, minimum_ml=0.5
     )
@@ -261,11 +251,11 @@ def run_through_a_bundle(images: Path, tmp_path: Path, by_class: bool, monkeypat
     own = {"lesion_labels": LESION_LABELS} if by_class else {}
     stage2 = export_tiny(
         tmp_path / "s2",
-        ModelOfSubtypes,
+        MultiTaskModel,
         labels=labels,
         lesion_label=list(labels)[2],
         class_names=SUBTYPE_NAMES,
-        head=HeadSettings(width=4),
+        head=FPNSettings(width=4),
         aggregation="foreground-weighted mean",
         **own,
     )

@@ -158,11 +158,15 @@ def random_model(tmp_path: Path, recipe: MultiTaskRecipe, architecture: dict[str
             "head": recipe.head,
             "aggregation": recipe.aggregation,
         }
+        model = MultiTaskModel(**(values | changes))
         states = {}
         for fold in folds:
             torch.manual_seed(int(fold))
-            states[fold] = unique_state(network_of(recipe, architecture))
-        save_model(tmp_path / name, MultiTaskModel(**(values | changes)), states)
+            network = build_network(
+                model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
+            )
+            states[fold] = unique_state(network)
+        save_model(tmp_path / name, model, states)
         return tmp_path / name
 
     return make

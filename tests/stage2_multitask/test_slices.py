@@ -21,10 +21,10 @@ from ctcore.nnunet.exported import Normalization, load_model, load_weights, save
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of
 from ctcore.volume import Geometry, Volume
-from stage2_multitask import predictor
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.make import make_head
 from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.network import build_network
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.recipe import MultiTaskRecipe
 from tests.stage2_multitask.heads.tiny import CLASSES, HEADS, LABELS, REGIONS
@@ -128,20 +128,16 @@ def test_saved_loaded_and_run_slice_by_slice(recipe: MultiTaskRecipe, encoder: s
 
 
 def test_the_predictor_runs_a_2d_model(
-    recipe: MultiTaskRecipe, random_model: Callable[..., Path], execution: Execution, monkeypatch: pytest.MonkeyPatch
+    recipe: MultiTaskRecipe, random_model: Callable[..., Path], execution: Execution
 ) -> None:
-    from stage2_multitask import network
-
     architecture = describe(recipe, "timm:test_resnet")
-    made = MultiTask(architecture, "gap").eval()
-    monkeypatch.setattr(network, "build_network", lambda *_, **__: made)
-    monkeypatch.setattr(predictor, "load_weights", lambda *_: None)
     folder = random_model(
         architecture=architecture,
         patch_size=PATCH,
         mirror_axes=(1, 2),
         class_names=("a", "b", "c"),
         labels={"background": 0, "pancreas": 1, "lesion": 2},
+        head=HEADS["gap"],
         aggregation="mean",
     )
     array = np.random.default_rng(0).normal(50, 100, (5, 32, 32)).astype(np.float32)
@@ -149,8 +145,10 @@ def test_the_predictor_runs_a_2d_model(
     running = MultiTaskPredictor(folder, execution)
     answer = running.predict(roi)
     image = running.model.normalization.apply(np.rint(array))
+    network = build_network(architecture, PATCH, running.labels, ["lesion"], 3, HEADS["gap"])
+    load_weights(network, folder, "0")
     with torch.no_grad():
-        outputs = made(torch.from_numpy(image)[:, None])
+        outputs = network(torch.from_numpy(image)[:, None])._asdict()
     probabilities = outputs["segmentation"].softmax(1).numpy()
     np.testing.assert_allclose(answer.lesion_probability, probabilities[:, 2], atol=1e-4)
     expected = outputs["classes"].mean(0).softmax(0).numpy()
