@@ -208,9 +208,9 @@ def export_tiny(folder: Path, kind: type[LocalizerModel] | type[MultiTaskModel],
         **values,
     )
     network = (
-        build_unet(architecture, 1, model.output_channels)
-        if kind is LocalizerModel
-        else build_network(architecture, (16, 16, 16), model.labels, model.lesions, 3, values["head"])
+        build_network(architecture, (16, 16, 16), model.labels, model.lesions, 3, values["head"])
+        if isinstance(model, MultiTaskModel)
+        else build_unet(architecture, 1, model.output_channels)
     )
     save_model(folder, model, {"0": unique_state(network)})
     return folder
