@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ctcore.errors import DatasetError, LabelError
 from ctcore.nnunet.environment import nnunet_environment
@@ -343,3 +344,38 @@ def test_weighted_patches_train_on_real_batches(make_trainer: MakeTrainer) -> No
     trainer.run_training()
     assert set(trainer.totals) == set(trainer.do_split()[0])
     assert trainer.summary()["class_counts"] == {"non-PDAC": 1, "PDAC": 1}
+
+
+def test_the_best_epoch_by_whole_cases(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(selection="macro-f1", best_head=True, epochs=3, phases={"segmentation": 0.34})
+    measured = [{"macro_f1": 0.5, "macro_f1_class": 0.2}, {"macro_f1": 0.4, "macro_f1_class": 0.3}]
+    asked: list[int] = []
+
+    def figures(_: Any) -> dict[str, float]:
+        asked.append(trainer.current_epoch)
+        return measured[len(asked) - 1]
+
+    monkeypatch.setattr("stage2_multitask.multitask_trainer.cohort_figures", figures)
+    weights: list[dict[str, torch.Tensor]] = []
+    on_epoch_end = trainer.on_epoch_end
+
+    def keep() -> None:
+        on_epoch_end()
+        weights.append({name: value.clone() for name, value in trainer.trained_network().state_dict().items()})
+
+    monkeypatch.setattr(trainer, "on_epoch_end", keep)
+    trainer.run_training()
+    assert asked == [1, 2]  # the first trains the body alone
+    best = load_file(trainer.folder / "weights_best.safetensors")
+    assert torch.equal(best["head.classify.weight"], weights[1]["head.classify.weight"])
+    head = load_file(trainer.folder / "weights_best_head.safetensors")
+    assert set(head) == {name for name in weights[2] if name.startswith("head.")}
+    assert torch.equal(head["head.classify.weight"], weights[2]["head.classify.weight"])
+    assert trainer.best_macro_f1 == 0.3
+
+
+def test_whole_cases_of_a_real_fold(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(selection="auroc-ap", epochs=1)
+    trainer.run_training()
+    figures = trainer.case_figures()
+    assert {"accuracy", "macro_f1", "dice_lesion"} <= set(figures)
