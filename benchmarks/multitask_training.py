@@ -20,6 +20,7 @@ from benchmarks.bounds import Bound, print_bounds, print_figures
 from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, run, take_turns
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.training.precision import Precision
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.recipe import MultiTaskRecipe, load
@@ -96,7 +97,7 @@ def measure(workspace: Workspace, recipe: MultiTaskRecipe, device: str, steps: i
         trainer = MultiTaskTrainer(plans(), **arguments)
         trainer.case_classes = class_indices(read_case_labels(workspace.case_labels_file), recipe.class_names)
         phases = recipe.phases.model_copy(update={"segmentation": segmentation, "head": 0.0})
-        same = "fp16" if device.startswith("cuda") else "fp32"
+        same: Precision = "fp16" if device.startswith("cuda") else "fp32"
         trainer.configure(recipe.model_copy(update={"phases": phases}), precision=same)
         return trainer
 

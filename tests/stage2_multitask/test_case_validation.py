@@ -48,7 +48,7 @@ def test_a_case_is_what_the_network_says_of_it(
     assert list(case.probabilities.values()) == pytest.approx(expected, abs=1e-5)
     predicted = output.segmentation[0][0].argmax(0).numpy()
     true = np.maximum(Cases().load_case("a")[1][0], 0)
-    assert case.record.agreement["pancreas"].true == (true == 4).sum()
+    assert case.record.agreement["pancreas"].truth == (true == 4).sum()
     assert case.record.agreement["pancreas"].common == ((true == 4) & (predicted == 4)).sum()
     assert (case.record.class_name, case.record.positive) == ("PDAC", True)
     assert case.record.match.n_lesions == 1
