@@ -50,8 +50,8 @@ def test_a_checkpoint_runs_no_code(path: Path, tmp_path: Path) -> None:
     [
         (b"", "cannot be read"),
         (b"half a check", "cannot be read"),
-        ({"network_weights": {}}, "is a checkpoint of version None, not 2"),
-        ({"version": 1}, "is a checkpoint of version 1, not 2"),
+        ({"network_weights": {}}, "is a checkpoint of version None, not 3"),
+        ({"version": 1}, "is a checkpoint of version 1, not 3"),
         ([1, 2], "is a checkpoint of version None"),
     ],
 )

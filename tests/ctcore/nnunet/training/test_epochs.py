@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch.utils.data._utils import worker
 
 from ctcore.errors import CheckpointError
-from ctcore.nnunet.training import epochs
+from ctcore.nnunet.training import epochs, resumable
 from ctcore.nnunet.training.checkpoint import read_checkpoint
 from ctcore.nnunet.training.trainer import RecipeTrainer
 from tests.ctcore.nnunet import tiny_training
@@ -50,8 +50,10 @@ def train_until(moment: str, number: int, root: Path, **options: Any) -> None:
     vars(worker)["MP_STATUS_CHECK_INTERVAL"] = 0.1  # seconds until a loader looks whether it is alone
     if moment == "half a checkpoint":
         die_at_call(torch, "save", number, halfway=True)
-    elif moment in ("write_weights", "write_checkpoint"):
+    elif moment == "write_weights":
         die_at_call(epochs, moment, number)
+    elif moment == "write_checkpoint":
+        die_at_call(resumable, moment, number)
     else:
         die_at_call(RecipeTrainer, moment, number)
     train_tiny(root, **options)
