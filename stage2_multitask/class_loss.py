@@ -25,13 +25,14 @@ class ClassLoss:
         counts: training cases of each class.
 
     Raises:
-        DatasetError: the loss needs the frequency of a class that has no training case.
+        DatasetError: a class has no training case.
     """
 
     def __init__(self, settings: ClassLossSettings, class_names: Sequence[str], counts: Sequence[int]) -> None:
         self.settings = settings
         named = dict(zip(class_names, counts, strict=True))
-        self.priors = class_priors(named) if settings.logit_adjustment else None
+        priors = class_priors(named)  # whatever the loss: a class that training never shows is never learned
+        self.priors = priors if settings.logit_adjustment else None
         self.weights: tuple[float, ...]
         if settings.weights == "equal":
             self.weights = (1.0,) * len(class_names)

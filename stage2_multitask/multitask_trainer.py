@@ -72,7 +72,7 @@ class MultiTaskTrainer(RecipeTrainer):
         """Builds network, optimiser and losses for this fold's training cases.
 
         Raises:
-            DatasetError: the class loss needs the frequency of a class that this fold has no training case of.
+            DatasetError: a class has no training case in this fold.
             LabelError: a case has no class, and the recipe does not mask it.
         """
         training, validation = self.do_split()

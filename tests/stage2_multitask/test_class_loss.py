@@ -44,11 +44,15 @@ def test_patches_that_count_less() -> None:
     assert loss.item() == pytest.approx(HALF / 2, abs=1e-6)
 
 
-def test_only_a_loss_that_looks_at_frequencies_needs_every_class() -> None:
-    assert loss_of((4, 0)).priors is None
-    for settings in ({"weights": "inverse-frequency"}, {"logit_adjustment": 0.5}):
-        with pytest.raises(DatasetError, match="class 'b' has 0 training cases"):
-            loss_of((4, 0), **settings)
+@pytest.mark.parametrize("settings", [{}, {"weights": "inverse-frequency"}, {"logit_adjustment": 0.5}])
+def test_every_class_needs_a_training_case(settings: dict[str, Any]) -> None:
+    with pytest.raises(DatasetError, match="class 'b' has 0 training cases; add cases of it, make other folds"):
+        loss_of((4, 0), **settings)
+
+
+def test_priors_are_kept_where_the_loss_adds_them() -> None:
+    assert loss_of().priors is None
+    assert loss_of(logit_adjustment=0.5).priors == (0.75, 0.25)
 
 
 def test_counts_pass_over_missing_classes() -> None:
