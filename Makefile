@@ -52,11 +52,14 @@ demo-bundle: install
 	$(BIN)/pipeline phantom --cases 400 --seed 1001 --domain wide --workers $(WORKERS) --output $(WORK)/phantoms-wide
 	$(BIN)/pipeline phantom --cases 500 --seed 1002 --workers $(WORKERS) --output $(WORK)/phantoms-clinical
 	$(BIN)/pipeline phantom --cases 1000 --seed 1003 --workers $(WORKERS) --output $(WORK)/phantoms-more
+	$(BIN)/pipeline phantom --cases 150 --seed 1005 --domain wide --positive-fraction 1 --lesion-ml 60,700 \
+		--workers $(WORKERS) --output $(WORK)/phantoms-large
 	$(BIN)/stage1-localizer prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
-		--input $(WORK)/phantoms-more --output $(WORK)/stage1 --folds 20 --workers $(WORKERS)
+		--input $(WORK)/phantoms-more --input $(WORK)/phantoms-large --output $(WORK)/stage1 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage1-localizer plan --workspace $(WORK)/stage1 --workers $(WORKERS)
 	$(BIN)/stage1-localizer train --workspace $(WORK)/stage1 --workers 0
-	$(BIN)/stage1-localizer export --workspace $(WORK)/stage1 --output $(WORK)/stage1-model --trained-on "$(TRAINED_ON)"
+	$(BIN)/stage1-localizer export --workspace $(WORK)/stage1 --output $(WORK)/stage1-model --trained-on "$(TRAINED_ON)" \
+		--set bridge_mm=60
 	$(BIN)/stage2-multitask prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
 		--input $(WORK)/phantoms-more --output $(WORK)/stage2 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage2-multitask plan --workspace $(WORK)/stage2 --workers $(WORKERS)
