@@ -58,8 +58,7 @@ demo-bundle: install
 		--input $(WORK)/phantoms-more --input $(WORK)/phantoms-large --output $(WORK)/stage1 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage1-localizer plan --workspace $(WORK)/stage1 --workers $(WORKERS)
 	$(BIN)/stage1-localizer train --workspace $(WORK)/stage1 --workers 0
-	$(BIN)/stage1-localizer export --workspace $(WORK)/stage1 --output $(WORK)/stage1-model --trained-on "$(TRAINED_ON)" \
-		--set bridge_mm=60
+	$(BIN)/stage1-localizer export --workspace $(WORK)/stage1 --output $(WORK)/stage1-model --trained-on "$(TRAINED_ON)"
 	$(BIN)/stage2-multitask prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
 		--input $(WORK)/phantoms-more --output $(WORK)/stage2 --folds 20 --workers $(WORKERS)
 	$(BIN)/stage2-multitask plan --workspace $(WORK)/stage2 --workers $(WORKERS)
