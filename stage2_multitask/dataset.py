@@ -73,7 +73,7 @@ def prepare(
     """
     workspace = workspace_at(root)
     datasets = read_datasets(sources, layout, splits)
-    cases = training_cases(datasets, recipe.class_names, leave_out)
+    cases = training_cases(datasets, recipe.needed_classes, leave_out)
     check_folds(cases, folds, datasets[0].folds)  # before hours of work, as it may refuse
     remove_others(workspace, cases)
     settings = recipe.model_dump(mode="json", include=set(recipe.fixed_by_prepare))

@@ -99,7 +99,7 @@ class MultiTaskTrainer(RecipeTrainer):
 
     def further_state(self) -> dict[str, torch.Tensor]:
         """Returns the learned balance, and how good the head that is kept apart is."""
-        return dict(self.balance.state_dict()) | {BEST_MACRO_F1: torch.tensor(self.best_macro_f1)}
+        return dict(self.balance.state_dict()) | {BEST_MACRO_F1: torch.tensor(self.best_macro_f1, dtype=torch.float64)}
 
     def load_further_state(self, state: dict[str, torch.Tensor]) -> None:
         """Takes back what `further_state` gave."""

@@ -121,6 +121,11 @@ class MultiTaskRecipe(TrainingRecipe):
         return tuple(self.lesion_labels.values()) or (self.lesion_label,)
 
     @property
+    def needed_classes(self) -> tuple[str, ...] | None:
+        """The classes of which a training case must have one; None where it may have none."""
+        return self.class_names if self.class_loss.missing == "refuse" else None
+
+    @property
     def readable_labels(self) -> dict[str, int]:
         """Value that each label of a label map becomes, merged ones included."""
         return self.labels | {name: self.labels[target] for name, target in self.merged_labels.items()}

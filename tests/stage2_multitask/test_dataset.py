@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctcore.datasets.case_labels import write_case_labels
+from ctcore.datasets.case_labels import read_case_labels, write_case_labels
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read, write
 from ctcore.geometry import Box
 from ctcore.volume import Geometry
 from stage2_multitask.dataset import prepare, training_roi, workspace_at
+from stage2_multitask.loss_settings import ClassLossSettings
 from stage2_multitask.recipe import MultiTaskRecipe
 
 
@@ -112,3 +113,16 @@ def test_merged_labels(training_folder: Path, tmp_path: Path, recipe: MultiTaskR
     before, after = (read(workspace.label_file("a")).array for workspace in (kept, merged))
     expected = np.select([before == 1, np.isin(before, (4, 5))], [2, 1], 0)
     np.testing.assert_array_equal(after, expected)
+
+
+def test_a_case_may_have_no_class_where_the_recipe_masks_it(
+    training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe
+) -> None:
+    folder = copy_of(training_folder, tmp_path / "data")
+    write_case_labels(folder / "case_labels.csv", {"a": "PDAC"})
+    with pytest.raises(DatasetError, match="case 'c' has no row in 'case_labels.csv'"):
+        prepare([folder], tmp_path / "refused", recipe, folds=2)
+    masked = recipe.model_copy(update={"class_loss": ClassLossSettings(missing="mask")})
+    workspace = prepare([folder], tmp_path / "masked", masked, folds=2)
+    assert read_case_labels(workspace.case_labels_file) == {"a": "PDAC"}
+    assert workspace.image_file("c").is_file()
