@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +25,8 @@ from ctcore.phantom.scanner import Domain, Size
 from ctcore.phantom.tasks import CLASSES, Task, class_counts, class_shares
 
 IMAGES, LABELS = "imagesTr", "labelsTr"
+REQUEST = "cohort.json"
+"""What was asked for: a cohort that was interrupted goes on only where the same is asked for again."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,22 @@ def _check(output: Path, cases: int, seed: int, size: str, domain: str, workers:
             raise RequestError(f"phantom {name} {value!r} is unknown: choose one of {', '.join(choices)}")
     if output.exists() and not output.is_dir():
         raise RequestError(f"output '{output}' is a file: give a folder that is empty or does not exist yet")
+
+
+def _begin(output: Path, request: dict[str, Any]) -> None:
+    """Writes what is asked for, or checks that the folder was begun with the same.
+
+    Raises:
+        RequestError: the folder holds something else.
+    """
     if output.is_dir() and any(output.iterdir()):
-        raise RequestError(f"output folder '{output}' is not empty: give an empty one, so that cohorts do not mix")
+        path = output / REQUEST
+        if not path.is_file() or files.read_json(path) != request:
+            raise RequestError(
+                f"output folder '{output}' is not empty, and not of a cohort that was begun by the same command and"
+                " version: give an empty one, so that cohorts do not mix"
+            )
+    files.write_text(output / REQUEST, json.dumps(request, indent=1) + "\n")
 
 
 def _check_anatomy(anatomy: Path | None, exclude: Sequence[Path], repeat: int) -> None:
@@ -107,14 +124,14 @@ def write_cohort(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes a cohort of phantoms.
+    """Writes a cohort of phantoms; one that was interrupted goes on with the cases that are not there yet.
 
     The result depends on the seed alone: every case has a random sequence of its own, so neither the number of workers
     nor the order in which cases are finished changes a byte.
 
     Args:
-        output: Folder to write `imagesTr`, `labelsTr`, `phantoms`, `dataset.json` and `case_labels.csv` to; empty or
-            absent.
+        output: Folder to write `imagesTr`, `labelsTr`, `phantoms`, `dataset.json`, `case_labels.csv` and
+            `cohort.json` to; empty, absent, or begun by the same request.
         cases: Number of cases.
         seed: What everything random follows from; not negative.
         task: "pdac": with a carcinoma or without; "subtypes": one lesion of one of three subtypes in every case.
@@ -131,7 +148,8 @@ def write_cohort(
         progress: Called with (finished, total) after every case.
 
     Raises:
-        RequestError: A value is out of range, the output is not empty, or the anatomy folder cannot serve the request.
+        RequestError: A value is out of range, the output holds something else, or the anatomy folder cannot serve the
+            request.
     """
     output = Path(output)
     _check(output, cases, seed, size, domain, workers)
@@ -152,16 +170,28 @@ def write_cohort(
         _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path, lesion_ml)
         for index, (sequence, name, path) in enumerate(zip(case_seed.spawn(cases), names, maps, strict=True))
     ]
+    request = {
+        "version": metadata.version("ct-lesion-pipeline"),
+        "seed": seed,
+        "task": task,
+        "size": size,
+        "domain": domain,
+        "lesion_ml": lesion_ml and list(lesion_ml),
+        "cases": {job.case_id: [job.class_name, job.anatomy and job.anatomy.name] for job in jobs},
+    }
+    _begin(output, request)
     for folder in (IMAGES, LABELS, RECORDS):
         (output / folder).mkdir(parents=True, exist_ok=True)
+    missing = [job for job in jobs if not (output / RECORDS / f"{job.case_id}.json").is_file()]  # written last
+    kept = len(jobs) - len(missing)
     if workers == 1:
-        for done, job in enumerate(jobs, 1):
+        for done, job in enumerate(missing, kept + 1):
             _make_case(job)
             if progress is not None:
                 progress(done, cases)
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for done, future in enumerate(as_completed([pool.submit(_make_case, job) for job in jobs]), 1):
+            for done, future in enumerate(as_completed([pool.submit(_make_case, job) for job in missing]), kept + 1):
                 future.result()
                 if progress is not None:
                     progress(done, cases)

@@ -118,11 +118,14 @@ def test_merged_labels(training_folder: Path, tmp_path: Path, recipe: MultiTaskR
 def test_a_case_may_have_no_class_where_the_recipe_masks_it(
     training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe
 ) -> None:
-    folder = copy_of(training_folder, tmp_path / "data")
-    write_case_labels(folder / "case_labels.csv", {"a": "PDAC"})
-    with pytest.raises(DatasetError, match="case 'c' has no row in 'case_labels.csv'"):
+    labelled = dict.fromkeys("abd", "PDAC")
+    write_case_labels(tmp_path / "data" / "case_labels.csv", labelled)
+    for name in ("imagesTr", "labelsTr"):
+        (tmp_path / "data" / name).symlink_to(training_folder / name)
+    folder = tmp_path / "data"
+    with pytest.raises(DatasetError, match=r"case 'c' has no row in 'case_labels\.csv'"):
         prepare([folder], tmp_path / "refused", recipe, folds=2)
     masked = recipe.model_copy(update={"class_loss": ClassLossSettings(missing="mask")})
     workspace = prepare([folder], tmp_path / "masked", masked, folds=2)
-    assert read_case_labels(workspace.case_labels_file) == {"a": "PDAC"}
+    assert read_case_labels(workspace.case_labels_file) == labelled
     assert workspace.image_file("c").is_file()

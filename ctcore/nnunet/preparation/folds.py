@@ -85,7 +85,8 @@ def make_folds(cases: Sequence[TrainingCase], folds: int, lesion_ml: Mapping[str
     counts: Counter[str] = Counter()
     for (name, _), patients in strata.items():
         counts[name] += len(patients)
-    if folds < 2 or min(counts.values(), default=0) < folds:
+    named = [count for name, count in counts.items() if name] or list(counts.values())  # no class is not a class
+    if folds < 2 or min(named, default=0) < folds:
         raise DatasetError(f"{folds} folds cannot be made of classes with {dict(counts)} patients; ask for fewer")
     generator = np.random.default_rng(0)
     dealt = [

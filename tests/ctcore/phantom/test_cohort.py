@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def test_workers_do_not_change_a_byte(cohort: Path, tmp_path: Path) -> None:
     first = {path.relative_to(cohort): path.read_bytes() for path in cohort.rglob("*") if path.is_file()}
     again = tmp_path / "again"
     assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()} == first
-    assert len(first) == 3 * CASES + 2
+    assert len(first) == 3 * CASES + 3
 
 
 def _rounded(value: Any) -> Any:
@@ -241,6 +242,21 @@ def test_output_must_be_new(tmp_path: Path) -> None:
         write_cohort(tmp_path / "file", 1, 1)
     with pytest.raises(RequestError, match="is not empty"):
         write_cohort(tmp_path, 1, 1)
+
+
+def test_an_interrupted_cohort_goes_on(cohort: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(cohort, again)
+    first = sorted(path.stem for path in (again / "phantoms").iterdir())[0]
+    for name in ("case_labels.csv", "dataset.json", f"phantoms/{first}.json", f"labelsTr/{first}.nii.gz"):
+        (again / name).unlink()
+    others = {path: path.stat().st_mtime_ns for path in (again / "imagesTr").iterdir() if first not in path.name}
+    write_cohort(again, CASES, SEED, positive_fraction=0.5)
+    for path in (path for path in cohort.rglob("*") if path.is_file()):
+        assert (again / path.relative_to(cohort)).read_bytes() == path.read_bytes(), path
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+    with pytest.raises(RequestError, match="not of a cohort that was begun by the same command"):
+        write_cohort(again, CASES, 99, positive_fraction=0.5)
 
 
 def test_positives_need_a_map_with_a_lesion(hand_made_map: Maker, tmp_path: Path) -> None:
