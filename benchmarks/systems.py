@@ -44,6 +44,9 @@ SLICE_LEVELS = "features=[16,32,64,128]"
 VOLUME, SLICE = "[64,48,64]", "[1,48,64]"
 FOLDS = 10
 FOLD = "0"
+SCORING = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5")
+"""How all systems' candidates are cut out: the settings of the demonstration bundle, chosen on other phantoms."""
+TRAINED_ON = "phantoms around real label maps (synthetic CTs)"
 FINISHED = "finished"
 """File in a workspace that is prepared and planned."""
 
@@ -124,28 +127,50 @@ class Study:
             changed.append("class_loss.weights=equal")
         return changed
 
-    def measure(self, task: Task, system: str, variant: Sequence[str] = (), name: str = "") -> Path:
-        """Trains, exports and evaluates a system; returns the folder of the evaluation.
+    def model(
+        self,
+        task: Task,
+        system: str,
+        name: str = "",
+        variant: Sequence[str] = (),
+        *,
+        label: str = "",
+        exported: Sequence[str] = (),
+    ) -> Path:
+        """Trains and exports a system where that was not done; returns the stage folder.
 
         Args:
             task: what is told apart.
             system: name of a recipe, perhaps with `@` and a variant.
-            variant: further fields to set, for ablations.
             name: name of the run; the recipe's if not given.
+            variant: further fields to set.
+            label: name of the stage folder; the run's if not given.
+            exported: fields that only the export sets.
         """
-        changes = [*self.changes(task, system), *variant, *([f"name={name}"] if name else [])]
-        label = name or system.replace("@", ".")
+        run_name = name or system.replace("@", ".")
+        folder = self.root / "models" / task / (label or run_name)
+        if not (folder / "model.json").is_file():
+            changes = [*self.changes(task, system), *variant, *([f"name={name}"] if name else [])]
+            place = ("--workspace", str(self.workspace(task, system, "train")))
+            run("stage2_multitask", "train", *place, "--fold", FOLD, "--workers", "0", *recipe_options(system, changes))
+            options = recipe_options(system, [*changes, *exported])
+            run("stage2_multitask", "export", *place, "--output", str(folder), "--trained-on", TRAINED_ON, *options)
+        return folder
+
+    def evaluation(self, task: Task, system: str, model: Path, label: str, options: Sequence[str] = ()) -> Path:
+        """Evaluates a stage folder on the test cohort where that was not done; returns the folder of the evaluation.
+
+        Args:
+            task: what is told apart.
+            system: the recipe, which says how the crops are labelled.
+            model: the stage folder.
+            label: name of the evaluation.
+            options: options of `stage2-multitask evaluate` that replace the study's.
+        """
         output = self.root / "evaluations" / task / label
-        if (output / "metrics.json").is_file():
-            return output
-        workspace, test = self.workspace(task, system, "train"), self.workspace(task, system, "test")
-        options = recipe_options(system, changes)
-        place = ("--workspace", str(workspace))
-        model = self.root / "models" / task / label
-        run("stage2_multitask", "train", *place, "--fold", FOLD, "--workers", "0", *options)
-        stated = ("--trained-on", "phantoms around real label maps (synthetic CTs)")
-        run("stage2_multitask", "export", *place, "--output", str(model), *stated, *options)
-        run("stage2_multitask", "evaluate", "--model", str(model), "--input", str(test), "--output", str(output))
+        if not (output / "metrics.json").is_file():
+            place = ("--model", str(model), "--input", str(self.workspace(task, system, "test")))
+            run("stage2_multitask", "evaluate", *place, "--output", str(output), *SCORING, *options)
         return output
 
 
@@ -159,24 +184,27 @@ def run(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", *arguments], check=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.systems", description=__doc__)
+def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Study]:
+    """Adds the study's options to a command line; returns the options and the study that they describe."""
     parser.add_argument("--anatomy", type=Path, required=True, help="folder of PANORAMA label maps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
-    parser.add_argument("--system", action="append", help="only this system: NAME or NAME@VARIANT; repeatable")
     parser.add_argument("--train", type=int, default=1000, help="training phantoms of each task (default: 1000)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each training (default: 20)")
     parser.add_argument("--steps", type=int, default=250, help="steps of each epoch (default: 250)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and prepare (default: 2)")
+    given = parser.parse_args(arguments)
+    return given, Study(given.output, given.anatomy, given.train, given.test, given.epochs, given.steps, given.workers)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.systems", description=__doc__)
+    parser.add_argument("--system", action="append", help="only this system: NAME or NAME@VARIANT; repeatable")
     parser.add_argument("--cohorts-only", action="store_true", help="render the cohorts and stop")
     parser.add_argument("--tables-only", action="store_true", help="train nothing; print what is there")
-    options = parser.parse_args(arguments)
-    study = Study(
-        options.output, options.anatomy, options.train, options.test, options.epochs, options.steps, options.workers
-    )
+    options, study = study_of(parser, arguments)
     tasks = options.task or TASKS
     if options.cohorts_only:
         for task in tasks:
@@ -184,9 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     for task in tasks if not options.tables_only else ():
         for system in options.system or SYSTEMS:
-            study.measure(task, system)
-    document = print_tables(options.output / "evaluations", TASKS, SYSTEMS)
-    write_json(options.output / "systems.json", document)
+            study.evaluation(task, system, study.model(task, system), system.replace("@", "."))
+    document = print_tables(study.root / "evaluations", TASKS, SYSTEMS)
+    write_json(study.root / "systems.json", document)
     print(json.dumps(document["bounds"]))
     return 0 if all(bound["reached"] for bound in document["bounds"]) else 1
 

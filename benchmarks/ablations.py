@@ -1,0 +1,86 @@
+"""What each part of our recipe brings: `python -m benchmarks.ablations --anatomy DIR --output DIR`.
+
+Each run changes one thing of `flagship`, at a third of the systems study's budget and on its cohorts: the folder is the
+study's, and whatever it holds already is kept. Prints a table in Markdown, the differences paired on the same cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.systems import Study, Task, study_of
+from benchmarks.systems_table import OURS, Result, difference_row, differences, markdown, row_of
+from ctcore.files import write_json
+
+REFERENCE = "third"
+
+TRAINED: Mapping[str, Sequence[str]] = {
+    REFERENCE: (),
+    "head-gap": ('head={kind="gap"}',),
+    "head-fpn-without-attention": ("head.attention=[]",),
+    "head-average-only": ("head.pooling=average",),
+    "phases-none": ("phases.segmentation=0", "phases.head=0"),
+    "phases-longer-head": ("phases.head=0.2",),
+    "balance-class-3": ("balance.classification=3",),
+    "balance-uncertainty": ('balance={kind="uncertainty"}',),
+    "class-weights-equal": ("class_loss.weights=equal",),
+}
+"""Runs that are trained, by the fields that they change."""
+
+SCORED: Mapping[str, Sequence[str]] = {
+    "fusion-max": ("--fusion", "max"),
+    "fusion-product": ("--fusion", "product"),
+    "fusion-noisy-or": ("--fusion", "noisy-or"),
+    "growth-2.5": ("--growth-factor", "2.5"),
+    "growth-10": ("--growth-factor", "10"),
+    "growth-15": ("--growth-factor", "15"),
+}
+"""Evaluations of the reference with other options."""
+
+AGGREGATED = ("mean", "max")
+"""Exports of the reference with another aggregation of the windows."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
+    options, study = study_of(parser, arguments)
+    third = replace(study, epochs=max(1, study.epochs // 3))
+    document = {}
+    for task in options.task or ("pdac",):
+        found = run_all(third, task)
+        document[task] = {name: row_of(name, result.metrics) for name, result in found.items()}
+        print(f"\n### {task}\n\n{markdown(list(document[task].values()))}\n")
+        rows = [difference_row(name, differences(found[REFERENCE], found[name])) for name in found if name != REFERENCE]
+        print(markdown(rows))
+    write_json(options.output / "ablations.json", document)
+    print(json.dumps(document))
+    return 0
+
+
+def run_all(study: Study, task: Task) -> dict[str, Result]:
+    """Trains and evaluates every change of a task."""
+    found: dict[str, Result] = {}
+
+    def evaluate(name: str, model: Path, scoring: Sequence[str] = ()) -> None:
+        found[name] = Result.read(study.evaluation(task, OURS, model, f"ablations/{name}", scoring))
+
+    for name, changes in TRAINED.items():
+        evaluate(name, study.model(task, OURS, f"ablation-{name}", changes))
+    reference = study.model(task, OURS, f"ablation-{REFERENCE}")
+    for name, scoring in SCORED.items():
+        evaluate(name, reference, scoring)
+    for rule in AGGREGATED:
+        label, change = f"ablation-aggregation-{rule}", [f"aggregation={rule}"]
+        model = study.model(task, OURS, f"ablation-{REFERENCE}", label=label, exported=change)
+        evaluate(f"aggregation-{rule}", model)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
