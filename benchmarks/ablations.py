@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, study = study_of(parser, arguments)
     third = replace(study, epochs=max(1, study.epochs // 3))
     document = {}
-    for task in options.task or ("pdac",):
+    tasks: Sequence[Task] = options.task or ("pdac",)
+    for task in tasks:
         found = run_all(third, task)
         document[task] = {name: row_of(name, result.metrics) for name, result in found.items()}
         print(f"\n### {task}\n\n{markdown(list(document[task].values()))}\n")
