@@ -6,16 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from ctcore import files
+from ctcore.datasets.parallel import over_cases
 from ctcore.errors import RequestError
 from ctcore.labels import NON_PDAC, PANORAMA_NAMES, SUBTYPE_NAMES
 from ctcore.phantom.anatomies import RECORDS, choose_maps, patient_of, patients_used
@@ -184,17 +183,13 @@ def write_cohort(
         (output / folder).mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not (output / RECORDS / f"{job.case_id}.json").is_file()]  # written last
     kept = len(jobs) - len(missing)
-    if workers == 1:
-        for done, job in enumerate(missing, kept + 1):
-            _make_case(job)
-            if progress is not None:
-                progress(done, cases)
-    else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for done, future in enumerate(as_completed([pool.submit(_make_case, job) for job in missing]), kept + 1):
-                future.result()
-                if progress is not None:
-                    progress(done, cases)
+
+    def report(done: int, _: int) -> None:
+        if progress is not None:
+            progress(kept + done, cases)
+
+    for _ in over_cases(missing, _make_case, workers=workers, progress=report):
+        pass
     _write_tables(output, jobs)
 
 
