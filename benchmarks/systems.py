@@ -96,7 +96,7 @@ class Study:
         root = self.root / "-".join([task, part, labels, *([plan] if part == "train" else [])])
         if not (root / FINISHED).is_file():
             source, workers = str(self.cohort(task, part)), ("--workers", str(self.workers))
-            place = ("--output", str(root), "--folds", str(FOLDS))
+            place = ("--output", str(root), "--folds", str(FOLDS if part == "train" else 2))
             run("stage2_multitask", "prepare", "--input", source, *place, *workers, *options)
             if part == "train":
                 run("stage2_multitask", "plan", "--workspace", str(root), *workers, *options)
@@ -180,8 +180,11 @@ def recipe_options(system: str, changes: Sequence[str]) -> list[str]:
 
 
 def run(*arguments: str) -> None:
-    """Runs one of the project's commands."""
-    subprocess.run([sys.executable, "-m", *arguments], check=True)
+    """Runs one of the project's commands; ends with its exit code where it fails, as it has said why."""
+    status = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
+    if status:
+        print(f"stopped at: {' '.join(arguments)}", file=sys.stderr)
+        sys.exit(status)
 
 
 def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Study]:
