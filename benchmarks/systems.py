@@ -3,7 +3,7 @@
 The same cohort of phantoms around real label maps, the same grid, width and number of steps for all; what makes a
 system itself (encoder, head, losses, balance, phases, optimiser, patches, aggregation) is its recipe's. Two tasks: PDAC
 or not, and three lesion subtypes. Every part is kept once it is finished, so that the command can be stopped and
-started again; a training goes on from its last epoch. Writes `systems.json` and prints the tables of `docs/results.md`.
+started again; a training goes on from its last epoch. Writes `systems.json` and prints its tables.
 
 Exit code: 0 every bound reached, 1 one missed or not measured yet.
 """

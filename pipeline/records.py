@@ -13,6 +13,9 @@ OUTPUT_SCHEMA_VERSION: Final = 1
 DEMO_FLAG = "demo_model"
 """Flag of every case that a demonstration bundle has scored."""
 
+FLAG_NO_PICTURE = "no_picture"
+"""Flag of a case whose picture could not be drawn; the log says why."""
+
 Status = Literal["done", "failed"]
 ImageFormat = Literal["nii.gz", "mha"]
 

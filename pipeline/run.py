@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ctcore.files import CaseFile, discover, read_ct
 from pipeline.case import PHASES, CaseResult, Clock, process_case
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
-from pipeline.records import DEMO_FLAG, CaseRecord, CaseStatus, MadeWith, RunOptions, RunRecord
+from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord, CaseStatus, MadeWith, RunOptions, RunRecord
 from pipeline.versions import versions
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class _Run:
                     self._output.write_maps(case_id, result)
                 if self._options.report:
                     with item.clock.phase("report"):
-                        self._picture(case_id, result)
+                        result = self._with_picture(case_id, result)
                 record = self._record(item, result)
                 self._output.write_record(record)
                 return record
@@ -225,14 +225,16 @@ class _Run:
             logger.exception("the record of case '%s' cannot be written", case_id)
         return record
 
-    def _picture(self, case_id: str, result: CaseResult) -> None:
-        """Draws the case for the report; a picture that cannot be drawn does not fail the case."""
+    def _with_picture(self, case_id: str, result: CaseResult) -> CaseResult:
+        """Draws the case for the report; where that fails the case is flagged, not lost."""
         from pipeline.report.figure import draw_case
 
         try:
             draw_case(result, self._output.picture_path(case_id))
         except Exception:
             logger.exception("case '%s' has no picture in the report", case_id)
+            return replace(result, flags=(*result.flags, FLAG_NO_PICTURE))
+        return result
 
     def _record(self, item: _Progressing, result: CaseResult | Exception) -> CaseRecord:
         """Returns the record of a case that has ended."""

@@ -12,7 +12,16 @@ import typer
 from ctcore.console import EXIT_SOME_FAILED, OneLineGroup, progress
 from ctcore.datasets.description import Layout
 from ctcore.errors import RequestError
-from ctcore.nnunet.commands import Changes, WeightsChoice, add_training_commands
+from ctcore.nnunet.commands import (
+    Changes,
+    EvaluatedFolds,
+    EvaluatedModel,
+    EvaluatedRecipe,
+    EvaluatedWeights,
+    EvaluatedWorkspace,
+    WeightsChoice,
+    add_training_commands,
+)
 
 if TYPE_CHECKING:
     from stage1_localizer.margins import FoundMargins
@@ -99,16 +108,12 @@ def predict(
 @app.command()
 def evaluate(
     output: Annotated[Path, typer.Option(help="Folder for cases.csv, metrics.json, a picture.", show_default=False)],
-    workspace: Annotated[
-        Path | None, typer.Option(help="Evaluate the trained folds of this workspace on their validation cases.")
-    ] = None,
-    recipe: Annotated[str, typer.Option(help="With --workspace: name of a shipped recipe, or a .toml file.")] = "demo",
+    workspace: EvaluatedWorkspace = None,
+    recipe: EvaluatedRecipe = "demo",
     changes: Changes = None,
-    fold: Annotated[list[str] | None, typer.Option(help="With --workspace: only this fold; repeatable.")] = None,
-    checkpoint: Annotated[
-        WeightsChoice, typer.Option(help="With --workspace: the last weights or the best.")
-    ] = WeightsChoice.LAST,
-    model: Annotated[Path | None, typer.Option(help="Evaluate this stage folder, made by 'export'.")] = None,
+    fold: EvaluatedFolds = None,
+    checkpoint: EvaluatedWeights = WeightsChoice.LAST,
+    model: EvaluatedModel = None,
     source: Annotated[Path | None, typer.Option("--input", help="With --model: folder of CTs, or a dataset.")] = None,
     labels: Annotated[Path | None, typer.Option(help="With --model: folder of label maps of these CTs.")] = None,
     dataset: Annotated[Layout | None, typer.Option(help="With --model: how the dataset is laid out.")] = None,

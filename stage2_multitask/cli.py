@@ -23,7 +23,16 @@ from ctcore.detection.options import (
     chosen_candidates,
 )
 from ctcore.errors import RequestError
-from ctcore.nnunet.commands import Changes, WeightsChoice, add_training_commands
+from ctcore.nnunet.commands import (
+    Changes,
+    EvaluatedFolds,
+    EvaluatedModel,
+    EvaluatedRecipe,
+    EvaluatedWeights,
+    EvaluatedWorkspace,
+    WeightsChoice,
+    add_training_commands,
+)
 
 app = typer.Typer(
     name="stage2-multitask",
@@ -107,16 +116,12 @@ def predict(
 @app.command()
 def evaluate(
     output: Annotated[Path, typer.Option(help="Folder for figures, tables and a page.", show_default=False)],
-    workspace: Annotated[
-        Path | None, typer.Option(help="Evaluate the trained folds of this workspace on their validation cases.")
-    ] = None,
-    recipe: Annotated[str, typer.Option(help="With --workspace: name of a shipped recipe, or a .toml file.")] = "demo",
+    workspace: EvaluatedWorkspace = None,
+    recipe: EvaluatedRecipe = "demo",
     changes: Changes = None,
-    fold: Annotated[list[str] | None, typer.Option(help="With --workspace: only this fold; repeatable.")] = None,
-    checkpoint: Annotated[
-        WeightsChoice, typer.Option(help="With --workspace: the last weights or the best.")
-    ] = WeightsChoice.LAST,
-    model: Annotated[Path | None, typer.Option(help="Evaluate this stage folder, made by 'export'.")] = None,
+    fold: EvaluatedFolds = None,
+    checkpoint: EvaluatedWeights = WeightsChoice.LAST,
+    model: EvaluatedModel = None,
     source: Annotated[
         Path | None,
         typer.Option("--input", help="With --model: dataset of ROI crops with case_labels.csv, or a workspace."),

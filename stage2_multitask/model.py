@@ -32,6 +32,12 @@ class MultiTaskModel(ExportedModel):
     temperature: Annotated[float, Field(gt=0)] = 1.0
 
     @property
+    def readable_labels(self) -> dict[str, int]:
+        """Value that each label of a label map becomes, those included that the recipe merged."""
+        merged: dict[str, str] = self.recipe.get("merged_labels", {})
+        return self.labels | {name: self.labels[target] for name, target in merged.items()}
+
+    @property
     def lesions(self) -> tuple[str, ...]:
         """Names of the labels that are lesion."""
         return tuple(self.lesion_labels.values()) or (self.lesion_label,)

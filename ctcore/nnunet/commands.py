@@ -45,6 +45,22 @@ class WeightsChoice(StrEnum):
     BEST_HEAD = "best-head"
 
 
+EvaluatedWorkspace = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Evaluate the trained folds of this workspace on their validation cases."),
+]
+EvaluatedRecipe = Annotated[
+    str, typer.Option("--recipe", help="With --workspace: name of a shipped recipe, or a .toml file.")
+]
+EvaluatedFolds = Annotated[
+    list[str] | None, typer.Option("--fold", help="With --workspace: only this fold; repeatable.")
+]
+EvaluatedWeights = Annotated[
+    WeightsChoice, typer.Option("--checkpoint", help="With --workspace: which weights, as in 'export'.")
+]
+EvaluatedModel = Annotated[Path | None, typer.Option("--model", help="Evaluate this stage folder, made by 'export'.")]
+
+
 class StageTraining(Protocol):
     """What a stage gives its training commands; each function is imported when it is first asked for.
 

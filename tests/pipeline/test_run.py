@@ -230,6 +230,20 @@ def test_case_that_cannot_be_written(run: Runner, cohort: Path, output: Path, mo
     assert files_below(output / "detection_maps") == {"well.nii.gz"}
 
 
+def test_a_picture_that_cannot_be_drawn_is_flagged(
+    run: Runner, cohort: Path, output: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(result: Any, path: Path) -> None:
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr("pipeline.report.figure.draw_case", broken)
+    summary = run(cohort, report=True)
+    assert [record.status for record in summary.records] == ["done", "done"]
+    assert all("no_picture" in record.flags for record in summary.records)
+    assert "case 'ill' has no picture in the report" in caplog.text
+    assert "no_picture" in (output / "results.csv").read_text()
+
+
 class Interrupting(SilentObserver):
     """Presses Ctrl-C when a case enters a phase."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ctcore.datasets.case_labels import write_case_labels
-from ctcore.datasets.description import MANUAL, TEST, Dataset, Layout
+from ctcore.datasets.description import MANUAL, TEST, Dataset, DatasetCase, Layout
 from ctcore.datasets.label_names import LESION, project_name, values_of
 from ctcore.datasets.label_values import LabelValues, label_values, relabelled
 from ctcore.datasets.layouts import read_dataset
@@ -50,6 +50,21 @@ class TrainingCase:
     source: str = ""
     split: str = ""
     label_source: str = MANUAL
+
+    @classmethod
+    def of(cls, dataset: Dataset, case: DatasetCase, label: Path) -> TrainingCase:
+        """Returns a dataset's case with its label map, which the caller knows to be there."""
+        return cls(
+            case.case_id,
+            case.image,
+            label,
+            case.class_name,
+            dict(dataset.labels),
+            case.patient_id,
+            case.source,
+            case.split,
+            case.label_source,
+        )
 
     @property
     def patient(self) -> str:
@@ -142,17 +157,7 @@ def _cases_of(
                 f"case '{case.case_id}' has class '{case.class_name}' in '{dataset.class_origin}';"
                 f" use {' or '.join(class_names)}"
             )
-        yield TrainingCase(
-            case.case_id,
-            case.image,
-            case.label,
-            case.class_name,
-            dict(dataset.labels),
-            case.patient_id,
-            case.source,
-            case.split,
-            case.label_source,
-        )
+        yield TrainingCase.of(dataset, case, case.label)
 
 
 def read_training_pair(case: TrainingCase, labels: Mapping[str, int]) -> TrainingPair:

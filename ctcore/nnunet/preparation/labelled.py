@@ -16,20 +16,7 @@ def labelled_cases(dataset: Dataset) -> list[TrainingCase]:
     Raises:
         DatasetError: there are none, or two share an id.
     """
-    cases = [
-        TrainingCase(
-            case.case_id,
-            case.image,
-            case.label,
-            case.class_name,
-            dict(dataset.labels),
-            case.patient_id,
-            case.source,
-            case.split,
-        )
-        for case in dataset.cases
-        if case.label is not None
-    ]
+    cases = [TrainingCase.of(dataset, case, case.label) for case in dataset.cases if case.label is not None]
     return checked_cases(cases, f"'{dataset.folder}'")
 
 

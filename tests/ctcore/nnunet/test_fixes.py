@@ -9,6 +9,7 @@ import pytest
 from ctcore.errors import RecipeError
 from ctcore.nnunet.fixes import apply_fixes
 from ctcore.nnunet.recipe import TrainingRecipe, load_recipe
+from tests.ctcore.nnunet import tiny_recipe
 
 VALUES = {
     "name": "report",
@@ -50,19 +51,15 @@ def test_a_fix_that_does_not_say_why(fixes: object) -> None:
         apply_fixes({"name": "report", "fixes": fixes}, "", "recipe")
 
 
-RECIPE = """\
-name = "tiny"
-description = "for tests"
-spacing_mm = [3.0, 3.0, 3.0]
-patch_size = [16, 16, 16]
-batch_size = 2
-features = [4, 8, 8]
-epochs = 4
+RECIPE = (
+    tiny_recipe.TEXT
+    + """\
 
 [fixes.calm]
 why = "0.01 is too much for Adam"
 learning_rate = 1e-3
 """
+)
 
 
 def test_recipes_by_variant(tmp_path: Path) -> None:

@@ -14,17 +14,14 @@ from ctcore.errors import RecipeError
 from ctcore.nnunet.overrides import apply_changes, parse_change
 from ctcore.nnunet.recipe import TrainingRecipe, load_recipe
 from stage2_multitask.recipe import load as load_stage2
+from tests.ctcore.nnunet import tiny_recipe
 
-TEXT = """\
-name = "tiny"
-description = "for tests"
-spacing_mm = [3.0, 3.0, 3.0]
-patch_size = [16, 16, 16]
-batch_size = 2
-features = [4, 8, 8]
-epochs = 4
+TEXT = (
+    tiny_recipe.TEXT
+    + """\
 ema_decay = 0.9
 """
+)
 
 
 @pytest.fixture

@@ -11,16 +11,7 @@ from pydantic import ValidationError
 
 from ctcore.errors import RecipeError
 from ctcore.nnunet.recipe import TrainingRecipe, load_recipe
-
-TEXT = """\
-name = "tiny"
-description = "for tests"
-spacing_mm = [3.0, 3.0, 3.0]
-patch_size = [16, 16, 16]
-batch_size = 2
-features = [4, 8, 8]
-epochs = 4
-"""
+from tests.ctcore.nnunet.tiny_recipe import TEXT
 
 
 def load(folder: Path, text: str) -> TrainingRecipe:
