@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import nn
 from torch.nn import functional
 
@@ -47,3 +48,14 @@ def change_loss(loss: nn.Module, kind: str) -> nn.Module:
         compound.dc.apply_nonlin = torch.sigmoid
         compound.ce = OneHotBCE()
     return loss
+
+
+def leave_out_coarsest(loss: nn.Module, network: Any) -> None:
+    """Gives deep supervision's coarsest output the weight 0, which it has in one process, and freezes its layer.
+
+    Of several processes nnU-Net gives it 1e-6 instead: torch averages gradients only when every weight has one.
+    """
+    if isinstance(loss, DeepSupervisionWrapper):
+        total = sum(loss.weight_factors[:-1])
+        loss.weight_factors = (*(float(weight / total) for weight in loss.weight_factors[:-1]), 0.0)
+        network.decoder.seg_layers[0].requires_grad_(False)

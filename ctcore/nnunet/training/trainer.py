@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from torch import nn
 
@@ -24,7 +23,8 @@ from ctcore.nnunet.training.batches import Batches, NumberedBatches
 from ctcore.nnunet.training.distributed import data_parallel, rank_and_size
 from ctcore.nnunet.training.epochs import EpochTrainer, Progress
 from ctcore.nnunet.training.figures import hard_counts
-from ctcore.nnunet.training.losses import change_loss
+from ctcore.nnunet.training.instance_norm import keep_channels_innermost
+from ctcore.nnunet.training.losses import change_loss, leave_out_coarsest
 from ctcore.nnunet.training.moving_average import ModelEmaV3
 from ctcore.nnunet.training.optimisation import make_optimizer, make_schedule
 from ctcore.nnunet.training.precision import Precision, autocast, compute_type, full_precision, gradient_scaler
@@ -123,6 +123,7 @@ class RecipeTrainer(EpochTrainer):
             network.encoder.load_pretrained(self.recipe.encoder_weights)
         # Convolutions of small networks run about a fifth faster with the channels innermost.
         self.network = network.to(self.device).to(memory_format=self.channels_innermost)
+        keep_channels_innermost(self.network)
         self.optimizer, self.lr_scheduler = self.configure_optimizers()
         if self.recipe.ema_decay is not None:
             self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
@@ -287,14 +288,3 @@ class RecipeTrainer(EpochTrainer):
 def finest(output: Any) -> Any:
     """Returns the finest of deep supervision's outputs or targets."""
     return output[0] if isinstance(output, list | tuple) else output
-
-
-def leave_out_coarsest(loss: nn.Module, network: Any) -> None:
-    """Gives deep supervision's coarsest output the weight 0, which it has in one process, and freezes its layer.
-
-    Of several processes nnU-Net gives it 1e-6 instead: torch averages gradients only when every weight has one.
-    """
-    if isinstance(loss, DeepSupervisionWrapper):
-        total = sum(loss.weight_factors[:-1])
-        loss.weight_factors = (*(float(weight / total) for weight in loss.weight_factors[:-1]), 0.0)
-        network.decoder.seg_layers[0].requires_grad_(False)
