@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class CraftedPrediction:
     lesion_probability: npt.NDArray[np.float32]
     segmentation: npt.NDArray[np.uint8]
     class_probabilities: dict[str, float]
+    class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def crafted(rng: np.random.Generator, number: int) -> tuple[CraftedPrediction, CaseTruth]:

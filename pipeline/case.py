@@ -18,12 +18,10 @@ from pipeline.records import DEMO_FLAG, FusionRecord, LesionMaps, RoiRecord
 
 if TYPE_CHECKING:
     from ctcore.detection.calibration import Calibration
-    from ctcore.detection.candidates import CandidateMap
     from ctcore.detection.fusion import FusionResult
     from ctcore.detection.measures import Candidate
     from pipeline.bundle import Bundle
-    from pipeline.manifest import BundleManifest
-    from pipeline.stages import PancreasLocation, Prediction, Stages
+    from pipeline.stages import PancreasLocation, Stages
 
 PHASES = ("read", "locate", "predict", "detect", "write", "report")
 """The phases of a case, in order, as timings name them."""
@@ -144,6 +142,7 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
     Raises:
         CaseError: the case cannot be used.
     """
+    from ctcore.detection.by_class import find_lesions
     from ctcore.detection.detection_map import detection_map
     from ctcore.detection.fusion import fuse
     from ctcore.detection.measures import describe
@@ -158,9 +157,14 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
     with clock.phase("detect"):
         pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
-        found = find_lesions(prediction, manifest, roi, pancreas)
-        detection = detection_map(found.candidates)
-        own = {name: detection_map(candidates) for name, candidates in found.by_class.items()}
+        found = find_lesions(
+            prediction.lesion_probability,
+            prediction.class_lesion_probabilities,
+            manifest.candidates,
+            roi.geometry,
+            pancreas,
+        )
+        detection, own = detection_map(found.candidates), found.detection_maps()
         maxima = {name: float(array.max(initial=0.0)) for name, array in own.items()}
         candidates = describe(found.candidates, roi.geometry, roi.array, pancreas)
         fused = fuse(classes, maxima or float(detection.max(initial=0.0)), manifest.fusion, manifest.lesion_classes)
@@ -182,47 +186,6 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         candidates=tuple(described),
         flags=tuple(dict.fromkeys(flags)),
         class_detections=own,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class FoundLesions:
-    """The lesion candidates of a case.
-
-    Attributes:
-        candidates: all of them.
-        by_class: those of each lesion class's own label; empty where all lesions are one label.
-        classes: which class each of `candidates` is of; empty where all lesions are one label.
-    """
-
-    candidates: CandidateMap
-    by_class: dict[str, CandidateMap] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-
-
-def find_lesions(
-    prediction: Prediction, manifest: BundleManifest, roi: Volume, pancreas: npt.NDArray[Any]
-) -> FoundLesions:
-    """Cuts the candidates out of the lesion probability, or of that of each lesion class, which are then joined.
-
-    Args:
-        prediction: what the network says of the ROI.
-        manifest: says how candidates are cut out.
-        roi: the ROI.
-        pancreas: (z, y, x) mask on it.
-    """
-    from ctcore.detection.by_class import joined
-    from ctcore.detection.candidates import extract_candidates
-
-    by_class = {
-        name: extract_candidates(probability, manifest.candidates, geometry=roi.geometry, pancreas=pancreas)
-        for name, probability in prediction.class_lesion_probabilities.items()
-    }
-    if by_class:
-        candidates, classes = joined(by_class)
-        return FoundLesions(candidates, by_class, classes)
-    return FoundLesions(
-        extract_candidates(prediction.lesion_probability, manifest.candidates, geometry=roi.geometry, pancreas=pancreas)
     )
 
 

@@ -110,10 +110,14 @@ class CaseValidation:
         if answer.class_logits is None:
             raise ValueError("the network has no classification head")
         probabilities = zip(recipe.class_names, softmax(answer.class_logits, axis=0).tolist(), strict=True)
+        by_label = softmax(answer.segmentation, axis=0)
         prediction = MultiTaskPrediction(
-            lesion_probability=softmax(answer.segmentation, axis=0)[list(lesions)].sum(axis=0).clip(max=1),
+            lesion_probability=by_label[list(lesions)].sum(axis=0).clip(max=1),
             segmentation=answer.segmentation.argmax(axis=0).astype(np.uint8),
             class_probabilities=dict(probabilities),
+            class_lesion_probabilities={
+                name: by_label[recipe.labels[label]] for name, label in recipe.lesion_labels.items()
+            },
         )
         depth, height, width = labels.shape
         z, y, x = recipe.spacing_mm

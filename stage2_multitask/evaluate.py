@@ -236,7 +236,8 @@ def cross_validate(
 
 def _settled(scoring: Scoring, model: MultiTaskModel) -> Scoring:
     """Returns the scoring with the lesion classes of a model spelt out."""
-    return replace(scoring, lesion_classes=lesion_classes_of(model.class_names, scoring.lesion_classes))
+    asked = scoring.lesion_classes or tuple(model.lesion_labels)
+    return replace(scoring, lesion_classes=lesion_classes_of(model.class_names, asked))
 
 
 def _stated(model: MultiTaskModel) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
-from ctcore.detection.candidates import CandidateSettings, extract_candidates
+from ctcore.detection.by_class import find_lesions
+from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.detection_map import detection_map
 from ctcore.detection.fusion import FusionSettings, fuse
 from ctcore.errors import GeometryError, LabelError
@@ -41,13 +42,18 @@ class Prediction(Protocol):
     def class_probabilities(self) -> Mapping[str, float]:
         """Probability by class, in the order of the logits; sums to 1."""
 
+    @property
+    def class_lesion_probabilities(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """(z, y, x) probability of each lesion class's own label; empty where all lesions are one label."""
+
 
 @dataclass(frozen=True)
 class Scoring:
     """How a prediction becomes candidates and a score, and what counts as a hit.
 
     Attributes:
-        lesion_classes: classes that stand for a lesion; empty: PDAC and the three subtypes.
+        lesion_classes: classes that stand for a lesion; empty: those with a label of their own, or else PDAC and the
+            three subtypes.
         candidates: how lesion candidates are cut out.
         fusion: how the score is made.
         rule: what makes a hit.
@@ -135,7 +141,7 @@ def measure_prediction(
         prediction: what the network says.
         truth: what is right.
         labels: label value by name, of segmentation and label map.
-        lesions: names of the lesion among them; several are measured as one.
+        lesions: names of the lesion among them; the label map's are matched whichever of them they are.
         scoring: candidates, fusion and hits.
         fold: what predicted it.
         seconds: of the prediction.
@@ -144,20 +150,26 @@ def measure_prediction(
         GeometryError: prediction and label map differ in shape.
         LabelError: the network does not know the case's class.
         ProbabilityError: a probability is not finite or not within 0..1.
-        RequestError: lesion classes are not among the network's.
+        RequestError: lesion classes are not among the network's, or not those with labels of their own.
         DatasetError: touching candidates look like a softmax; set `one_per_component` or drop adjacent candidates.
     """
     classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
     _check(prediction, truth, classes)
-    lesion_classes = lesion_classes_of(tuple(classes), scoring.lesion_classes)
+    own = prediction.class_lesion_probabilities
+    lesion_classes = lesion_classes_of(tuple(classes), scoring.lesion_classes or tuple(own))
     pancreas = None
     if scoring.candidates.pancreas_gate_mm is not None:
         pancreas = np.isin(prediction.segmentation, values_of(labels, PANCREAS_PARTS))
-    found = extract_candidates(
-        prediction.lesion_probability, scoring.candidates, geometry=truth.geometry, pancreas=pancreas
+    found = find_lesions(
+        prediction.lesion_probability,
+        own,
+        scoring.candidates,
+        truth.geometry,
+        pancreas,
     )
-    detection = detection_map(found)
-    fused = fuse(classes, float(detection.max(initial=0.0)), scoring.fusion, lesion_classes)
+    detection = detection_map(found.candidates)
+    maxima = {name: float(array.max(initial=0.0)) for name, array in found.detection_maps().items()}
+    fused = fuse(classes, maxima or float(detection.max(initial=0.0)), scoring.fusion, lesion_classes)
     components = find_components(detection, np.isin(truth.labels, [labels[name] for name in lesions]), truth.geometry)
     segmented = tuple(SegmentedLabel(name, value, (value,)) for name, value in labels.items() if value != 0)
     record = CaseRecord(
@@ -179,7 +191,7 @@ def measure_prediction(
         lesions[0],
         fold,
         truth.patient_id or truth.case_id,
-        found.flags,
+        found.candidates.flags,
         seconds,
     )
     return measured, detection

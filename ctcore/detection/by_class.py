@@ -1,13 +1,63 @@
-"""The candidates of several lesion classes, each from its own probability, as one detection map."""
+"""The lesion candidates of a case; those of several lesion classes, each from its own probability, as one map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ctcore.detection.candidates import CandidateMap
+from ctcore.detection.candidates import CandidateMap, CandidateSettings, extract_candidates
+from ctcore.detection.detection_map import detection_map
 from ctcore.detection.merging import Labels, one_per_component
+from ctcore.volume import Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLesions:
+    """The lesion candidates of a case.
+
+    Attributes:
+        candidates: all of them.
+        by_class: those of each lesion class's own label; empty where all lesions are one label.
+        classes: which class each of `candidates` is of; empty where all lesions are one label.
+    """
+
+    candidates: CandidateMap
+    by_class: dict[str, CandidateMap] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+    def detection_maps(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Returns the detection map (z, y, x) of each lesion class that has a label of its own."""
+        return {name: detection_map(found) for name, found in self.by_class.items()}
+
+
+def find_lesions(
+    any_lesion: npt.NDArray[np.float32],
+    of_classes: Mapping[str, npt.NDArray[np.float32]],
+    settings: CandidateSettings,
+    geometry: Geometry,
+    pancreas: npt.NDArray[Any] | None,
+) -> FoundLesions:
+    """Cuts the candidates out of the lesion probability, or of that of each lesion class, which are then joined.
+
+    Args:
+        any_lesion: (z, y, x) probability of a lesion.
+        of_classes: that of each lesion class that has a label of its own; none where all lesions are one label.
+        settings: how candidates are cut out.
+        geometry: the grid.
+        pancreas: (z, y, x) mask on it, for settings that keep candidates near the pancreas.
+    """
+    by_class = {
+        name: extract_candidates(probability, settings, geometry=geometry, pancreas=pancreas)
+        for name, probability in of_classes.items()
+    }
+    if not by_class:
+        return FoundLesions(extract_candidates(any_lesion, settings, geometry=geometry, pancreas=pancreas))
+    candidates, classes = joined(by_class)
+    return FoundLesions(candidates, by_class, classes)
 
 
 def joined(maps: Mapping[str, CandidateMap]) -> tuple[CandidateMap, tuple[str, ...]]:

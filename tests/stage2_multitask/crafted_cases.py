@@ -11,7 +11,7 @@ A line of 20 voxels of each crop is shown; `1` to `9` are probabilities in tenth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ class Answer:
     lesion_probability: npt.NDArray[np.float32]
     segmentation: npt.NDArray[np.uint8]
     class_probabilities: Mapping[str, float]
+    class_lesion_probabilities: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def answer(start: int, stop: int, value: float, classes: Mapping[str, float]) -> Answer:

@@ -51,6 +51,23 @@ def test_the_settings_are_those_of_a_bundle() -> None:
     assert measured("a", scoring=bold)[0].record.match.detection_max == 0
 
 
+def test_every_lesion_class_with_a_label_of_its_own_has_its_own_map() -> None:
+    classes = {"normal": 0.2, "cyst": 0.3, "PDAC": 0.5}
+    cyst, pdac = answer(0, 8, 0.8, classes), answer(12, 16, 0.4, classes)
+    maps = {"cyst": cyst.lesion_probability, "PDAC": pdac.lesion_probability}
+    both = replace(cyst, lesion_probability=maps["cyst"] + maps["PDAC"], class_lesion_probabilities=maps)
+    case, detection = measure_prediction(both, truth("x", "cyst", 0, 8), LABELS, ["lesion"], SCORING)
+    assert case.lesion_classes == ("cyst", "PDAC")
+    assert case.scores == pytest.approx({"normal": 0.2, "cyst": (0.3 + 0.8) / 2, "PDAC": (0.5 + 0.4) / 2})
+    assert case.record.predicted_class == "cyst"  # one map for all would have called it PDAC
+    assert [c.outcome for c in case.record.match.candidates] == [Outcome.HIT, Outcome.FALSE_POSITIVE]
+    np.testing.assert_array_equal(detection, maps["cyst"] + maps["PDAC"])
+    with pytest.raises(RequestError, match="are not those of the lesion classes"):
+        measure_prediction(
+            both, truth("x", "cyst", 0, 8), LABELS, ["lesion"], replace(SCORING, lesion_classes=("PDAC",))
+        )
+
+
 def test_lesion_classes() -> None:
     classes = {"normal": 0.2, "cyst": 0.3, "PDAC": 0.5}
     arguments = (answer(0, 8, 0.8, classes), truth("x", "cyst", 0, 8), LABELS, ["lesion"])
