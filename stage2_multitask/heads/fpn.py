@@ -5,7 +5,7 @@ connected"), with the pyramid of Lin et al., "Feature Pyramid Networks for Objec
 pyramid has no normalisation: after instance normalisation the average of every channel would say nothing.
 
 Ours: the maximum beside the average, and means weighted by the predicted lesion or pancreas, because a small lesion
-hardly moves an average over the whole patch.
+hardly moves an average over the whole patch; and how sure and how large these regions are, which no mean says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHead
-from stage2_multitask.heads.regions import soft_regions, to_scale, weighted_mean
+from stage2_multitask.heads.regions import evidence_of, soft_regions, to_scale, weighted_mean
 
 Pooling = Literal["average", "average-max"]
 
@@ -36,6 +36,7 @@ class FPNHead(ClassificationHead):
         pooling: global average of each level, or average and maximum.
         attention: label values of each region whose probability weighs a further mean of each level.
         scales: strides ([z,] y, x) of the last three levels against the segmentation; only attention needs them.
+        evidence: whether the last layer also sees how sure and how large each region of the attention is.
         dropout: share of the pooled features that training drops.
 
     Raises:
@@ -52,6 +53,7 @@ class FPNHead(ClassificationHead):
         pooling: Pooling = "average",
         attention: Sequence[Sequence[int]] = (),
         scales: Sequence[Sequence[int]] = (),
+        evidence: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -63,6 +65,7 @@ class FPNHead(ClassificationHead):
         self.pooling = pooling
         self.attention = [tuple(labels) for labels in attention]
         self.scales = [tuple(scale) for scale in scales]
+        self.evidence = evidence
         self.uses_segmentation = bool(attention)
         self.lateral = nn.ModuleList(convolution(c, width, kernel_size=1) for c in channels)
         self.smooth = nn.ModuleList(
@@ -73,6 +76,7 @@ class FPNHead(ClassificationHead):
             for _ in channels
         )
         pooled = width * LEVELS * ((2 if pooling == "average-max" else 1) + len(self.attention))
+        pooled += 2 * len(self.attention) if evidence else 0
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(pooled, classes)
 
@@ -86,19 +90,22 @@ class FPNHead(ClassificationHead):
             levels[fine] = levels[fine] + functional.interpolate(levels[fine + 1], size=size, mode="nearest")
         smoothed = [smooth(level) for smooth, level in zip(self.smooth, levels, strict=True)]
         space = tuple(range(SPATIAL, smoothed[0].dim()))
-        weights = self._attention_weights(segmentation_logits)
+        regions, weights = self._look(segmentation_logits)
         pooled = []
         for level, of_level in zip(smoothed, weights, strict=True):
             pooled.append(level.mean(dim=space))
             if self.pooling == "average-max":
                 pooled.append(level.amax(dim=space))
             pooled.extend(weighted_mean(level, weight) for weight in of_level)
-        logits: torch.Tensor = self.classify(self.dropout(torch.cat(pooled, dim=1)))
+        seen = [self.dropout(torch.cat(pooled, dim=1))]
+        if self.evidence:
+            seen += [evidence_of(region, blocks) for region, blocks in zip(regions, weights[0], strict=True)]
+        logits: torch.Tensor = self.classify(torch.cat(seen, dim=1))
         return logits
 
-    def _attention_weights(self, segmentation_logits: torch.Tensor | None) -> list[list[torch.Tensor]]:
-        """Returns the weights of each level, one for each region of the attention."""
+    def _look(self, segmentation_logits: torch.Tensor | None) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+        """Returns the regions of the attention, and for each level the weights that they give it."""
         if not self.attention:
-            return [[] for _ in range(LEVELS)]
+            return [], [[] for _ in range(LEVELS)]
         regions = soft_regions(self.needed(segmentation_logits), self.attention)
-        return [[to_scale(region, scale) for region in regions] for scale in self.scales]
+        return regions, [[to_scale(region, scale) for region in regions] for scale in self.scales]

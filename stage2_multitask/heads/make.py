@@ -53,6 +53,7 @@ def _make(settings: HeadSettings, encoder: EncoderLevels, classes: int, regions:
                 pooling=settings.pooling,
                 attention=[regions.labels_of(region) for region in settings.attention],
                 scales=encoder.scales[-LEVELS:],
+                evidence=settings.evidence,
                 dropout=settings.dropout,
             )
         case GAPSettings():

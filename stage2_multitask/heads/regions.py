@@ -11,6 +11,8 @@ from torch.nn import functional
 from stage2_multitask.heads.head import SPATIAL
 from stage2_multitask.heads.settings import RegionName
 
+LARGEST_LOG_ODDS = 7.0
+SMALLEST_SHARE = 1e-6
 WEIGHT_FLOOR = 1e-6
 """Added to every weight, so that a mean weighted by a region that is nowhere is the plain mean, not 0 / 0."""
 
@@ -85,3 +87,20 @@ def weighted_mean(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor
     floored = weights.float() + WEIGHT_FLOOR
     mean = (features.float() * floored).sum(space) / floored.sum(space)
     return mean.to(features.dtype)
+
+
+def evidence_of(region: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
+    """Returns what there is of a region as numbers of similar size: how sure its surest block is, and how much it is.
+
+    Args:
+        region: probability (b, 1, [z,] y, x).
+        blocks: its means over blocks of voxels, so that a single voxel is no evidence.
+
+    Returns:
+        (b, 2): log-odds of the highest block, at most 7 either way, and the logarithm of the mean, at least ln 1e-6.
+    """
+    peak = blocks.float().flatten(1).amax(1)
+    share = region.float().flatten(1).mean(1)
+    peak = peak.clamp(1e-6, 1 - 1e-6)
+    odds = (peak.log() - (1 - peak).log()).clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)  # OpenVINO knows no logit
+    return torch.stack([odds, share.clamp(min=SMALLEST_SHARE).log()], dim=1)

@@ -1,8 +1,8 @@
 """The settings of every classification head: what a recipe's `[head]` and a bundle's `model.json` hold."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Width = Annotated[int, Field(ge=1)]
 DropoutShare = Annotated[float, Field(ge=0, lt=1)]
@@ -22,6 +22,7 @@ class FPNSettings(_Settings):
         width: channels of the pyramid.
         pooling: `average`, or `average-max`.
         attention: regions of the segmentation, each of which adds a mean weighted by its probability.
+        evidence: whether each of these regions also says how sure and how large it is.
         dropout: share of pooled features that training drops.
     """
 
@@ -29,7 +30,14 @@ class FPNSettings(_Settings):
     width: Width = 64
     pooling: Literal["average", "average-max"] = "average"
     attention: tuple[RegionName, ...] = ()
+    evidence: bool = False
     dropout: DropoutShare = 0.0
+
+    @model_validator(mode="after")
+    def _evidence_of_regions(self) -> Self:
+        if self.evidence and not self.attention:
+            raise ValueError("evidence is of the regions in attention; name lesion or foreground there")
+        return self
 
 
 class GAPSettings(_Settings):

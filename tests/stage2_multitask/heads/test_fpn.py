@@ -63,6 +63,10 @@ def slow_head(head: FPNHead, features: list[Array], regions: Sequence[Array] = (
         for region in regions:
             weight = block_means(region, scales[i])
             pooled.append((smooth * weight).sum(axis=space) / weight.sum())
+    if head.evidence:
+        for region in regions:
+            peak = block_means(region, scales[0]).max()
+            pooled.append(np.array([np.clip(np.log(peak / (1 - peak)), -7, 7), np.log(region.mean())]))
     answer: Array = weights["classify.weight"] @ np.concatenate(pooled) + weights["classify.bias"]
     return answer
 
@@ -94,11 +98,12 @@ def test_against_loops(pooling: Pooling, dims: int) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["average", "average-max"])
+@pytest.mark.parametrize("evidence", [False, True])
 @pytest.mark.parametrize("dims", [2, 3])
-def test_attention_against_loops(pooling: Pooling, dims: int) -> None:
+def test_attention_against_loops(pooling: Pooling, evidence: bool, dims: int) -> None:
     torch.manual_seed(1)
     scales = (2, 4, 8)
-    attention: Any = {"attention": [(2,), (1, 2)], "scales": [(s,) * dims for s in scales]}
+    attention: Any = {"attention": [(2,), (1, 2)], "scales": [(s,) * dims for s in scales], "evidence": evidence}
     head = randomize(FPNHead([2, 3, 4], 2, dims=dims, width=3, pooling=pooling, **attention))
     features = random_features(dims)
     logits = 3 * torch.randn(1, 3, *(8, 12, 10)[-dims:])

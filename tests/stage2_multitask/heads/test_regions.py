@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from stage2_multitask.heads.regions import Regions, soft_region, to_scale, weighted_mean
+from stage2_multitask.heads.regions import Regions, evidence_of, soft_region, to_scale, weighted_mean
 
 
 def test_soft_region() -> None:
@@ -71,3 +71,12 @@ def test_labels_of() -> None:
     assert regions.labels_of("foreground") == (1, 2, 3)
     with pytest.raises(ValueError, match="no segmentation label is lesion"):
         Regions(foreground=(1,)).labels_of("lesion")
+
+
+def test_evidence_by_hand() -> None:
+    region = torch.zeros(3, 1, 2, 4)
+    region[0, 0, 0, :2] = torch.tensor([0.5, 0.25])
+    region[2] = 1.0
+    found = evidence_of(region, to_scale(region, (1, 2)))
+    expected = [[np.log(0.375 / 0.625), np.log(0.75 / 8)], [-7.0, np.log(1e-6)], [7.0, 0.0]]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)

@@ -40,6 +40,7 @@ def test_through_json(settings: HeadSettings) -> None:
         ({"attention": ["liver"]}, "attention"),
         ({"kind": "conv-dense", "widths": [1, 2, 3]}, "widths"),
         ({"kind": "masked-gem", "dropouts": [0.5, -0.1, 0.1]}, "dropouts"),
+        ({"evidence": True}, "evidence is of the regions in attention"),
         ("fpn", "fpn"),
     ],
 )

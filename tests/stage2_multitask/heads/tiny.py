@@ -28,7 +28,9 @@ DENSE = {"channels": (6, 4), "widths": (8, 8, 6, 6)}
 
 HEADS: Mapping[str, HeadSettings] = {
     "fpn": FPNSettings(width=4),
-    "fpn with everything": FPNSettings(width=4, pooling="average-max", attention=("lesion", "foreground"), dropout=0.2),
+    "fpn with everything": FPNSettings(
+        width=4, pooling="average-max", attention=("lesion", "foreground"), evidence=True, dropout=0.2
+    ),
     "gap": GAPSettings(),
     "gap, weighted": GAPSettings(pooling="foreground-weighted"),
     "masked-gem": MaskedGeMSettings(widths=(8, 6)),
