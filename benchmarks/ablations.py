@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.systems import Study, Task, study_of
+from benchmarks.systems import Job, Study, Task, study_of
 from benchmarks.systems_table import OURS, Result, difference_row, differences, markdown, row_of
 from ctcore.files import write_json
 
@@ -22,7 +22,8 @@ REFERENCE = "third"
 TRAINED: Mapping[str, Sequence[str]] = {
     REFERENCE: (),
     "head-gap": ('head={kind="gap"}',),
-    "head-fpn-without-attention": ("head.attention=[]",),
+    "head-without-attention": ("head.evidence=false", "head.attention=[]"),
+    "head-without-evidence": ("head.evidence=false",),
     "head-average-only": ("head.pooling=average",),
     "phases-none": ("phases.segmentation=0", "phases.head=0"),
     "phases-longer-head": ("phases.head=0.2",),
@@ -65,22 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_all(study: Study, task: Task) -> dict[str, Result]:
-    """Trains and evaluates every change of a task."""
-    found: dict[str, Result] = {}
+    """Trains and evaluates every change of a task; returns the results by name, the reference first."""
 
-    def evaluate(name: str, model: Path, scoring: Sequence[str] = ()) -> None:
-        found[name] = Result.read(study.evaluation(task, OURS, model, f"ablations/{name}", scoring))
+    def job(name: str, run: str = REFERENCE, **options: Sequence[str]) -> Job:
+        """Returns a run, or another evaluation of it."""
+        given = {"changes": (), "exported": (), "scoring": ()} | options
+        return Job(task, OURS, f"ablation-{run}", **given, evaluated_as=f"ablations/{name}")
 
-    for name, changes in TRAINED.items():
-        evaluate(name, study.model(task, OURS, f"ablation-{name}", changes))
-    reference = study.model(task, OURS, f"ablation-{REFERENCE}")
-    for name, scoring in SCORED.items():
-        evaluate(name, reference, scoring)
-    for rule in AGGREGATED:
-        label, change = f"ablation-aggregation-{rule}", [f"aggregation={rule}"]
-        model = study.model(task, OURS, f"ablation-{REFERENCE}", label=label, exported=change)
-        evaluate(f"aggregation-{rule}", model)
-    return found
+    trained = [job(name, name, changes=changes) for name, changes in TRAINED.items()]
+    scored = [job(name, scoring=options) for name, options in SCORED.items()]
+    aggregated = [job(f"aggregation-{rule}", exported=[f"aggregation={rule}"]) for rule in AGGREGATED]
+    study.train_and_evaluate(trained)
+    study.train_and_evaluate([*scored, *aggregated])  # of the reference, which is there now
+    return {Path(done.label).name: Result.read(study.evaluation(done)) for done in (*trained, *scored, *aggregated)}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.bounds import Bound, print_bounds
+from benchmarks.systems_figure import draw_systems
 from ctcore.evaluation.class_figures import ClassTable, class_score_statistics, class_statistics
 from ctcore.evaluation.statistics.bootstrap import Estimate, estimates
 from ctcore.evaluation.statistics.lesions import Findings, average_precision
@@ -20,6 +21,7 @@ from ctcore.evaluation.statistics.statistic import Statistic, difference
 from ctcore.files import read_json
 
 OURS = "flagship"
+TITLES = {"pdac": "PDAC or not", "subtypes": "Three lesion subtypes"}
 BOOTSTRAP, SEED = 1000, 0
 
 MIN_AUROC, MIN_MACRO_F1 = 0.80, 0.60
@@ -101,8 +103,10 @@ def differences(ours: Result, other: Result) -> dict[str, Estimate]:
 def print_tables(root: Path, tasks: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
     """Prints the table of every task in Markdown, and the bounds; returns all figures as JSON types.
 
+    Each task also gets a picture, `systems-TASK.png` beside the evaluations.
+
     Args:
-        root: `TASK/RUN` folders of evaluations; runs beside the systems (variants, ablations) are shown after them.
+        root: `TASK/RUN` folders of evaluations; runs beside the systems (variants) are shown after them.
         tasks: the tasks.
         systems: the systems of the comparison.
     """
@@ -113,6 +117,9 @@ def print_tables(root: Path, tasks: Sequence[str], systems: Sequence[str]) -> di
         order = [name for name in systems if name in found] + [name for name in found if name not in systems]
         rows = [row_of(name, found[name].metrics) for name in order]
         print(f"\n### {task}\n\n{markdown(rows)}")
+        if found:
+            title = f"{TITLES[task]}: {len(next(iter(found.values())).cases)} test phantoms, 95 % intervals"
+            draw_systems(root.parent / f"systems-{task}.png", title, {name: found[name].metrics for name in order})
         compared = {}
         if OURS in found:
             others = [name for name in systems if name in found and name != OURS]
