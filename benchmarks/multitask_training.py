@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.systems import GRID, LEVELS, VOLUME
 from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, run, take_turns
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.nnunet.environment import nnunet_environment
@@ -30,11 +31,10 @@ MAX_RATIO = 1.05
 ALONE = "segmentation alone"
 BOTH = "segmentation and head"
 
-STUDY = (
-    *("spacing_mm=[3,3,3]", "patch_size=[64,48,64]", "features=[16,32,64,128,160]"),
-    *("augmentation=light", "optimizer=sgd", "schedule=poly", "ema_decay=none"),
-)
-"""The grid and width of the systems study, and what nnU-Net's trainer fixes."""
+AS_NNUNET = ("augmentation=light", "optimizer=sgd", "schedule=poly", "ema_decay=none")
+"""What nnU-Net's trainer fixes."""
+STUDY = (*GRID, LEVELS, f"patch_size={VOLUME}", "planner=recipe")
+"""The grid and width of the systems study."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=30, help="counted steps of each trainer (default: 30)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     options = parser.parse_args(arguments)
-    changes = STUDY[3:] if options.as_published else STUDY
+    changes = AS_NNUNET if options.as_published else (*STUDY, *AS_NNUNET)
     recipe = load(options.recipe, changes)
 
     workspace = make_workspace(options.output, options.recipe, changes)

@@ -3,8 +3,8 @@
 The same cohort of phantoms around real label maps, the same grid, width and number of steps for all; what makes a
 system itself (encoder, head, losses, balance, phases, optimiser, patches, aggregation) is its recipe's. Two tasks: PDAC
 or not, and three lesion subtypes. Every part is kept once it is finished, so that the command can be stopped and
-started again; a training goes on from its last epoch. Trainings run side by side, one a core: two of one thread each
-take two thirds of the time of one after the other with two. Writes `systems.json` and prints its tables.
+started again; a training goes on from its last epoch. Trainings run side by side, which is faster than one after the
+other with all cores. Writes `systems.json` and prints its tables.
 
 Exit code: 0 every bound reached, 1 one missed or not measured yet.
 """
@@ -250,7 +250,7 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--train", type=int, default=1500, help="training phantoms of each task (default: 1500)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of each training (default: 10)")
-    parser.add_argument("--steps", type=int, default=300, help="steps of each epoch (default: 300)")
+    parser.add_argument("--steps", type=int, default=600, help="steps of each epoch (default: 600)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and prepare (default: 2)")
     parser.add_argument("--parallel", type=int, default=2, help="trainings at once (default: 2)")
     given = parser.parse_args(arguments)
