@@ -1,7 +1,7 @@
 """Instance normalisation that keeps the channels innermost, for training on CPUs.
 
 Convolutions are fastest with the channels innermost, but torch normalises instances in the default order of axes only:
-it reorders all values before and after, in both directions, which takes a large part of a small network's step. Its batch
+it reorders all values before and after, in both directions: a large part of a small network's step. Its batch
 normalisation knows either order, and of a single image it computes the same: so it is given one image at a time.
 """
 
