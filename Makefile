@@ -9,7 +9,7 @@ DEMO := demo
 WORK := work
 TRAINED_ON := parametric phantoms (synthetic CTs)
 
-.PHONY: demo test test-slow lint install install-test demo-bundle acceptance clean
+.PHONY: demo test test-slow lint install install-test demo-bundle flagship-bundle acceptance clean
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
@@ -73,6 +73,11 @@ demo-bundle: install
 	$(BIN)/pipeline bundle calibrate --bundle $(WORK)/bundle --predictions $(WORK)/validation \
 		--case-labels $(WORK)/phantoms-validation/case_labels.csv --fitted-on "phantoms of seed 1004 (synthetic CTs)" \
 		--fusion mean --sensitivity 0.95 --specificity 0.95 --overwrite --output pipeline/demo_bundle
+
+# Makes a bundle of our own recipe, for which label maps like PANORAMA's are needed: make flagship-bundle ANATOMY=DIR
+flagship-bundle: install-test
+	@test -n "$(ANATOMY)" || { echo "say where the label maps are: make flagship-bundle ANATOMY=DIR"; exit 2; }
+	$(BIN)/python -m benchmarks.flagship_bundle --anatomy "$(ANATOMY)" --output $(WORK)/systems --workers $(WORKERS)
 
 acceptance: install-test
 	$(BIN)/python -m benchmarks.acceptance --output $(WORK)/acceptance
