@@ -34,6 +34,7 @@ TRAINED: Mapping[str, Sequence[str]] = {
 """Runs that are trained, by the fields that they change."""
 
 SCORED: Mapping[str, Sequence[str]] = {
+    "fusion-half": ("--weight", "0.5"),
     "fusion-max": ("--fusion", "max"),
     "fusion-product": ("--fusion", "product"),
     "fusion-noisy-or": ("--fusion", "noisy-or"),

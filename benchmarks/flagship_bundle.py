@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.systems import FOLD, SCORING, TRAINED_ON, Job, Study, run, study_of
+from benchmarks.commands import run
+from benchmarks.systems import FOLD, SCORING, TRAINED_ON, Job, Study, study_of
 from benchmarks.systems_table import OURS
 from ctcore.datasets.decathlon import CASE_LABELS_FILE
 from ctcore.nnunet.training.validation import validation_ids

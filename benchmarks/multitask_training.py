@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.commands import run
 from benchmarks.systems import GRID, LEVELS, VOLUME
-from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, run, take_turns
+from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, take_turns
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.training.precision import Precision

@@ -12,20 +12,23 @@ Exit code: 0 every bound reached, 1 one missed or not measured yet.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
+from benchmarks.commands import run
 from benchmarks.systems_table import print_tables
+from ctcore.detection.fusion_fit import fit_mean
 from ctcore.files import write_json
+from ctcore.labels import PDAC
 
 Task = Literal["pdac", "subtypes"]
 TASKS: tuple[Task, ...] = ("pdac", "subtypes")
@@ -47,7 +50,7 @@ GRID = ("spacing_mm=[4,4,4]", "margin_mm=[25,25,25]", "margin_jitter_mm=15")
 """What all systems are brought to; ROIs of training and test err as the localizer's do."""
 LEVELS = "features=[16,32,64,128]"
 VOLUME, SLICE = "[40,40,48]", "[1,40,48]"
-FOLDS = 5
+FOLDS = 10
 FOLD = "0"
 SCORING = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5")
 """How all systems' candidates are cut out: the settings of the demonstration bundle, chosen on other phantoms."""
@@ -204,8 +207,25 @@ class Study:
         output = self.root / "evaluations" / job.task / job.label
         if not (output / "metrics.json").is_file():
             place = ("--model", str(self.model(job)), "--input", str(self.workspace(job.task, job.system, "test")))
-            self.run_logged(job, "evaluate", *place, "--output", str(output), *SCORING, *job.scoring)
+            scoring = [*SCORING, *self.fusion(job), *job.scoring]
+            self.run_logged(job, "evaluate", *place, "--output", str(output), *scoring)
         return output
+
+    def fusion(self, job: Job) -> list[str]:
+        """Returns how head and map become the score: for PDAC with the weight that suits the fold not trained on."""
+        if job.task != "pdac":
+            return []
+        output = self.root / "validation" / job.task / job.run
+        if not (output / "metrics.json").is_file():
+            changes = [*self.changes(job.task, job.system), *job.changes, f"name={job.run}"]
+            place = ("--workspace", str(self.workspace(job.task, job.system, "train")), "--fold", FOLD)
+            options = (*SCORING, *recipe_options(job.system, changes))
+            self.run_logged(job, "evaluate", *place, "--output", str(output), *options)
+        with (output / "cases.csv").open(encoding="utf-8", newline="") as file:
+            cases = list(csv.DictReader(file))
+        of_head, of_map = ([float(case[name] or 0) for case in cases] for name in ("p_PDAC", "detection_max"))
+        weight = fit_mean(of_head, of_map, [case["class_name"] == PDAC for case in cases]).weight
+        return ["--fusion", "mean", "--weight", f"{weight:g}"]
 
     def run_logged(self, job: Job, command: str, *arguments: str) -> None:
         """Runs a command of stage 2 with its share of the cores; its output goes to a log beside the study."""
@@ -224,24 +244,6 @@ def recipe_options(system: str, changes: Sequence[str]) -> list[str]:
     return ["--recipe", system, *(part for change in changes for part in ("--set", change))]
 
 
-def run(*arguments: str, output: TextIO | None = None, threads: int | None = None) -> None:
-    """Runs one of the project's commands; ends with its exit code where it fails, as it has said why.
-
-    Args:
-        arguments: the module and its arguments.
-        output: takes what the command prints; the console if not given.
-        threads: of its matrix products; torch's choice if not given.
-    """
-    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    command = [sys.executable, "-m", *arguments]
-    status = subprocess.run(
-        command, check=False, env=environment, stdout=output, stderr=None if output is None else subprocess.STDOUT
-    ).returncode
-    if status:
-        print(f"stopped at: {' '.join(arguments)}", file=sys.stderr)
-        sys.exit(status)
-
-
 def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Study]:
     """Adds the study's options to a command line; returns the options and the study that they describe."""
     parser.add_argument("--anatomy", type=Path, required=True, help="folder of PANORAMA label maps")
@@ -250,7 +252,7 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--train", type=int, default=1500, help="training phantoms of each task (default: 1500)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of each training (default: 10)")
-    parser.add_argument("--steps", type=int, default=600, help="steps of each epoch (default: 600)")
+    parser.add_argument("--steps", type=int, default=1200, help="steps of each epoch (default: 1200)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and prepare (default: 2)")
     parser.add_argument("--parallel", type=int, default=2, help="trainings at once (default: 2)")
     given = parser.parse_args(arguments)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.commands import run
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
@@ -74,11 +74,6 @@ def make_workspace(output: Path, recipe: str) -> Workspace:
         run("stage1_localizer", "prepare", "--input", str(phantoms), *place)
         run("stage1_localizer", "plan", "--workspace", str(root), "--recipe", recipe)
     return workspace_at(root)
-
-
-def run(*arguments: str) -> None:
-    """Runs one of the project's commands."""
-    subprocess.run([sys.executable, "-m", *arguments], check=True)
 
 
 def measure(workspace: Workspace, recipe: TrainingRecipe, device: str, steps: int) -> dict[str, list[float]]:

@@ -28,9 +28,8 @@ from stage2_multitask.losses import MISSING_CLASS
 from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network, regions_of
 from stage2_multitask.patch_weights import held_shares, label_totals, patch_weights
 from stage2_multitask.recipe import MultiTaskRecipe
-from stage2_multitask.sampling import balanced_probabilities, probabilities_beside_synthetic
+from stage2_multitask.sampling import balanced_probabilities
 from stage2_multitask.schedule import Phase, phase_of
-from stage2_multitask.synthetic_lesions import SyntheticLesions
 
 BEST_MACRO_F1 = "best_macro_f1"
 """Key of the checkpoint."""
@@ -117,39 +116,16 @@ class MultiTaskTrainer(RecipeTrainer):
 
     def change_sampling(self, loader: Any) -> None:
         """Draws the patches that the recipe asks for."""
-        patches, synthetic = self.recipe.patches, self.recipe.patches.synthetic_lesions
+        patches = self.recipe.patches
         if patches.centre == "lesion":
             centre_on(loader, self.regions.lesion)
         if patches.cases == "balanced":
             draw_cases(loader, balanced_probabilities([self.class_of(key) for key in loader.indices]))
-        if synthetic is not None:
-            with_lesion = [self.class_of(key) == self.synthetic_class for key in loader.indices]
-            draw_cases(loader, probabilities_beside_synthetic(with_lesion, synthetic.share))
-
-    def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns the recipe's augmentation, after lesions were drawn where it says so."""
-        transforms = super().get_training_transforms(*args, **kwargs)
-        settings = self.recipe.patches.synthetic_lesions
-        if settings is not None:
-            intensities = self.plans_manager.foreground_intensity_properties_per_channel["0"]
-            gland = [label for label in self.regions.foreground if label not in self.regions.lesion]
-            spacing = self.configuration_manager.spacing
-            name = self.recipe.lesion_labels.get(settings.class_name, self.recipe.lesion_label)
-            lesion, hu = self.recipe.labels[name], intensities["std"]
-            drawn = SyntheticLesions(settings, tuple(spacing), hu, lesion, self.regions.lesion, gland)
-            transforms.transforms.insert(0, drawn)
-        return transforms
-
-    @property
-    def synthetic_class(self) -> int:
-        """Index of the class of patches with a synthetic lesion."""
-        settings = self.recipe.patches.synthetic_lesions
-        return MISSING_CLASS if settings is None else self.recipe.class_names.index(settings.class_name)
 
     def on_train_start(self) -> None:
-        """Counts the labels of whole cases where they tell what a patch shows of them."""
+        """Counts the labels of whole cases where patches are weighed by the share of them that they hold."""
         super().on_train_start()
-        if self.recipe.patches.weighs or self.recipe.patches.synthetic_lesions is not None:
+        if self.recipe.patches.weighs:
             self.totals = label_totals(self.get_tr_and_val_datasets()[0], self.regions)
 
     @property
@@ -175,8 +151,6 @@ class MultiTaskTrainer(RecipeTrainer):
         if self.phase is not Phase.HEAD:
             segmentation = self.loss(full_precision(output.segmentation), target)
         classes = self.class_targets(keys)
-        if self.recipe.patches.synthetic_lesions is not None:
-            classes = self.with_synthetic(classes, finest(target), keys)
         if self.phase is not Phase.SEGMENTATION:
             weights = self.weights_of(finest(target), keys) if self.recipe.patches.weighs else None
             classification = self.class_loss(output.classes.float(), classes, weights)
@@ -185,12 +159,6 @@ class MultiTaskTrainer(RecipeTrainer):
         if segmentation is None or classification is None:
             return {"loss": loss}
         return {"loss": loss, "segmentation": segmentation, "classification": classification}
-
-    def with_synthetic(self, classes: torch.Tensor, target: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
-        """Returns the classes (b,) of patches: another where a case without lesion shows one, (b, 1, [z,] y, x)."""
-        lesions = torch.isin(target, torch.tensor(self.regions.lesion, device=target.device)).flatten(1).any(1)
-        without = torch.tensor([self.totals[str(key)][0] == 0 for key in keys], device=target.device)
-        return torch.where(lesions & without, self.synthetic_class, classes)
 
     def weights_of(self, target: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
         """Returns the weight (b,) of each patch in the class loss, from its label map (b, 1, [z,] y, x)."""

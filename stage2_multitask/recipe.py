@@ -115,22 +115,6 @@ class MultiTaskRecipe(TrainingRecipe):
                 )
         return self
 
-    @model_validator(mode="after")
-    def _synthetic_lesions_fit(self) -> Self:
-        synthetic = self.patches.synthetic_lesions
-        if synthetic is None:
-            return self
-        if synthetic.class_name not in self.class_names:
-            raise ValueError(
-                f"patches.synthetic_lesions.class_name '{synthetic.class_name}' is not among class_names"
-                f" {self.class_names}"
-            )
-        if self.lesion_labels.get(synthetic.class_name, self.lesion_label) not in self.labels:
-            raise ValueError(f"patches.synthetic_lesions: class '{synthetic.class_name}' has no lesion label")
-        if self.patch_size is not None and self.patch_size[0] == 1:
-            raise ValueError("patches.synthetic_lesions are drawn in volumes, and the patch is a slice")
-        return self
-
     @property
     def lesions(self) -> tuple[str, ...]:
         """Names of the labels that are lesion."""

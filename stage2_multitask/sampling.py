@@ -17,14 +17,3 @@ def balanced_probabilities(classes: Sequence[Hashable]) -> npt.NDArray[np.float6
     """
     sizes = Counter(classes)
     return np.array([1 / (len(sizes) * sizes[value]) for value in classes])
-
-
-def probabilities_beside_synthetic(with_lesion: Sequence[bool], share: float) -> npt.NDArray[np.float64]:
-    """Returns a probability for each case with which half of the patches show a lesion, real or synthetic.
-
-    Args:
-        with_lesion: whether a case is of the class with a lesion.
-        share: of the lesions that are synthetic, which other cases get.
-    """
-    real = np.asarray(with_lesion)
-    return np.where(real, (1 - share) / 2 / max(real.sum(), 1), (1 + share) / 2 / max((~real).sum(), 1))

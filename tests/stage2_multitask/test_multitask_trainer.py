@@ -346,16 +346,6 @@ def test_weighted_patches_train_on_real_batches(make_trainer: MakeTrainer) -> No
     assert trainer.summary()["class_counts"] == {"non-PDAC": 1, "PDAC": 1}
 
 
-def test_synthetic_lesions_change_the_class(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(patches={"synthetic_lesions": {"share": 0.5, "class_name": "PDAC"}}, epochs=1)
-    trainer.totals = {"without": (0, 40), "healthy": (0, 40), "with": (8, 40)}
-    target = torch.zeros(3, 1, 4, 4, 4)
-    target[[0, 2], 0, 1, 1, 1] = 1
-    classes = trainer.with_synthetic(torch.tensor([0, 0, 0]), target, ["without", "healthy", "with"])
-    assert classes.tolist() == [1, 0, 0]  # a real lesion leaves its case's class alone
-    trainer.run_training()
-
-
 def test_the_best_epoch_by_whole_cases(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer(selection="macro-f1", best_head=True, epochs=3, phases={"segmentation": 0.34})
     measured = [{"macro_f1": 0.5, "macro_f1_class": 0.2}, {"macro_f1": 0.4, "macro_f1_class": 0.3}]

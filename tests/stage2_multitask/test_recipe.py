@@ -79,8 +79,6 @@ def test_an_unknown_name() -> None:
         ("[class_loss]\nweights = [1.0, 0.0]", r"class_loss\.weights\.tuple.*\.1 = 0\.0"),
         ('[class_loss]\nkind = "dice-bce"\nlabel_smoothing = 0.1', r"label_smoothing 0\.1 .* are for kind 'ce'"),
         ("[patches]\nfull_share = 0.0", r"patches\.full_share = 0\.0"),
-        ("[patches.synthetic_lesions]\nshare = 2\nclass_name = 'PDAC'", r"synthetic_lesions\.share = 2"),
-        ("[patches.synthetic_lesions]\nshare = 0.5\nclass_name = 'cyst'", r"class_name 'cyst' is not among class_names"),
         ("[balance]\nsegmentation = 0\nclassification = 0", r"both 0: nothing would train"),
         ('merged_labels = { cyst = "mass" }', r"merged_labels cyst = 'mass' must name a label"),
         ('merged_labels = { veins = "lesion" }', r"merged_labels veins = 'lesion' must name a label that is not among"),
