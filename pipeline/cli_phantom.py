@@ -79,6 +79,9 @@ def phantom(
         str | None,
         typer.Option(metavar="LOW,HIGH", help="Volumes of the carcinomas in ml. Default: as measured on PANORAMA."),
     ] = None,
+    bend_mm: Annotated[
+        float, typer.Option(min=0.0, help="Turn, scale and bend each label map: displacements of about this size.")
+    ] = 0.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
 ) -> None:
     """Makes synthetic CTs with exact labels: no data needed, none of it from patients."""
@@ -103,6 +106,7 @@ def phantom(
             size=size.value,
             domain=domain.value,
             lesion_ml=None if lesion_ml is None else _range(lesion_ml),
+            bend_mm=bend_mm,
             workers=workers,
             progress=report,
         )

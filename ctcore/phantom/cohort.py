@@ -27,6 +27,9 @@ IMAGES, LABELS = "imagesTr", "labelsTr"
 REQUEST = "cohort.json"
 """What was asked for: a cohort that was interrupted goes on only where the same is asked for again."""
 
+MOST_BENT_MM = 8.0
+"""From there on the map folds over."""
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -40,6 +43,7 @@ class _Job:
     domain: Domain
     anatomy: Path | None
     lesion_ml: tuple[float, float] | None
+    bend_mm: float
 
     @property
     def positive(self) -> bool:
@@ -57,6 +61,7 @@ def _make_case(job: _Job) -> str:
         domain=job.domain,
         anatomy_labels=anatomy,
         lesion_ml=job.lesion_ml,
+        bend_mm=job.bend_mm,
     )
     files.write(phantom.image, job.output / IMAGES / f"{job.case_id}_0000.nii.gz")
     files.write(phantom.labels, job.output / LABELS / f"{job.case_id}.nii.gz")
@@ -97,11 +102,15 @@ def _begin(output: Path, request: dict[str, Any]) -> None:
     files.write_text(output / REQUEST, json.dumps(request, indent=1) + "\n")
 
 
-def _check_anatomy(anatomy: Path | None, exclude: Sequence[Path], repeat: int) -> None:
+def _check_anatomy(anatomy: Path | None, exclude: Sequence[Path], repeat: int, bend_mm: float) -> None:
     if repeat < 1:
         raise RequestError(f"repeat {repeat} is below 1: give how many cases share a label map")
     if anatomy is None and exclude:
         raise RequestError(f"cohort '{exclude[0]}' is excluded without label maps to leave out: give an anatomy folder")
+    if not 0 <= bend_mm <= MOST_BENT_MM:
+        raise RequestError(f"label maps cannot be bent by {bend_mm:g} mm: give 0 to {MOST_BENT_MM:g}")
+    if anatomy is None and bend_mm > 0:
+        raise RequestError(f"bending by {bend_mm:g} mm needs label maps to bend: give an anatomy folder")
     if anatomy is None and repeat > 1:
         raise RequestError(f"repeat {repeat} needs label maps to repeat: give an anatomy folder")
 
@@ -120,6 +129,7 @@ def write_cohort(
     size: Size = "demo",
     domain: Domain = "clinical",
     lesion_ml: tuple[float, float] | None = None,
+    bend_mm: float = 0.0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -143,6 +153,8 @@ def write_cohort(
         domain: "clinical" or "wide" randomisation.
         lesion_ml: Smallest and largest volume of parametric carcinomas, between which its logarithm is uniform; None
             for the distribution measured on PANORAMA.
+        bend_mm: How far each case's label map is bent, after it was turned and scaled: another anatomy than the map's,
+            for training; 0 takes the maps as they are.
         workers: Number of processes.
         progress: Called with (finished, total) after every case.
 
@@ -152,7 +164,7 @@ def write_cohort(
     """
     output = Path(output)
     _check(output, cases, seed, size, domain, workers)
-    _check_anatomy(anatomy, exclude, repeat)
+    _check_anatomy(anatomy, exclude, repeat, bend_mm)
     check_lesion_ml(lesion_ml, parametric_carcinoma=anatomy is None and task == "pdac")
     counts = class_counts(class_shares(task, positive_fraction, class_fractions), cases)
     excluded = patients_used([Path(cohort) for cohort in exclude])
@@ -166,7 +178,7 @@ def write_cohort(
         lesions = [name != NON_PDAC for name in names]
         maps = choose_maps(Path(anatomy), lesions, generator, excluded=excluded, repeat=repeat)
     jobs = [
-        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path, lesion_ml)
+        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path, lesion_ml, bend_mm)
         for index, (sequence, name, path) in enumerate(zip(case_seed.spawn(cases), names, maps, strict=True))
     ]
     request = {
@@ -176,6 +188,7 @@ def write_cohort(
         "size": size,
         "domain": domain,
         "lesion_ml": lesion_ml and list(lesion_ml),
+        **({"bend_mm": bend_mm} if bend_mm else {}),
         "cases": {job.case_id: [job.class_name, job.anatomy and job.anatomy.name] for job in jobs},
     }
     _begin(output, request)

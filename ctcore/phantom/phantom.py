@@ -10,6 +10,7 @@ import numpy as np
 from ctcore.errors import RequestError
 from ctcore.labels import NON_PDAC, PDAC, SUBTYPE_NAMES, PanoramaLabel
 from ctcore.phantom.anatomy import LabelMap, anatomy_layout, label_map
+from ctcore.phantom.bending import bent
 from ctcore.phantom.body import (
     DIAPHRAGM_TOP,
     Habitus,
@@ -215,6 +216,7 @@ def make_phantom(
     domain: Domain = "clinical",
     anatomy_labels: Volume | None = None,
     lesion_ml: tuple[float, float] | None = None,
+    bend_mm: float = 0.0,
 ) -> Phantom:
     """Makes one phantom.
 
@@ -227,6 +229,8 @@ def make_phantom(
         anatomy_labels: A label map in PANORAMA's values to build the body around; None for parametric anatomy. It
             must hold a lesion if and only if `positive`.
         lesion_ml: Smallest and largest volume of a carcinoma in parametric anatomy; None for PANORAMA's distribution.
+        bend_mm: How far the label map is bent (standard deviation of the displacement along each axis), after it was
+            turned and scaled; 0 takes it as it is.
 
     Raises:
         RequestError: An option's value is unknown, a case without lesion is to have a subtype, or `positive` and the
@@ -251,6 +255,8 @@ def make_phantom(
     check_lesion_ml(lesion_ml, parametric_carcinoma=source is None and subtype is None)
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     draws = Draws(np.random.default_rng(sequence))
+    if source is not None and bend_mm > 0:
+        source = bent(source, draws, bend_mm)
     wide = domain == "wide"
     palette = _draw_palette(draws, domain=domain)
     habitus = draw_habitus(draws, wide=wide)

@@ -39,6 +39,7 @@ def test_phantom_arguments_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "size": "clinical",
         "domain": "clinical",
         "lesion_ml": None,
+        "bend_mm": 0.0,
         "workers": 2,
     }
 

@@ -222,6 +222,8 @@ def test_the_reader_of_datasets_sees_classes_and_patients(subtypes: Path) -> Non
         ({"exclude": [Path("other")]}, "cohort 'other' is excluded without label maps"),
         ({"anatomy": Path(), "exclude": [Path("nowhere")]}, "excluded cohort 'nowhere' holds no phantoms"),
         ({"repeat": 0}, "repeat 0 is below 1"),
+        ({"bend_mm": 4.0}, "bending by 4 mm needs label maps"),
+        ({"anatomy": Path(), "bend_mm": 20.0}, "label maps cannot be bent by 20 mm: give 0 to 8"),
         ({"repeat": 2}, "repeat 2 needs label maps to repeat"),
         ({"task": "cysts"}, "phantom task 'cysts' is unknown"),
         ({"task": "subtypes", "class_fractions": (1, 2)}, "class fractions 1,2 are 2"),
