@@ -38,6 +38,7 @@ SCORED: Mapping[str, Sequence[str]] = {
     "fusion-max": ("--fusion", "max"),
     "fusion-product": ("--fusion", "product"),
     "fusion-noisy-or": ("--fusion", "noisy-or"),
+    "candidates-unweighed": ("--no-weigh-candidates",),
     "growth-2.5": ("--growth-factor", "2.5"),
     "growth-10": ("--growth-factor", "10"),
     "growth-15": ("--growth-factor", "15"),

@@ -2,7 +2,8 @@
 
 Trains `flagship` on the systems study's phantoms for PDAC, unless the study's folder holds it already, packs it with
 the localizer of the demonstration bundle, and calibrates the fused score on phantoms of the fold that it did not train
-on. The bundle is `flagship-bundle` in that folder. Trained on phantoms, it is a demonstration as well.
+on, those around maps as they are. The bundle is `flagship-bundle` in that folder. Trained on phantoms, it is a
+demonstration as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.commands import run
-from benchmarks.systems import FOLD, SCORING, TRAINED_ON, Job, Study, study_of
+from benchmarks.systems import FOLD, SCORING, TRAINED_ON, WEIGHED, Job, Study, study_of
 from benchmarks.systems_table import OURS
 from ctcore.datasets.decathlon import CASE_LABELS_FILE
 from ctcore.nnunet.training.validation import validation_ids
@@ -39,16 +40,16 @@ def make_bundle(study: Study, output: Path) -> None:
     """Trains where that was not done; makes the bundle, calibrates it and replaces one that is there."""
     job = Job("pdac", OURS, OURS)
     model, cohort, work = study.model(job), study.cohort("pdac", "train"), study.root / "flagship-validation"
-    parts = ("--stage1", str(DEMO_BUNDLE / "stage1"), "--stage2", str(model), *SCORING)
+    parts = ("--stage1", str(DEMO_BUNDLE / "stage1"), "--stage2", str(model), *SCORING, WEIGHED)
     named = ("--name", OURS, "--description", DESCRIPTION, "--demo", "--overwrite")
     run("pipeline", "bundle", "create", *parts, *named, "--output", str(work / "bundle"))
 
-    held_out = validation_ids(workspace_at(study.workspace("pdac", OURS, "train")), FOLD)[:VALIDATION_CASES]
+    held_out = validation_ids(workspace_at(study.workspace("pdac", OURS, "train")), FOLD)
     images = work / "imagesTr"
     shutil.rmtree(images, ignore_errors=True)
     images.mkdir(parents=True)
-    for case_id in held_out:
-        name = f"{case_id}_0000.nii.gz"
+    names = (f"{case_id}_0000.nii.gz" for case_id in held_out)
+    for name in [name for name in names if (cohort / "imagesTr" / name).is_file()][:VALIDATION_CASES]:
         os.link(cohort / "imagesTr" / name, images / name)
     predictions = ("--output", str(work / "run"), "--no-report", "--overwrite")
     run("pipeline", "run", "--bundle", str(work / "bundle"), "--input", str(images), *predictions)

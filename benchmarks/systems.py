@@ -1,10 +1,10 @@
 """Five published systems and ours, side by side: `python -m benchmarks.systems --anatomy DIR --output DIR`.
 
-The same cohort of phantoms around real label maps, the same grid, width and number of steps for all; what makes a
-system itself (encoder, head, losses, balance, phases, optimiser, patches, aggregation) is its recipe's. Two tasks: PDAC
-or not, and three lesion subtypes. Every part is kept once it is finished, so that the command can be stopped and
-started again; a training goes on from its last epoch. Trainings run side by side, which is faster than one after the
-other with all cores. Writes `systems.json` and prints its tables.
+The same phantoms around real label maps, as they are and bent, the same grid, width and number of steps for all; what
+makes a system itself (encoder, head, losses, balance, phases, optimiser, patches, aggregation) is its recipe's. Two
+tasks: PDAC or not, and three lesion subtypes. Every part is kept once it is finished, so that the command can be
+stopped and started again; a training goes on from its last epoch. Trainings run side by side, which is faster than one
+after the other with all cores. Writes `systems.json` and prints its tables.
 
 Exit code: 0 every bound reached, 1 one missed or not measured yet.
 """
@@ -31,6 +31,8 @@ from ctcore.files import write_json
 from ctcore.labels import PDAC
 
 Task = Literal["pdac", "subtypes"]
+Cohort = Literal["train", "bent", "test"]
+Part = Literal["train", "test"]
 TASKS: tuple[Task, ...] = ("pdac", "subtypes")
 
 SYSTEMS = ("masked-gem", "slice-ensemble", "gap", "panorama-fpn", "dual-decoder", "flagship")
@@ -40,11 +42,16 @@ THREE_LABELS = ("masked-gem", "slice-ensemble", "gap", "dual-decoder")
 """Systems that segment pancreas and lesion; the others all labels of PANORAMA."""
 
 CLASSES = {"pdac": '["non-PDAC","PDAC"]', "subtypes": '["subtype0","subtype1","subtype2"]'}
-SEEDS = {"pdac": (9301, 9302), "subtypes": (9303, 9304)}
-"""Seeds of the training and of the test cohort of each task."""
-REPEAT = {"pdac": (1, 1), "subtypes": (1, 2)}
-"""How many phantoms share a label map in them at least; 389 of the 989 maps hold a lesion. In training as few as there
-can be: a network that knows every map by heart finds no other's lesion."""
+SEEDS = {
+    "pdac": {"train": 9301, "bent": 9305, "test": 9302},
+    "subtypes": {"train": 9303, "bent": 9306, "test": 9304},
+}
+"""Seeds of each task's cohorts."""
+REPEAT = {"pdac": 1, "subtypes": 2}
+"""How many test phantoms share a label map at least; 389 of the 989 maps hold a lesion. In training as few as there can
+be: a network that knows every map by heart finds no other's lesion."""
+BENT_MM = 5
+"""How far the label maps of the bent cohort are bent, for the same reason."""
 
 GRID = ("spacing_mm=[4,4,4]", "margin_mm=[25,25,25]", "margin_jitter_mm=15")
 """What all systems are brought to; ROIs of training and test err as the localizer's do."""
@@ -54,6 +61,8 @@ FOLDS = 10
 FOLD = "0"
 SCORING = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5")
 """How all systems' candidates are cut out: the settings of the demonstration bundle, chosen on other phantoms."""
+WEIGHED = "--weigh-candidates"
+"""Makes candidates of different patients rank by the head's probability too."""
 TRAINED_ON = "phantoms around real label maps (synthetic CTs)"
 FINISHED = "finished"
 """File in a workspace in which nothing is left to do before training."""
@@ -95,6 +104,7 @@ class Study:
         root: folder of everything.
         anatomy: label maps to build phantoms around.
         train: phantoms to train on.
+        bent: further ones, around label maps that are turned, scaled and bent.
         test: phantoms to test on; no patient's label map serves both.
         epochs: epochs of each training.
         steps: steps of each epoch.
@@ -105,6 +115,7 @@ class Study:
     root: Path
     anatomy: Path
     train: int
+    bent: int
     test: int
     epochs: int
     steps: int
@@ -125,22 +136,32 @@ class Study:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def cohort(self, task: Task, part: Literal["train", "test"]) -> Path:
+    def cohorts(self, task: Task, part: Part) -> list[Path]:
+        """Returns the folders of the cohorts to train on, or of the one to test on."""
+        if part == "test":
+            return [self.cohort(task, "test")]
+        return [self.cohort(task, "train"), *([self.cohort(task, "bent")] if self.bent else [])]
+
+    def cohort(self, task: Task, name: Cohort) -> Path:
         """Returns the folder of a cohort, rendered where it is not there."""
-        folder = self.root / f"{task}-{part}"
-        is_test = part == "test"
-        more = [] if is_test else ["--exclude", str(self.cohort(task, "test"))]
+        folder = self.root / f"{task}-{name}"
+        own = {
+            "train": ["--cases", str(self.train)],
+            "bent": ["--cases", str(self.bent), "--bend-mm", str(BENT_MM)],
+            "test": ["--cases", str(self.test), "--repeat", str(REPEAT[task])],
+        }[name]
+        if name != "test":
+            own += ["--exclude", str(self.cohort(task, "test"))]
         if not (folder / "case_labels.csv").is_file():
             run(
                 "pipeline",
                 "phantom",
-                *("--task", task, "--anatomy", str(self.anatomy), "--seed", str(SEEDS[task][is_test])),
-                *("--cases", str(self.test if is_test else self.train), "--repeat", str(REPEAT[task][is_test])),
-                *("--workers", str(self.workers), "--output", str(folder), *more),
+                *("--task", task, "--anatomy", str(self.anatomy), "--seed", str(SEEDS[task][name])),
+                *("--workers", str(self.workers), "--output", str(folder), *own),
             )
         return folder
 
-    def workspace(self, task: Task, system: str, part: Literal["train", "test"]) -> Path:
+    def workspace(self, task: Task, system: str, part: Part) -> Path:
         """Returns a workspace of ROI crops as a system needs them; one for all whose crops and plan are the same."""
         recipe, options = system.partition("@")[0], recipe_options(system, self.changes(task, system))
         crops = self.crops(task, system, part)
@@ -155,12 +176,13 @@ class Study:
             (root / FINISHED).touch()
         return root
 
-    def crops(self, task: Task, system: str, part: Literal["train", "test"]) -> Path:
+    def crops(self, task: Task, system: str, part: Part) -> Path:
         """Returns a workspace of ROI crops that is not planned; one for all systems with the same labels."""
         labels = "three" if system.partition("@")[0] in THREE_LABELS else "all"
         root = self.root / f"{task}-{part}-{labels}"
         if not (root / FINISHED).is_file():
-            place = ("--input", str(self.cohort(task, part)), "--output", str(root))
+            inputs = [option for cohort in self.cohorts(task, part) for option in ("--input", str(cohort))]
+            place = (*inputs, "--output", str(root))
             shares = ("--folds", str(FOLDS if part == "train" else 2), "--workers", str(self.workers))
             run("stage2_multitask", "prepare", *place, *shares, *recipe_options(system, self.changes(task, system)))
             (root / FINISHED).touch()
@@ -207,7 +229,7 @@ class Study:
         output = self.root / "evaluations" / job.task / job.label
         if not (output / "metrics.json").is_file():
             place = ("--model", str(self.model(job)), "--input", str(self.workspace(job.task, job.system, "test")))
-            scoring = [*SCORING, *self.fusion(job), *job.scoring]
+            scoring = [*SCORING, WEIGHED, *self.fusion(job), *job.scoring]
             self.run_logged(job, "evaluate", *place, "--output", str(output), *scoring)
         return output
 
@@ -250,13 +272,14 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
     parser.add_argument("--train", type=int, default=1500, help="training phantoms of each task (default: 1500)")
+    parser.add_argument("--bent", type=int, default=3000, help="further ones, maps bent (default: 3000)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of each training (default: 10)")
-    parser.add_argument("--steps", type=int, default=1200, help="steps of each epoch (default: 1200)")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of each epoch (default: 1000)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and prepare (default: 2)")
     parser.add_argument("--parallel", type=int, default=2, help="trainings at once (default: 2)")
     given = parser.parse_args(arguments)
-    sizes = (given.train, given.test, given.epochs, given.steps)
+    sizes = (given.train, given.bent, given.test, given.epochs, given.steps)
     return given, Study(given.output, given.anatomy, *sizes, given.workers, given.parallel)
 
 
@@ -270,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tasks = options.task or TASKS
     if options.cohorts_only:
         for task in tasks:
-            study.cohort(task, "train")
+            study.cohorts(task, "train")
         return 0
     for task in tasks if not options.tables_only else ():
         systems = options.system or SYSTEMS

@@ -36,7 +36,7 @@ class ValidationCases:
     Attributes:
         classes: (cases,) index of the true class.
         probabilities: (cases, classes) by the bundle that is calibrated.
-        detection_max: (cases,) maximum of the detection map.
+        detection_max: (cases,) maximum of the detection map, before candidates were weighed by the class.
         positive: (cases,) whether the class is a lesion class.
     """
 
@@ -169,7 +169,7 @@ def read_cases(bundle: Bundle, run: Path, case_labels: Path) -> ValidationCases:
     return ValidationCases(
         np.array([names.index(name) for name in true], dtype=np.intp),
         np.array([[case.classes[name] for name in names] for case in done], dtype=np.float64).reshape(-1, len(names)),
-        np.array([case.detection_max or 0.0 for case in done], dtype=np.float64),
+        np.array([_map_maximum(case) for case in done], dtype=np.float64),
         np.array([name in bundle.manifest.lesion_classes for name in true], dtype=bool),
     )
 
@@ -187,7 +187,15 @@ def _fusion(old: FusionSettings, wanted: FusionFit, p_lesion: Floats, cases: Val
     if wanted == "keep":
         return old
     fit = fit_mean if wanted == "mean" else fit_logistic
-    return fit(p_lesion, np.clip(cases.detection_max, 0.0, 1.0), cases.positive)
+    found = fit(p_lesion, np.clip(cases.detection_max, 0.0, 1.0), cases.positive)
+    return found.model_copy(update={"weigh_candidates": old.weigh_candidates})
+
+
+def _map_maximum(case: CaseRecord) -> float:
+    """Returns the maximum of a case's detection map that its score was made of."""
+    if case.fusion is None:
+        raise RequestError(f"the record of case '{case.case_id}' does not say how its score was made; run it again")
+    return case.fusion.terms["detection_max"]
 
 
 def _case(path: Path) -> CaseRecord:

@@ -164,10 +164,11 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
             roi.geometry,
             pancreas,
         )
+        fused = fuse(classes, found.maxima(), manifest.fusion, manifest.lesion_classes)
+        if manifest.fusion.weigh_candidates:
+            found = found.weighed(classes, manifest.lesion_classes)
         detection, own = detection_map(found.candidates), found.detection_maps()
-        maxima = {name: float(array.max(initial=0.0)) for name, array in own.items()}
         candidates = describe(found.candidates, roi.geometry, roi.array, pancreas)
-        fused = fuse(classes, maxima or float(detection.max(initial=0.0)), manifest.fusion, manifest.lesion_classes)
         described = [_on_input(candidate, location.box, reorientation) for candidate in candidates]
         for candidate, name in zip(described, found.classes, strict=bool(found.classes)):
             candidate["class_name"] = name

@@ -17,6 +17,7 @@ from ctcore.detection.options import (
     ModeChoice,
     RuleChoice,
     SettingsFile,
+    WeighCandidates,
     Weight,
     chosen_candidates,
 )
@@ -51,6 +52,7 @@ def create(
     candidate_settings: SettingsFile = None,
     fusion: Fusion = RuleChoice.MEAN,
     weight: Weight = 0.5,
+    weigh_candidates: WeighCandidates = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:
     """Packs two exported stages into a bundle."""
@@ -66,7 +68,7 @@ def create(
         demo=demo,
         version=version,
         candidates=chosen_candidates(candidates, min_confidence, growth_factor, candidate_settings),
-        fusion=FusionSettings(rule=fusion.value, weight=weight),
+        fusion=FusionSettings(rule=fusion.value, weight=weight, weigh_candidates=weigh_candidates),
         lesion_classes=tuple(lesion_class or ()),
         overwrite=overwrite,
     )

@@ -19,6 +19,7 @@ from ctcore.detection.options import (
     ModeChoice,
     RuleChoice,
     SettingsFile,
+    WeighCandidates,
     Weight,
     chosen_candidates,
 )
@@ -134,6 +135,7 @@ def evaluate(
     candidate_settings: SettingsFile = None,
     fusion: Fusion = RuleChoice.MEAN,
     weight: Weight = 0.5,
+    weigh_candidates: WeighCandidates = False,
     min_overlap: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="IoU from which a candidate hits a lesion.")
     ] = 0.15,
@@ -161,7 +163,7 @@ def evaluate(
     scoring = Scoring(
         tuple(lesion_class or ()),
         chosen_candidates(candidates, min_confidence, growth_factor, candidate_settings),
-        FusionSettings(rule=fusion.value, weight=weight),
+        FusionSettings(rule=fusion.value, weight=weight, weigh_candidates=weigh_candidates),
         MatchingRule(min_overlap),
     )
     with progress("evaluating") as report:

@@ -78,12 +78,12 @@ class Cohort:
 
     def lesion_scores(self, source: str) -> Floats:
         """Returns the score (cases,) of a lesion: the lesion classes' probability, the map's maximum, or both fused."""
-        of: dict[str, Callable[[CaseRecord], float | None]] = {
-            HEAD: lambda record: record.probability,
-            MAP: lambda record: record.match.detection_max,
-            FUSED: lambda record: record.score,
+        of: dict[str, Callable[[MeasuredCase], float | None]] = {
+            HEAD: lambda case: case.record.probability,
+            MAP: lambda case: case.detection_max,
+            FUSED: lambda case: case.record.score,
         }
-        return np.array([of[source](record) for record in self.records], dtype=np.float64)
+        return np.array([of[source](case) for case in self.cases], dtype=np.float64)
 
     def class_scores(self, source: str) -> Floats | None:
         """Returns the score (cases, classes) of every class.

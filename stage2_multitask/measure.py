@@ -95,6 +95,7 @@ class MeasuredCase:
         scores: the fused score by class, in the same order.
         lesion_classes: classes that stand for a lesion.
         lesion_label: name of the lesion among the labels of `record.agreement`; the first where there are several.
+        detection_max: maximum of its detection map, before candidates were weighed by the class.
         fold: what predicted it: a fold, or `ensemble`.
         patient_id: its patient.
         flags: what a reader must know of its candidates.
@@ -106,6 +107,7 @@ class MeasuredCase:
     scores: Mapping[str, float]
     lesion_classes: tuple[str, ...]
     lesion_label: str
+    detection_max: float
     fold: str = ""
     patient_id: str = ""
     flags: tuple[str, ...] = ()
@@ -167,9 +169,10 @@ def measure_prediction(
         truth.geometry,
         pancreas,
     )
+    fused = fuse(classes, found.maxima(), scoring.fusion, lesion_classes)
+    if scoring.fusion.weigh_candidates:
+        found = found.weighed(classes, lesion_classes)
     detection = detection_map(found.candidates)
-    maxima = {name: float(array.max(initial=0.0)) for name, array in found.detection_maps().items()}
-    fused = fuse(classes, maxima or float(detection.max(initial=0.0)), scoring.fusion, lesion_classes)
     components = find_components(detection, np.isin(truth.labels, [labels[name] for name in lesions]), truth.geometry)
     segmented = tuple(SegmentedLabel(name, value, (value,)) for name, value in labels.items() if value != 0)
     record = CaseRecord(
@@ -189,6 +192,7 @@ def measure_prediction(
         fused.scores,
         lesion_classes,
         lesions[0],
+        fused.terms["detection_max"],
         fold,
         truth.patient_id or truth.case_id,
         found.candidates.flags,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from ctcore.detection.candidates import CandidateMap, CandidateSettings, extract
 from ctcore.detection.detection_map import detection_map
 from ctcore.detection.merging import Labels, one_per_component
 from ctcore.volume import Geometry
+
+LEAST_WEIGHT = 1e-4
+"""Least probability by which a candidate's confidence is multiplied."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,28 @@ class FoundLesions:
     def detection_maps(self) -> dict[str, npt.NDArray[np.float32]]:
         """Returns the detection map (z, y, x) of each lesion class that has a label of its own."""
         return {name: detection_map(found) for name, found in self.by_class.items()}
+
+    def maxima(self) -> float | dict[str, float]:
+        """Returns the detection map's maximum, 0 without candidates: of all, or of each class with its own label."""
+        by_class = {name: float(np.float32(found.maximum)) for name, found in self.by_class.items()}
+        return by_class or float(np.float32(self.candidates.maximum))
+
+    def weighed(self, class_probabilities: Mapping[str, float], lesion_classes: Collection[str]) -> FoundLesions:
+        """Returns the same candidates, each confidence multiplied by the probability of a lesion in the patient.
+
+        That is the probability of all lesion classes, or of the candidate's own class where each has a label of its
+        own; `LEAST_WEIGHT` at least, lest a candidate vanish.
+
+        Args:
+            class_probabilities: by class name.
+            lesion_classes: names of the classes that stand for a lesion.
+        """
+        if not self.by_class:
+            p = math.fsum(class_probabilities[name] for name in lesion_classes)
+            return FoundLesions(_scaled(self.candidates, p))
+        by_class = {name: _scaled(found, class_probabilities[name]) for name, found in self.by_class.items()}
+        candidates, classes = joined(by_class)
+        return FoundLesions(candidates, by_class, classes)
 
 
 def find_lesions(
@@ -85,6 +111,12 @@ def joined(maps: Mapping[str, CandidateMap]) -> tuple[CandidateMap, tuple[str, .
     flags = tuple(dict.fromkeys(flag for found in maps.values() for flag in found.flags))
     labels, confidences = one_per_component(painted, tuple(confidence for confidence, _, _ in order))
     return CandidateMap(labels, confidences, flags), _classes(painted, labels, [name for _, name, _ in order])
+
+
+def _scaled(found: CandidateMap, p: float) -> CandidateMap:
+    """Returns candidates with their confidences multiplied by a probability."""
+    weight = min(max(p, LEAST_WEIGHT), 1.0)
+    return CandidateMap(found.labels, tuple(weight * confidence for confidence in found.confidences), found.flags)
 
 
 def _classes(painted: Labels, labels: Labels, names: Sequence[str]) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class FusionSettings(BaseModel):
             1 - (1 - p)(1 - d); `logistic` 1 / (1 + exp(-(intercept + class_weight p + map_weight d))).
         weight: w of the `mean` rule; the others do not use it.
         logistic: constants of the `logistic` rule, which needs them.
+        weigh_candidates: whether each candidate's confidence is multiplied by p (`FoundLesions.weighed`), so that
+            candidates of different patients rank by both. The score is made of the map before that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +48,7 @@ class FusionSettings(BaseModel):
     rule: FusionRule = "mean"
     weight: float = Field(default=0.5, ge=0.0, le=1.0, allow_inf_nan=False)
     logistic: LogisticConstants | None = None
+    weigh_candidates: bool = False
 
     @model_validator(mode="after")
     def _logistic_has_constants(self) -> FusionSettings:

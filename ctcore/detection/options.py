@@ -56,6 +56,13 @@ SettingsFile = Annotated[
 ]
 Fusion = Annotated[RuleChoice, typer.Option("--fusion", help="How the score is made.")]
 Weight = Annotated[float, typer.Option("--weight", min=0.0, max=1.0, help="Share of the class probability in 'mean'.")]
+WeighCandidates = Annotated[
+    bool,
+    typer.Option(
+        "--weigh-candidates/--no-weigh-candidates",
+        help="Multiply candidates' confidences by the probability of a lesion in the patient.",
+    ),
+]
 
 
 def chosen_candidates(

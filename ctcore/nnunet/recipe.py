@@ -74,8 +74,6 @@ class TrainingRecipe(BaseModel):
         repeat_in_fp32: whether a step whose loss is not finite is computed again in float32 before the training ends.
         augmentation: `nnunet` is its default pipeline; `light` leaves out its blur and low-resolution transforms,
             which cost more than a training step of a small network on a CPU.
-        warp_share: share of the patches that are turned and scaled, and of those that are bent elastically, so that
-            few anatomies teach more; None for nnU-Net's (a fifth, none bent).
         mirror: whether mirroring augments (and is allowed at inference).
         oversample_foreground: share of a batch's patches that are centred on a labelled voxel; 0 suits a patch as large
             as the image, which a centred patch would half leave.
@@ -133,7 +131,6 @@ class TrainingRecipe(BaseModel):
     fp32_steps: Annotated[int, Field(ge=0)] = 0
     repeat_in_fp32: bool = False
     augmentation: Literal["nnunet", "light"] = "nnunet"
-    warp_share: Annotated[float, Field(ge=0, le=1)] | None = None
     mirror: bool = True
     oversample_foreground: Annotated[float, Field(ge=0, le=1)] = 0.33
     batch_dice: bool | None = None

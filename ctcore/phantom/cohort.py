@@ -28,7 +28,7 @@ REQUEST = "cohort.json"
 """What was asked for: a cohort that was interrupted goes on only where the same is asked for again."""
 
 MOST_BENT_MM = 8.0
-"""From there on the map folds over."""
+"""Up to here no map folds over."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def write_cohort(
         "size": size,
         "domain": domain,
         "lesion_ml": lesion_ml and list(lesion_ml),
-        **({"bend_mm": bend_mm} if bend_mm else {}),
+        **({"bend_mm": bend_mm} if bend_mm else {}),  # only then: cohorts begun before the option go on
         "cases": {job.case_id: [job.class_name, job.anatomy and job.anatomy.name] for job in jobs},
     }
     _begin(output, request)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import DatasetError, RequestError
 from pipeline.bundle import Bundle, load_bundle
 from pipeline.calibrate import calibrate_bundle, read_cases, tempered
 from pipeline.cli import app
-from pipeline.records import CaseRecord
+from pipeline.records import CaseRecord, FusionRecord
 
 CASES = 60
 
@@ -31,12 +32,14 @@ def make_run(folder: Path, bundle: Bundle, digest: str | None = None) -> Path:
         logit = rng.normal(0, 1.5)
         positive = rng.random() < 1 / (1 + np.exp(-logit))
         p = float(1 / (1 + np.exp(-4 * logit)))
+        d = float(np.clip(0.3 + 0.3 * positive + rng.normal(0, 0.2), 0, 1))
         record = CaseRecord(
             case_id=f"c{number:02d}",
             image=f"c{number:02d}.nii.gz",
             status="done",
             classes={"non-PDAC": 1 - p, "PDAC": p},
-            detection_max=float(np.clip(0.3 + 0.3 * positive + rng.normal(0, 0.2), 0, 1)),
+            detection_max=p * d,  # its candidates were weighed by the class
+            fusion=FusionRecord(rule="mean", terms={"p_lesion": p, "detection_max": d}),
             score=0.5,
         )
         (run / "cases" / f"{record.case_id}.json").write_text(record.model_dump_json())
@@ -63,6 +66,26 @@ def test_a_calibrated_bundle_has_the_same_weights(bundle: Bundle, tmp_path: Path
     assert (point.name, point.sensitivity >= 0.95) == ("sensitivity 0.95", True)
     assert load_bundle(tmp_path / "new").manifest.calibration == calibration
     assert bundle.manifest.calibration is None
+
+
+def test_the_map_counts_as_it_was_before_candidates_were_weighed(
+    make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    bundle = make_bundle(fusion=FusionSettings(weigh_candidates=True))
+    run = make_run(tmp_path, bundle)
+    cases = read_cases(bundle, run, tmp_path / "labels.csv")
+    records = [json.loads(path.read_text()) for path in sorted((run / "cases").glob("c*.json"))]
+    assert cases.detection_max.tolist() == [record["fusion"]["terms"]["detection_max"] for record in records]
+    assert cases.detection_max.max() > max(record["detection_max"] for record in records)
+    for rule in ("keep", "mean", "logistic"):
+        place = (tmp_path / "labels.csv", tmp_path / rule)
+        made = calibrate_bundle(bundle, run, *place, fitted_on="sixty cases", fusion=rule)
+        assert made.manifest.fusion.weigh_candidates
+
+    path = run / "cases" / "c07.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fusion": None}))
+    with pytest.raises(RequestError, match="'c07' does not say how its score was made"):
+        read_cases(bundle, run, tmp_path / "labels.csv")
 
 
 def test_probabilities_are_tempered_as_logits_are() -> None:

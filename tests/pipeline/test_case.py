@@ -12,6 +12,7 @@ import pytest
 
 from ctcore.detection.calibration import Calibration, IsotonicCurve, OperatingPoint
 from ctcore.detection.candidates import FLAG_NOT_GATED, CandidateSettings
+from ctcore.detection.fusion import FusionSettings
 from ctcore.files import read_ct
 from ctcore.resample import resampled_geometry
 from ctcore.volume import Volume
@@ -86,6 +87,17 @@ def test_a_score_is_told_against_the_operating_points(
     assert fields["operating_points"]["sensitivity 0.8"] is False
     assert "sensitivity 0.95" in fields["operating_points"]
     assert "- sensitivity 0.8: score >= 0.9000, sensitivity 0.800" in (made.folder / "MODEL_CARD.md").read_text()
+
+
+def test_candidates_weighed_by_the_class(
+    tmp_path: Path, make_ct: Callable[..., Path], make_bundle: Callable[..., Bundle], stages: Stages
+) -> None:
+    ct = read_ct(make_ct(tmp_path / "case.nii.gz"))
+    weighed = process_case(ct, stages, make_bundle(fusion=FusionSettings(weigh_candidates=True)), Clock())
+    assert weighed.fused.terms["detection_max"] == 0.75
+    assert weighed.fused.score == pytest.approx((0.9 + 0.75) / 2)  # made before
+    assert weighed.detection_max == pytest.approx(0.9 * 0.75)
+    assert weighed.candidates[0]["confidence"] == pytest.approx(0.9 * 0.75)
 
 
 def test_case_without_pancreas_is_scored_and_flagged(

@@ -68,6 +68,15 @@ def test_every_lesion_class_with_a_label_of_its_own_has_its_own_map() -> None:
         )
 
 
+def test_candidates_may_be_weighed_by_the_head() -> None:
+    weighing = replace(SCORING, fusion=FusionSettings(weigh_candidates=True))
+    case, detection = measured("a", scoring=weighing)
+    assert [c.confidence for c in case.record.components.candidates] == pytest.approx([0.7 * 0.9])
+    assert detection.max() == pytest.approx(0.7 * 0.9)
+    assert case.record.score == pytest.approx((0.7 + 0.9) / 2)  # made before
+    assert case.detection_max == pytest.approx(0.9)
+
+
 def test_lesion_classes() -> None:
     classes = {"normal": 0.2, "cyst": 0.3, "PDAC": 0.5}
     arguments = (answer(0, 8, 0.8, classes), truth("x", "cyst", 0, 8), LABELS, ["lesion"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ctcore.detection.by_class import joined
+from ctcore.detection.by_class import LEAST_WEIGHT, FoundLesions, joined
 from ctcore.detection.candidates import CandidateMap
 from ctcore.detection.detection_map import detection_map
 
@@ -86,3 +86,30 @@ def test_the_maximum_is_the_largest_of_the_classes(seed: int) -> None:
         number = int(together.labels[inside][0])
         assert peaks[classes[number - 1]] == max(peaks.values())
     assert together.maximum == pytest.approx(max(each.maximum for each in maps.values()))
+
+
+def test_candidates_weighed_by_the_class() -> None:
+    found = FoundLesions(candidates((ROW, slice(0, 2), 0.75), (ROW, slice(8, 10), 0.25), flags=("noted",)))
+    weighed = found.weighed({"none": 0.5, "a": 0.125, "b": 0.375}, ("a", "b"))
+    assert weighed.candidates.confidences == (0.375, 0.125)
+    assert weighed.candidates.flags == ("noted",)
+    assert (found.maxima(), weighed.maxima()) == (0.75, 0.375)
+    assert found.weighed({"none": 1.0, "a": 0.0}, ("a",)).candidates.confidences[0] == 0.75 * LEAST_WEIGHT
+
+
+def test_each_class_with_its_own_label_weighs_its_own_candidates() -> None:
+    maps = {
+        "cystic": candidates((ROW, slice(0, 4), 0.5), (ROW, slice(8, 10), 0.25)),
+        "solid": candidates((ROW, slice(2, 6), 0.75)),
+    }
+    together, classes = joined(maps)
+    weighed = FoundLesions(together, maps, classes).weighed({"cystic": 0.75, "solid": 0.25}, tuple(maps))
+    assert weighed.maxima() == {"cystic": 0.375, "solid": 0.1875}
+    # What overlaps is now one candidate of the other class.
+    assert (weighed.candidates.confidences, weighed.classes) == ((0.375, 0.1875), ("cystic", "cystic"))
+
+
+def test_without_candidates_there_is_nothing_to_weigh() -> None:
+    found = FoundLesions(candidates())
+    assert found.maxima() == 0.0
+    assert found.weighed({"a": 0.5, "b": 0.5}, ("a",)).candidates.confidences == ()

@@ -8,8 +8,10 @@ from scipy import ndimage
 
 from ctcore.labels import PanoramaLabel
 from ctcore.phantom.anatomy import LabelMap
-from ctcore.phantom.bending import bent, rotation
+from ctcore.phantom.bending import GRAIN_MM, bent, rotation
+from ctcore.phantom.cohort import MOST_BENT_MM
 from ctcore.phantom.draws import Draws
+from ctcore.phantom.frame import random_deformation
 
 
 def source(*, lesion: bool = True) -> LabelMap:
@@ -54,6 +56,25 @@ def test_without_turn_scale_and_field_it_is_the_map(monkeypatch: pytest.MonkeyPa
 
 def test_a_map_without_lesion_gets_none() -> None:
     assert not bent(source(lesion=False), draws(), 6.0).has_lesion
+
+
+def test_a_lesion_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctcore.phantom.bending.rotation", lambda _: np.zeros((3, 3)))  # everything from the middle
+    given, taken = source(), draws()
+    given.array[8:12] = PanoramaLabel.PANCREAS
+    given.array[0, 0, 0] = PanoramaLabel.LESION
+    assert bent(given, taken, 4.0) is given
+    assert taken.record["bending.lesion_lost"]
+    assert not bent(source(lesion=False), draws(), 4.0).has_lesion
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_map_folds_over(seed: int) -> None:
+    field = random_deformation(
+        np.random.default_rng(seed), (-80, -60, -60), (80, 60, 60), GRAIN_MM[0], MOST_BENT_MM
+    ).on_axes(*(np.arange(-high, high, 4.0) for high in (80, 60, 60)))
+    slopes = [np.stack(np.gradient(along, 4.0, axis=(2, 1, 0)), -1) for along in field]
+    assert np.linalg.det(np.stack(slopes, -2) + np.eye(3)).min() > 0
 
 
 def test_turns_by_hand() -> None:
