@@ -52,6 +52,8 @@ REPEAT = {"pdac": 1, "subtypes": 2}
 be: a network that knows every map by heart finds no other's lesion."""
 BENT_MM = 5
 """How far the label maps of the bent cohort are bent, for the same reason."""
+AROUND_MM = 35
+"""How much of the CT is rendered around the pancreatic region in training: more than any ROI shows of it."""
 
 GRID = ("spacing_mm=[4,4,4]", "margin_mm=[25,25,25]", "margin_jitter_mm=15")
 """What all systems are brought to; ROIs of training and test err as the localizer's do."""
@@ -146,8 +148,8 @@ class Study:
         """Returns the folder of a cohort, rendered where it is not there."""
         folder = self.root / f"{task}-{name}"
         own = {
-            "train": ["--cases", str(self.train)],
-            "bent": ["--cases", str(self.bent), "--bend-mm", str(BENT_MM)],
+            "train": ["--cases", str(self.train), "--around-mm", str(AROUND_MM)],
+            "bent": ["--cases", str(self.bent), "--around-mm", str(AROUND_MM), "--bend-mm", str(BENT_MM)],
             "test": ["--cases", str(self.test), "--repeat", str(REPEAT[task])],
         }[name]
         if name != "test":

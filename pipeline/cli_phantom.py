@@ -82,6 +82,12 @@ def phantom(
     bend_mm: Annotated[
         float, typer.Option(min=0.0, help="Turn, scale and bend each label map: displacements of about this size.")
     ] = 0.0,
+    around_mm: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="End the CTs this far from the pancreatic region, to train stage 2. Default: whole."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
 ) -> None:
     """Makes synthetic CTs with exact labels: no data needed, none of it from patients."""
@@ -107,6 +113,7 @@ def phantom(
             domain=domain.value,
             lesion_ml=None if lesion_ml is None else _range(lesion_ml),
             bend_mm=bend_mm,
+            around_mm=around_mm,
             workers=workers,
             progress=report,
         )

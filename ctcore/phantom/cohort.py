@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -44,6 +45,7 @@ class _Job:
     anatomy: Path | None
     lesion_ml: tuple[float, float] | None
     bend_mm: float
+    around_mm: float | None
 
     @property
     def positive(self) -> bool:
@@ -62,6 +64,7 @@ def _make_case(job: _Job) -> str:
         anatomy_labels=anatomy,
         lesion_ml=job.lesion_ml,
         bend_mm=job.bend_mm,
+        around_mm=job.around_mm,
     )
     files.write(phantom.image, job.output / IMAGES / f"{job.case_id}_0000.nii.gz")
     files.write(phantom.labels, job.output / LABELS / f"{job.case_id}.nii.gz")
@@ -130,6 +133,7 @@ def write_cohort(
     domain: Domain = "clinical",
     lesion_ml: tuple[float, float] | None = None,
     bend_mm: float = 0.0,
+    around_mm: float | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -155,6 +159,7 @@ def write_cohort(
             for the distribution measured on PANORAMA.
         bend_mm: How far each case's label map is bent, after it was turned and scaled: another anatomy than the map's,
             for training; 0 takes the maps as they are.
+        around_mm: The CTs end this far from the pancreatic region: quicker, and enough to train stage 2; None: whole.
         workers: Number of processes.
         progress: Called with (finished, total) after every case.
 
@@ -166,6 +171,8 @@ def write_cohort(
     _check(output, cases, seed, size, domain, workers)
     _check_anatomy(anatomy, exclude, repeat, bend_mm)
     check_lesion_ml(lesion_ml, parametric_carcinoma=anatomy is None and task == "pdac")
+    if around_mm is not None and not 0 <= around_mm < math.inf:
+        raise RequestError(f"CTs cannot end {around_mm:g} mm around the pancreas: give 0 or more")
     counts = class_counts(class_shares(task, positive_fraction, class_fractions), cases)
     excluded = patients_used([Path(cohort) for cohort in exclude])
     plan_seed, case_seed = np.random.SeedSequence(seed).spawn(2)
@@ -178,7 +185,9 @@ def write_cohort(
         lesions = [name != NON_PDAC for name in names]
         maps = choose_maps(Path(anatomy), lesions, generator, excluded=excluded, repeat=repeat)
     jobs = [
-        _Job(output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path, lesion_ml, bend_mm)
+        _Job(
+            output, f"phantom_{seed}_{index + 1:04d}", sequence, name, size, domain, path, lesion_ml, bend_mm, around_mm
+        )
         for index, (sequence, name, path) in enumerate(zip(case_seed.spawn(cases), names, maps, strict=True))
     ]
     request = {
@@ -188,7 +197,9 @@ def write_cohort(
         "size": size,
         "domain": domain,
         "lesion_ml": lesion_ml and list(lesion_ml),
-        **({"bend_mm": bend_mm} if bend_mm else {}),  # only then: cohorts begun before the option go on
+        # Only where they are given: cohorts begun before the options go on.
+        **({"bend_mm": bend_mm} if bend_mm else {}),
+        **({} if around_mm is None else {"around_mm": around_mm}),
         "cases": {job.case_id: [job.class_name, job.anatomy and job.anatomy.name] for job in jobs},
     }
     _begin(output, request)

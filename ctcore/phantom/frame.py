@@ -41,6 +41,11 @@ class Deformation:
     spacing: float
     nodes: np.ndarray
 
+    @property
+    def largest(self) -> float:
+        """A displacement along an axis that none exceeds, in mm."""
+        return float(np.abs(self.nodes).max())
+
     def _weights(self, coordinates: np.ndarray, axis: int) -> np.ndarray:
         """(points, nodes) values of the cubic B-spline basis along one axis (0 is x)."""
         count = self.nodes.shape[3 - axis]
@@ -151,6 +156,12 @@ class Frame:
             slices.append(slice(start, max(start, stop)))
         return slices[0], slices[1], slices[2]
 
+    def near(self, points: np.ndarray, margin: np.ndarray) -> np.ndarray:
+        """(n,) whether the grid may hold something within (n, 3) `margin` mm of (n, 3) anatomical points."""
+        reach = margin + self.deformation.largest + self.spacing
+        low, high = (np.array([axis[end] for axis in self.axes]) for end in (0, -1))
+        return np.asarray(((points + reach >= low) & (points - reach <= high)).all(axis=1))
+
     def coordinates(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The anatomical x, y and z of a window's nodes, in mm."""
         return self.x[window], self.y[window], self.z[window]
@@ -218,10 +229,16 @@ def tube(
     Returns:
         The shape, or None where the tube misses the grid.
     """
-    centres = frame.deformation.to_grid(np.asarray(points, dtype=np.float64))
-    radius = np.broadcast_to(np.asarray(radii, dtype=np.float64), (len(centres),))
-    factors = np.broadcast_to(np.asarray(stretch, dtype=np.float64), (len(centres), 3))
+    points = np.asarray(points, dtype=np.float64)
+    radius = np.broadcast_to(np.asarray(radii, dtype=np.float64), (len(points),))
+    factors = np.broadcast_to(np.asarray(stretch, dtype=np.float64), (len(points), 3))
     margin = (radius + reach)[:, None] * np.maximum(factors, 1.0)
+    # Saves the way to the grid for what lies far from it.
+    near = np.flatnonzero(frame.near(points, margin))
+    if len(near) == 0:
+        return None
+    centres = frame.deformation.to_grid(points[near])
+    radius, factors, margin = radius[near], factors[near], margin[near]
     window = frame.window((centres - margin).min(axis=0), (centres + margin).max(axis=0), moved=False)
     if is_empty(window):
         return None
@@ -241,7 +258,7 @@ def tube(
         local = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, window, strict=True))
         target = distance[local]
         if nearest is not None:
-            nearest[local][block < target] = index
+            nearest[local][block < target] = near[index]
         np.minimum(target, block, out=target)
     return Patch(window=window, distance=distance, nearest=nearest)
 

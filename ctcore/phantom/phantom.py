@@ -217,6 +217,7 @@ def make_phantom(
     anatomy_labels: Volume | None = None,
     lesion_ml: tuple[float, float] | None = None,
     bend_mm: float = 0.0,
+    around_mm: float | None = None,
 ) -> Phantom:
     """Makes one phantom.
 
@@ -231,6 +232,7 @@ def make_phantom(
         lesion_ml: Smallest and largest volume of a carcinoma in parametric anatomy; None for PANORAMA's distribution.
         bend_mm: How far the label map is bent (standard deviation of the displacement along each axis), after it was
             turned and scaled; 0 takes it as it is.
+        around_mm: Only the pancreatic region and this much around it is scanned; None for a whole CT.
 
     Raises:
         RequestError: An option's value is unknown, a case without lesion is to have a subtype, or `positive` and the
@@ -272,6 +274,8 @@ def make_phantom(
     else:
         layout = anatomy_layout(draws, habitus, pathology, deformation, source)
     scan = draw_scan(draws, layout.habitus, layout.extent, layout.must_show, size=size, domain=domain)
+    if around_mm is not None:
+        scan = scan.within(layout.low - around_mm, layout.high + around_mm)
     body_spacing, region_spacing = WORKING_SPACING_MM[size]
     canvas = Canvas(_body_frame(scan, layout.habitus, body_spacing, deformation), palette, draws)
     duodenum = _paint_body(canvas, layout, scan, draws)

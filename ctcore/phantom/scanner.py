@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,7 @@ class Scan:
         bias: Amplitude of slow streak-like shading, in HU.
         orientation: Order in which the array is stored.
         shift: (3,) offset of the phantom's origin in the scanner's LPS coordinates.
+        part: Only a part of the field of view is there: the body goes on beyond its edges.
     """
 
     x: np.ndarray
@@ -66,6 +67,15 @@ class Scan:
     bias: float
     orientation: str
     shift: np.ndarray
+    part: bool = False
+
+    def within(self, low: np.ndarray, high: np.ndarray) -> Scan:
+        """Returns the same scan of the voxels whose centres lie in the box from `low` to `high` (x, y, z in mm)."""
+        x, y, z = (
+            axis[(axis >= bottom) & (axis <= top)]
+            for axis, bottom, top in zip((self.x, self.y, self.z), low, high, strict=True)
+        )
+        return replace(self, x=x, y=y, z=z, part=True)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -188,7 +198,8 @@ def degrade(image: np.ndarray, scan: Scan, habitus: Habitus, draws: Draws) -> np
     shell = _table(scan, habitus)
     image = image + shell * (np.float32(scan.table_hu) - image) * (image < -800.0)
     body = (image[:: max(1, len(scan.z) // 24)] > -500.0).mean(axis=0)
-    solid = ndimage.uniform_filter(body.astype(np.float32), size=max(3, int(60.0 / scan.pixel)), mode="constant")
+    beyond = "nearest" if scan.part else "constant"
+    solid = ndimage.uniform_filter(body.astype(np.float32), size=max(3, int(60.0 / scan.pixel)), mode=beyond)
     # Noise grows with the path through the body: strongest in the middle, a third of it in the air around.
     profile = np.float32(0.35) + np.float32(0.65) * np.clip(solid, 0.0, 1.0)
     share = float(np.clip((scan.thickness - scan.step) / scan.thickness, 0.0, 0.6)) + 0.15
@@ -200,7 +211,7 @@ def degrade(image: np.ndarray, scan: Scan, habitus: Habitus, draws: Draws) -> np
         rows = cloud(generator, (len(scan.z), len(scan.y), 1), scan.pixel, 22.0)
         slow = cloud(generator, (len(scan.z), len(scan.y), len(scan.x)), scan.pixel, 90.0)
         image += np.float32(0.6 * scan.bias) * profile * (slow + np.float32(0.7) * rows)
-    if scan.circular:
+    if scan.circular and not scan.part:  # the disc's edge is far from the body's middle
         radius = min(scan.x[-1] - scan.x[0], max(scan.y[-1] - scan.y[0], scan.x[-1] - scan.x[0])) / 2.0 + scan.pixel
         middle_x, middle_y = (scan.x[0] + scan.x[-1]) / 2.0, (scan.y[0] + scan.y[-1]) / 2.0
         outside = (scan.x[None, :] - middle_x) ** 2 + (scan.y[:, None] - middle_y) ** 2 > radius**2

@@ -40,6 +40,7 @@ def test_phantom_arguments_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "domain": "clinical",
         "lesion_ml": None,
         "bend_mm": 0.0,
+        "around_mm": None,
         "workers": 2,
     }
 

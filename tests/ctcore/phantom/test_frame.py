@@ -76,6 +76,24 @@ def test_a_tube_follows_the_deformation(bent: Deformation) -> None:
     np.testing.assert_allclose(middle, [10.0, -8.0, 5.0], atol=0.6)
 
 
+def test_what_lies_far_from_the_grid_is_left_out_and_changes_nothing(bent: Deformation) -> None:
+    frame = Frame((-20, -20, -20), (20, 20, 20), 2.0, bent)
+    points = np.stack([np.linspace(-200, 200, 81), np.zeros(81), np.linspace(-40, 40, 81)], axis=1)
+    patch = tube(frame, points, 6.0, with_nearest=True)
+    assert patch is not None
+    assert patch.nearest is not None
+    x, y, z = np.meshgrid(*frame.axes, indexing="ij")
+    nodes = np.stack([x, y, z], axis=-1).transpose(2, 1, 0, 3)[..., None, :]
+    balls = np.linalg.norm(nodes - bent.to_grid(points), axis=-1) - 6.0
+    distance = np.full(frame.shape, 1000.0)
+    distance[patch.window] = patch.distance
+    known = balls.min(axis=-1) < 8.0
+    np.testing.assert_allclose(distance[known], balls.min(axis=-1)[known], atol=1e-3)
+    index = np.full(frame.shape, -1)
+    index[patch.window] = patch.nearest
+    assert np.mean(index[known] == balls.argmin(axis=-1)[known]) > 0.99  # float32 ties
+
+
 def test_a_curve_goes_through_its_control_points() -> None:
     controls = np.array([[0.0, 0.0, 0.0], [10.0, 5.0, 0.0], [20.0, 0.0, 6.0]])
     dense, position = curve(controls, 0.5)
