@@ -42,11 +42,11 @@ THREE_LABELS = ("masked-gem", "slice-ensemble", "gap", "dual-decoder")
 """Systems that segment pancreas and lesion; the others all labels of PANORAMA."""
 
 CLASSES = {"pdac": '["non-PDAC","PDAC"]', "subtypes": '["subtype0","subtype1","subtype2"]'}
-SEEDS = {
+SEEDS: dict[Task, dict[Cohort, int]] = {
     "pdac": {"train": 9301, "bent": 9305, "test": 9302},
-    "subtypes": {"train": 9303, "bent": 9306, "test": 9304},
+    "subtypes": {"train": 9303, "test": 9304},
 }
-"""Seeds of each task's cohorts."""
+"""Seeds of each task's cohorts. Subtypes differ in their look, not their anatomy: they have no bent cohort."""
 REPEAT = {"pdac": 1, "subtypes": 2}
 """How many test phantoms share a label map at least; 389 of the 989 maps hold a lesion. In training as few as there can
 be: a network that knows every map by heart finds no other's lesion."""
@@ -106,7 +106,7 @@ class Study:
         root: folder of everything.
         anatomy: label maps to build phantoms around.
         train: phantoms to train on.
-        bent: further ones, around label maps that are turned, scaled and bent.
+        bent: further ones for PDAC, around label maps that are turned, scaled and bent.
         test: phantoms to test on; no patient's label map serves both.
         epochs: epochs of each training.
         steps: steps of each epoch.
@@ -142,7 +142,7 @@ class Study:
         """Returns the folders of the cohorts to train on, or of the one to test on."""
         if part == "test":
             return [self.cohort(task, "test")]
-        return [self.cohort(task, "train"), *([self.cohort(task, "bent")] if self.bent else [])]
+        return [self.cohort(task, name) for name in SEEDS[task] if name != "test" and (name != "bent" or self.bent)]
 
     def cohort(self, task: Task, name: Cohort) -> Path:
         """Returns the folder of a cohort, rendered where it is not there."""
@@ -274,7 +274,7 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
     parser.add_argument("--train", type=int, default=1500, help="training phantoms of each task (default: 1500)")
-    parser.add_argument("--bent", type=int, default=3000, help="further ones, maps bent (default: 3000)")
+    parser.add_argument("--bent", type=int, default=3000, help="further ones for PDAC, maps bent (default: 3000)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of each training (default: 10)")
     parser.add_argument("--steps", type=int, default=1000, help="steps of each epoch (default: 1000)")

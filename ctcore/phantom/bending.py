@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from ctcore.geometry import Box
 from ctcore.phantom.anatomy import LabelMap
 from ctcore.phantom.draws import Draws
 from ctcore.phantom.frame import random_deformation
@@ -39,7 +40,9 @@ def bent(source: LabelMap, draws: Draws, amplitude_mm: float) -> LabelMap:
     moved = np.tensordot(rotation(np.deg2rad(turn)), points, axes=1) * np.exp(-np.asarray(scale))[:, None, None, None]
     places = (moved + (size / 2)[:, None, None, None]) / spacing[:, None, None, None] - 0.5
     array = ndimage.map_coordinates(source.array, places[::-1], order=0)
-    result = replace(source, array=array)
+    labelled = Box.of_mask(array != 0)
+    held = array if labelled is None else array[labelled.expand((2, 2, 2)).clip(array.shape).slices]
+    result = replace(source, array=np.ascontiguousarray(held))
     draws.note("bending.lesion_lost", source.has_lesion and not result.has_lesion)  # a voxel or two between two others
     return source if draws.record["bending.lesion_lost"] else result
 
