@@ -198,7 +198,7 @@ def degrade(image: np.ndarray, scan: Scan, habitus: Habitus, draws: Draws) -> np
     shell = _table(scan, habitus)
     image = image + shell * (np.float32(scan.table_hu) - image) * (image < -800.0)
     body = (image[:: max(1, len(scan.z) // 24)] > -500.0).mean(axis=0)
-    beyond = "nearest" if scan.part else "constant"
+    beyond: Literal["nearest", "constant"] = "nearest" if scan.part else "constant"
     solid = ndimage.uniform_filter(body.astype(np.float32), size=max(3, int(60.0 / scan.pixel)), mode=beyond)
     # Noise grows with the path through the body: strongest in the middle, a third of it in the air around.
     profile = np.float32(0.35) + np.float32(0.65) * np.clip(solid, 0.0, 1.0)
