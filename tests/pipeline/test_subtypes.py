@@ -31,7 +31,7 @@ from pipeline.bundle import Bundle, create_bundle
 from pipeline.calibrate import calibrate_bundle
 from pipeline.case import Clock, process_case
 from pipeline.outputs import OutputFolder
-from pipeline.records import CaseRecord, RunOptions
+from pipeline.records import CaseRecord, FusionRecord, RunOptions
 from pipeline.run import RunSummary, run_cohort
 from pipeline.stages import Stages, load_stages
 from stage1_localizer.dataset import LABELS
@@ -159,9 +159,8 @@ def test_of_subtypes_alone_the_temperature_is_calibrated(subtype_bundle: Bundle,
         p = np.exp(logits) / np.exp(logits).sum()
         too_sure = p**4 / (p**4).sum()
         classes = dict(zip(SUBTYPE_NAMES, too_sure.tolist(), strict=True))
-        record = CaseRecord(
-            case_id=f"c{number}", image="x", status="done", classes=classes, detection_max=0.5, score=1.0
-        )
+        fused = FusionRecord(rule="mean", terms={"p_lesion": 1.0, "detection_max": 0.5})
+        record = CaseRecord(case_id=f"c{number}", image="x", status="done", classes=classes, score=1.0, fusion=fused)
         write_json(run / "cases" / f"c{number}.json", record.model_dump(mode="json"))
         table.append(f"c{number},{generator.choice(SUBTYPE_NAMES, p=p)}")
     (tmp_path / "labels.csv").write_text("\n".join(table) + "\n")
