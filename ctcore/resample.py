@@ -13,10 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.errors import GeometryError
+from ctcore.geometry import Box
 from ctcore.volume import Geometry, Volume
 
 Interpolation = Literal["linear", "nearest"]
 Triple = tuple[int, int, int]
+
+ROUNDING = 1e-6
+"""Weights up to this are 0 but for rounding."""
 
 
 def linear_weights(size: int, new_size: int) -> npt.NDArray[np.float32]:
@@ -68,27 +72,87 @@ def resample_array(
     """
     if min(shape) < 1:
         raise GeometryError(f"cannot resample to shape {shape}; every size must be at least 1")
-    old = array.shape[-3:]
+    depth, height, width = array.shape[-3:]
+    old = (depth, height, width)
     slab = slice(*z_range) if z_range is not None else slice(None)
     if interpolation == "nearest":
         z, y, x = (nearest_index(n, m) for n, m in zip(old, shape, strict=True))
         z = z[slab]
         return np.ascontiguousarray(array[..., z[:, None, None], y[None, :, None], x[None, None, :]])
-    values = array.astype(np.float32, copy=False)
+    z_start, z_stop, _ = slab.indices(shape[0])
+    return _linear(array, Box.whole(old), old, shape, Box((z_start, 0, 0), (z_stop, *shape[1:])))
+
+
+def reach(box: Box, old: Triple, shape: Triple) -> Box | None:
+    """Returns the voxels of a grid of `shape` that linear resampling makes of the voxels in a box of another alone.
+
+    Args:
+        box: of a grid of sizes `old` (z, y, x).
+        old: sizes of that grid.
+        shape: sizes of the new grid, over the same field of view.
+
+    Returns:
+        Their box, None if there are none.
+    """
+    start, stop = [], []
+    for axis in range(3):
+        outside = linear_weights(old[axis], shape[axis]) > ROUNDING
+        outside[:, box.start[axis] : box.stop[axis]] = False
+        inside = np.flatnonzero(~outside.any(axis=1))
+        if inside.size == 0:
+            return None
+        start.append(int(inside[0]))
+        stop.append(int(inside[-1]) + 1)
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def resample_part(part: npt.NDArray[Any], box: Box, old: Triple, shape: Triple, wanted: Box) -> npt.NDArray[np.float32]:
+    """Resamples linearly what is known of an array: as `resample_array` of all of it, voxel by voxel.
+
+    Args:
+        part: values (..., z, y, x) inside `box` of a grid of sizes `old`.
+        box: where they lie.
+        old: sizes (z, y, x) of their grid.
+        shape: sizes of the new grid, over the same field of view.
+        wanted: box of the new grid that is computed.
+
+    Raises:
+        GeometryError: the box wanted draws on voxels that are not known (see `reach`).
+    """
+    reached = reach(box, old, shape)
+    if reached is None or wanted.clip(shape) != wanted or not _within(wanted, reached):
+        raise GeometryError(
+            f"box {wanted.start} to {wanted.stop} of a grid of {shape} draws on more than box {box.start} to {box.stop}"
+            f" of a grid of {old}; ask for what `reach` gives"
+        )
+    return _linear(part, box, old, shape, wanted)
+
+
+def _within(inner: Box, outer: Box) -> bool:
+    return all(a >= b for a, b in zip(inner.start, outer.start, strict=True)) and all(
+        a <= b for a, b in zip(inner.stop, outer.stop, strict=True)
+    )
+
+
+def _linear(part: npt.NDArray[Any], box: Box, old: Triple, shape: Triple, wanted: Box) -> npt.NDArray[np.float32]:
+    """Resamples what `part` holds of a grid, its `box`, to the box `wanted` of a grid of `shape`."""
+    values = part.astype(np.float32, copy=False)
     # Shrinking axes first keeps the intermediate arrays small.
-    for axis in sorted((0, 1, 2), key=lambda a: shape[a] / old[a]):
+    for axis in sorted((0, 1, 2), key=lambda a: wanted.shape[a] / box.shape[a]):
+        new = slice(wanted.start[axis], wanted.stop[axis])
         if shape[axis] == old[axis]:
-            if axis == 0:
-                values = values[..., slab, :, :]
+            index = [slice(None)] * values.ndim
+            index[axis - 3] = slice(new.start - box.start[axis], new.stop - box.start[axis])
+            values = values[tuple(index)]
             continue
-        matrix = linear_weights(old[axis], shape[axis])
+        matrix = linear_weights(old[axis], shape[axis])[new, box.start[axis] : box.stop[axis]]
         if axis == 2:
             values = values @ matrix.T
         elif axis == 1:
             values = matrix @ values
         else:
             flat = values.reshape(*values.shape[:-2], -1)
-            values = (matrix[slab] @ flat).reshape(*values.shape[:-3], -1, *values.shape[-2:])
+            values = (matrix @ flat).reshape(*values.shape[:-3], -1, *values.shape[-2:])
     return np.ascontiguousarray(values)
 
 

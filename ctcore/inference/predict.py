@@ -13,7 +13,9 @@ from ctcore.errors import CaseError
 from ctcore.geometry import Box, Triple
 from ctcore.inference.aggregate import Aggregation, aggregate_classes, foreground_share
 from ctcore.inference.backends.backend import CLASSES, SEGMENTATION, Backend
-from ctcore.inference.windows import Padding, gaussian_weight, place_windows
+from ctcore.inference.blend import Blend
+from ctcore.inference.cover import Guide, guided_windows
+from ctcore.inference.windows import Padding, place_windows
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -29,12 +31,15 @@ class WindowPrediction:
     """What the network says of an image.
 
     Attributes:
-        segmentation: float32 logits (k, z, y, x) on the image's own grid.
+        segmentation: float32 logits (k, z, y, x) on the image's own grid, inside `box`.
         class_logits: float32 logits (n,), None where the network has no classification head.
+        box: the part of the image's grid that the windows' hull covers: all of it without a guide. Outside, and where
+            no window lies inside, is background.
     """
 
     segmentation: FloatArray
     class_logits: FloatArray | None
+    box: Box
 
 
 def predict_windows(
@@ -47,23 +52,11 @@ def predict_windows(
     foreground: Sequence[int] | None = None,
     aggregation: Aggregation = "foreground-weighted mean",
     fill: float = 0.0,
+    guide: Guide | None = None,
 ) -> WindowPrediction:
     """Runs a network over the windows of an image and blends their logits, as nnU-Net does but in float32.
 
-    Args:
-        backend: the network.
-        image: normalised image (c, z, y, x).
-        patch_size: length (z, y, x) of a window.
-        step: greatest distance between neighbouring windows, as a fraction of the window.
-        mirror_axes: spatial axes (0: z, 1: y, 2: x) for test-time augmentation; the logits are the mean over all
-            combinations of mirrored axes, the plain image among them. Empty: no augmentation.
-        foreground: labels whose probability says how much a window counts for the class; None: all but label 0.
-        aggregation: how the windows' class logits become the image's.
-        fill: value that surrounds an image smaller than a window (nnU-Net's is 0, after normalisation).
-
-    Raises:
-        CaseError: the network answered with a value that is not finite.
-        ValueError: an argument, or an output's shape, is impossible.
+    Arguments and errors: `RunningEnsemble`.
     """
     return predict_ensemble(
         [backend],
@@ -74,6 +67,7 @@ def predict_windows(
         foreground=foreground,
         aggregation=aggregation,
         fill=fill,
+        guide=guide,
     )
 
 
@@ -87,70 +81,152 @@ def predict_ensemble(
     foreground: Sequence[int] | None = None,
     aggregation: Aggregation = "foreground-weighted mean",
     fill: float = 0.0,
+    guide: Guide | None = None,
 ) -> WindowPrediction:
     """Runs several networks (folds) over the same windows; the logits are the mean of theirs.
 
-    Segmentation logits are summed into one array, so that an ensemble needs no more memory than one network; class
-    logits are aggregated over the windows for each network, then averaged. Windows of depth 1, slices, are computed
-    several at once. Arguments and errors: `predict_windows`.
+    An ensemble needs no more memory than one network. Arguments and errors: `RunningEnsemble`.
     """
     if not backends:
         raise ValueError("an ensemble of no networks cannot predict; give at least one backend")
-    if image.ndim != 4:
-        raise ValueError(f"image of shape {image.shape} is not (c, z, y, x)")
-    if len(set(mirror_axes)) != len(mirror_axes) or not set(mirror_axes) <= {0, 1, 2}:
-        raise ValueError(f"mirror axes {mirror_axes} are not distinct values among 0 (z), 1 (y) and 2 (x)")
-    depth, height, width = image.shape[1:]
-    padding = Padding.to_fit((depth, height, width), patch_size)
-    padded = padding.apply(image, fill)
-    depth, height, width = padded.shape[1:]
-    windows = place_windows((depth, height, width), patch_size, step)
-
-    blend = _Blend((depth, height, width), patch_size)
-    answers = [_run(backend, padded, windows, blend, mirror_axes, foreground, aggregation) for backend in backends]
-    classes = [answer for answer in answers if answer is not None]
-    if classes and len(classes) != len(answers):
-        raise ValueError("some networks of the ensemble have a classification head and others have none")
-    return WindowPrediction(
-        segmentation=np.ascontiguousarray(padding.remove(blend.mean())),
-        class_logits=np.mean(classes, axis=0, dtype=np.float32) if classes else None,
+    ensemble = RunningEnsemble(
+        image,
+        patch_size,
+        step=step,
+        mirror_axes=mirror_axes,
+        foreground=foreground,
+        aggregation=aggregation,
+        fill=fill,
+        guide=guide,
     )
+    for backend in backends:
+        ensemble.add(backend)
+    return ensemble.finish()
 
 
-class _Blend:
-    """The weighted mean of windows, accumulated in place."""
+class RunningEnsemble:
+    """Networks (folds) that see the same windows of an image one after the other; their mean is there after each.
 
-    def __init__(self, shape: Triple, patch_size: Triple) -> None:
-        self._window_weight = gaussian_weight(patch_size)
-        self._weights = np.zeros(shape, np.float32)
-        self._sums: FloatArray | None = None
+    Segmentation logits are summed into one array on the windows' hull; class logits are aggregated over the windows for
+    each network, then averaged. Windows of depth 1, slices, are computed several at once.
 
-    def add(self, logits: FloatArray, window: Box) -> None:
-        """Adds the logits (k, z, y, x) of a window; they are overwritten."""
-        if self._sums is None:
-            self._sums = np.zeros((logits.shape[0], *self._weights.shape), np.float32)
-        if logits.shape != (self._sums.shape[0], *window.shape):
-            raise ValueError(
-                f"a network gave segmentation logits of {logits.shape} for a window of {window.shape}; "
-                f"{(self._sums.shape[0], *window.shape)} was expected"
-            )
-        logits *= self._window_weight
-        self._sums[(slice(None), *window.slices)] += logits
-        self._weights[window.slices] += self._window_weight
+    Args:
+        image: normalised image (c, z, y, x).
+        patch_size: length (z, y, x) of a window.
+        step: greatest distance between neighbouring windows of the exact grid, as a fraction of the window.
+        mirror_axes: spatial axes (0: z, 1: y, 2: x) for test-time augmentation; the logits are the mean over all
+            combinations of mirrored axes, the plain image among them. Empty: no augmentation.
+        foreground: labels whose probability says how much a window counts for the class; None: all but label 0.
+        aggregation: how the windows' class logits become the image's.
+        fill: value that surrounds an image smaller than a window (nnU-Net's is 0, after normalisation).
+        guide: what the windows must cover; None: nnU-Net's grid over the whole image.
 
-    def mean(self) -> FloatArray:
-        """Returns the blended logits (k, z, y, x); nothing can be added afterwards."""
-        if self._sums is None:
-            raise ValueError("no window was blended")
-        self._sums /= self._weights
-        return self._sums
+    Attributes:
+        windows: where they lie in the padded image.
+
+    Raises:
+        ValueError: an argument is impossible.
+    """
+
+    def __init__(
+        self,
+        image: FloatArray,
+        patch_size: Triple,
+        *,
+        step: float = 0.5,
+        mirror_axes: tuple[int, ...] = (),
+        foreground: Sequence[int] | None = None,
+        aggregation: Aggregation = "foreground-weighted mean",
+        fill: float = 0.0,
+        guide: Guide | None = None,
+    ) -> None:
+        if image.ndim != 4:
+            raise ValueError(f"image of shape {image.shape} is not (c, z, y, x)")
+        if len(set(mirror_axes)) != len(mirror_axes) or not set(mirror_axes) <= {0, 1, 2}:
+            raise ValueError(f"mirror axes {mirror_axes} are not distinct values among 0 (z), 1 (y) and 2 (x)")
+        depth, height, width = image.shape[1:]
+        self._shape: Triple = (depth, height, width)
+        self._padding = Padding.to_fit(self._shape, patch_size)
+        self._image = self._padding.apply(image, fill)
+        self.windows = window_boxes(self._shape, patch_size, step, guide)
+        self._mirror_axes, self._foreground, self._aggregation = mirror_axes, foreground, aggregation
+        self._blend = Blend(self.windows)
+        self._classes: list[FloatArray | None] = []
+
+    def add(self, backend: Backend) -> None:
+        """Runs one more network.
+
+        Raises:
+            CaseError: it answered with a value that is not finite.
+            ValueError: an output's shape is impossible, or it has a classification head and another has none.
+        """
+        self._run(backend, self._blend)
+
+    def add_apart(self, backend: Backend) -> WindowPrediction:
+        """Runs one more network, and returns what it says by itself. Errors: `add`."""
+        own = Blend(self.windows)
+        classes = self._run(backend, own)
+        self._blend.add_blend(own)
+        return self._prediction(own.mean(1, last=True), classes)
+
+    def prediction(self) -> WindowPrediction:
+        """Returns the mean of the networks so far, of which there is one at least."""
+        return self._prediction(self._blend.mean(len(self._classes), last=False), self._mean_classes())
+
+    def finish(self) -> WindowPrediction:
+        """Returns the same without a second array; nothing can be added afterwards."""
+        return self._prediction(self._blend.mean(len(self._classes), last=True), self._mean_classes())
+
+    def _run(self, backend: Backend, blend: Blend) -> FloatArray | None:
+        """Adds a network's windows to a blend; returns its class logits."""
+        classes = _run(
+            backend, self._image, self.windows, blend, self._mirror_axes, self._foreground, self._aggregation
+        )
+        if self._classes and (self._classes[0] is None) != (classes is None):
+            raise ValueError("some networks of the ensemble have a classification head and others have none")
+        self._classes.append(classes)
+        return classes
+
+    def _mean_classes(self) -> FloatArray | None:
+        known = [classes for classes in self._classes if classes is not None]
+        return np.mean(known, axis=0, dtype=np.float32) if known else None
+
+    def _prediction(self, segmentation: FloatArray, classes: FloatArray | None) -> WindowPrediction:
+        """Returns logits of the padded image's box as a prediction of the image."""
+        before, box = self._padding.before, self._blend.box
+        start = tuple(a - n for a, n in zip(box.start, before, strict=True))
+        stop = tuple(b - n for b, n in zip(box.stop, before, strict=True))
+        inside = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])).clip(self._shape)
+        part = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, start, strict=True))
+        return WindowPrediction(np.ascontiguousarray(segmentation[(slice(None), *part)]), classes, inside)
+
+
+def window_boxes(image_shape: Triple, patch_size: Triple, step: float = 0.5, guide: Guide | None = None) -> list[Box]:
+    """Returns the windows of an image (z, y, x), in the image padded to at least a window.
+
+    Args:
+        image_shape: length (z, y, x) of the image.
+        patch_size: length (z, y, x) of a window.
+        step: greatest distance between neighbouring windows of the exact grid, as a fraction of the window.
+        guide: what the windows must cover; None: nnU-Net's grid over the whole image.
+
+    Raises:
+        ValueError: the step is out of range, or the guide is of another grid.
+    """
+    if guide is not None and guide.mask.shape != image_shape:
+        raise ValueError(f"a guide of shape {guide.mask.shape} does not fit an image of {image_shape}")
+    padding = Padding.to_fit(image_shape, patch_size)
+    z, y, x = (a + n + b for a, n, b in zip(padding.before, image_shape, padding.after, strict=True))
+    if guide is None:
+        return place_windows((z, y, x), patch_size, step)
+    return guided_windows(guide.padded(padding), patch_size, step)
 
 
 def _run(
     backend: Backend,
     image: FloatArray,
     windows: Sequence[Box],
-    blend: _Blend,
+    blend: Blend,
     mirror_axes: tuple[int, ...],
     foreground: Sequence[int] | None,
     aggregation: Aggregation,

@@ -100,10 +100,3 @@ class Padding:
             return array
         widths = [(0, 0)] * (array.ndim - 3) + list(zip(self.before, self.after, strict=True))
         return np.pad(array, widths, mode="constant", constant_values=fill)
-
-    def remove(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Returns the part of a padded array (..., z, y, x) that is the image, as a view."""
-        sides = zip(self.before, self.after, array.shape[-3:], strict=True)
-        inside: list[Any] = [..., *(slice(before, length - after) for before, after, length in sides)]
-        image: npt.NDArray[Any] = array[tuple(inside)]
-        return image

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from ctcore.errors import GeometryError
+from ctcore.geometry import Box
 from ctcore.resample import (
     Interpolation,
     Triple,
     linear_weights,
     nearest_index,
+    reach,
     resample_array,
+    resample_part,
     resample_to_shape,
     resample_to_spacing,
     resampled_geometry,
@@ -229,3 +232,36 @@ def test_the_spacing_is_the_nearest_that_fits(shape: Triple, spacing: tuple[floa
 def test_an_empty_shape_is_refused() -> None:
     with pytest.raises(GeometryError, match=r"shape \(2, 0, 3\); every size"):
         resample_array(np.zeros((2, 2, 2)), (2, 0, 3))
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> tuple[Box, Triple, Triple]:
+    """A box of a grid, that grid's sizes, and those of another."""
+    old, shape = draw(SHAPES), draw(SHAPES)
+    start = [draw(st.integers(0, n - 1)) for n in old]
+    stop = [draw(st.integers(a + 1, n)) for a, n in zip(start, old, strict=True)]
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])), old, shape
+
+
+@given(parts())
+def test_a_part_is_resampled_as_in_the_whole(case: tuple[Box, Triple, Triple]) -> None:
+    box, old, shape = case
+    rng = np.random.default_rng(0)
+    whole, other = rng.normal(size=(2, *old)), rng.normal(size=(2, *old))
+    other[(slice(None), *box.slices)] = whole[(slice(None), *box.slices)]
+    expected, disturbed = resample_array(whole, shape), resample_array(other, shape)
+    drawn_from_inside = np.isclose(expected, disturbed, atol=1e-6).all(axis=0)
+    wanted = reach(box, old, shape)
+    if wanted is None:
+        assert not drawn_from_inside.any()
+        return
+    assert Box.of_mask(drawn_from_inside) == wanted
+    assert drawn_from_inside[wanted.slices].all()
+    part = resample_part(whole[(slice(None), *box.slices)], box, old, shape, wanted)
+    np.testing.assert_allclose(part, expected[(slice(None), *wanted.slices)], atol=1e-5)
+
+
+def test_what_is_not_known_is_not_resampled() -> None:
+    part, box = np.ones((2, 2, 2)), Box((1, 1, 1), (3, 3, 3))
+    with pytest.raises(GeometryError, match=r"box \(0, 2, 2\) to \(6, 6, 6\) of a grid of \(8, 8, 8\) draws on more"):
+        resample_part(part, box, (4, 4, 4), (8, 8, 8), Box((0, 2, 2), (6, 6, 6)))

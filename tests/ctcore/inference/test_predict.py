@@ -11,10 +11,12 @@ from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compu
 from torch import nn
 
 from ctcore.errors import CaseError
+from ctcore.geometry import Box
 from ctcore.inference.aggregate import FOREGROUND_EPSILON
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision
 from ctcore.inference.backends.torch_backend import TorchBackend
-from ctcore.inference.predict import predict_ensemble, predict_windows
+from ctcore.inference.cover import Guide
+from ctcore.inference.predict import RunningEnsemble, predict_ensemble, predict_windows, window_boxes
 
 Array = npt.NDArray[np.float32]
 
@@ -203,6 +205,68 @@ def test_an_answer_that_is_not_finite_fails_the_case(value: float) -> None:
         CaseError, match=r"'segmentation' output is not finite in the window \(0, 0, 0\) to \(4, 4, 4\)"
     ):
         predict_windows(FunctionBackend(function), random_image(1, 4, 4, 4), (4, 4, 4))
+
+
+def test_folds_one_after_the_other_are_the_ensemble(two_headed: Callable[[int], nn.Module]) -> None:
+    image, patch = random_image(1, 9, 20, 17), (8, 12, 16)
+    folds = [TorchBackend(two_headed(seed)) for seed in range(3)]
+    running = RunningEnsemble(image, patch)
+    for count, fold in enumerate(folds, start=1):
+        alone = running.add_apart(fold)
+        expected = predict_windows(fold, image, patch)
+        np.testing.assert_allclose(alone.segmentation, expected.segmentation, atol=1e-6)
+        np.testing.assert_array_equal(alone.class_logits, expected.class_logits)
+        so_far, together = running.prediction(), predict_ensemble(folds[:count], image, patch)
+        np.testing.assert_allclose(so_far.segmentation, together.segmentation, atol=1e-6)
+        assert so_far.class_logits is not None
+        assert together.class_logits is not None
+        np.testing.assert_allclose(so_far.class_logits, together.class_logits, atol=1e-6)
+    np.testing.assert_array_equal(running.finish().segmentation, so_far.segmentation)
+
+
+def test_guided_windows_see_what_exact_windows_in_their_place_would(two_headed: Callable[[int], nn.Module]) -> None:
+    network = TorchBackend(two_headed(0))
+    image, patch = random_image(1, 20, 30, 40), (8, 12, 16)
+    mask = np.zeros((20, 30, 40), dtype=bool)
+    mask[8:11, 10:13, 20:24] = True
+    answer = predict_windows(network, image, patch, guide=Guide(mask, (1, 1, 1)))
+    assert answer.box == Box((6, 6, 14), (14, 18, 30))
+    crop = np.ascontiguousarray(image[(slice(None), *answer.box.slices)])
+    alone = predict_windows(network, crop, patch)
+    np.testing.assert_allclose(answer.segmentation, alone.segmentation, atol=1e-6)
+    np.testing.assert_array_equal(answer.class_logits, alone.class_logits)
+
+
+def test_a_guided_image_smaller_than_a_window_comes_back_in_its_shape() -> None:
+    backend = FunctionBackend(lambda batch: {"segmentation": batch.copy()})
+    image = random_image(1, 3, 20, 5)
+    mask = np.zeros((3, 20, 5), dtype=bool)
+    mask[1, 8:11, 2] = True
+    answer = predict_windows(backend, image, (6, 8, 9), guide=Guide(mask, (1, 1, 1)))
+    assert answer.box == Box((0, 6, 0), (3, 14, 5))
+    np.testing.assert_allclose(answer.segmentation, image[:, :, 6:14], rtol=1e-6)
+
+
+def test_what_no_window_covers_is_background() -> None:
+    mask = np.zeros((4, 12, 24), dtype=bool)
+    mask[:, :4, :8] = mask[:, 8:, 16:] = True
+    guide = Guide(mask, (0, 0, 0))
+    covered = np.zeros_like(mask)
+    for window in window_boxes((4, 12, 24), (4, 4, 8), guide=guide):
+        covered[window.slices] = True
+    assert not covered[0, 0, -1]
+    answer = predict_windows(constant(0.0, 5.0), np.zeros((1, 4, 12, 24), np.float32), (4, 4, 8), guide=guide)
+    assert answer.box == Box.whole((4, 12, 24))
+    np.testing.assert_allclose(answer.segmentation[1, covered], 5.0, rtol=1e-6)
+    assert (answer.segmentation[0] == 0).all()
+    assert (np.exp(answer.segmentation[1, ~covered]) == 0).all()
+
+
+def test_a_guide_of_another_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"guide of shape \(4, 4, 5\) does not fit an image of \(4, 4, 4\)"):
+        predict_windows(
+            constant(0.0), random_image(1, 4, 4, 4), (4, 4, 4), guide=Guide(np.ones((4, 4, 5), dtype=bool), (1, 1, 1))
+        )
 
 
 def test_an_image_must_have_channels() -> None:
