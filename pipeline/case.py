@@ -152,11 +152,14 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         lps, reorientation = to_lps(ct)
         location = stages.localizer.locate(lps)
         roi = crop(lps, location.box)
+        pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
     with clock.phase("predict"):
-        prediction = stages.predictor.predict(roi)
+        running = stages.predictor.begin(roi, pancreas, stages.predictor.effort)
+        while running.folds_left:
+            running.add()
+        prediction = running.finish()
         classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
     with clock.phase("detect"):
-        pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
         found = find_lesions(
             prediction.lesion_probability,
             prediction.class_lesion_probabilities,

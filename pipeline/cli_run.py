@@ -42,6 +42,13 @@ class ExecutorChoice(StrEnum):
     LOCAL = "local"
 
 
+class WindowsChoice(StrEnum):
+    """Where the windows of stage 2 lie."""
+
+    GUIDED = "guided"
+    EXACT = "exact"
+
+
 class FormatChoice(StrEnum):
     """File format of the maps."""
 
@@ -62,6 +69,9 @@ def run(
         str | None, typer.Option(help="Models to average, for instance 0,2. Default: all in the bundle.")
     ] = None,
     tta: Annotated[bool, typer.Option("--tta/--no-tta", help="Average over mirrored images: slower.")] = False,
+    windows: Annotated[
+        WindowsChoice, typer.Option(help="Windows around the pancreas that was found, or nnU-Net's all over the ROI.")
+    ] = WindowsChoice.GUIDED,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
     image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
@@ -81,7 +91,14 @@ def run(
     from pipeline.stages import load_stages
 
     del executor  # one choice so far
-    options = RunOptions(folds=_folds(folds), tta=tta, format=image_format.value, overwrite=overwrite, report=report)
+    options = RunOptions(
+        folds=_folds(folds),
+        tta=tta,
+        windows=windows.value,
+        format=image_format.value,
+        overwrite=overwrite,
+        report=report,
+    )
     cases = discover(input_path)  # whatever is wrong with the request is said before anything is made
     chosen = _bundle(bundle)
     execution = resolve(device, backend.value, precision.value)
@@ -96,7 +113,9 @@ def run(
                 chosen,
                 execution,
                 options,
-                load=lambda: load_stages(chosen, execution, folds=options.folds, tta=options.tta),
+                load=lambda: load_stages(
+                    chosen, execution, folds=options.folds, tta=options.tta, windows=options.windows
+                ),
                 observer=observer,
             )
     except KeyboardInterrupt as error:

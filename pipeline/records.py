@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ctcore.inference.cover import WindowMode
+
 OUTPUT_SCHEMA_VERSION: Final = 1
 """Version of the keys of `run.json` and `cases/CASE.json`."""
 
@@ -30,6 +32,7 @@ class RunOptions(_Record):
     Attributes:
         folds: models of each stage that are averaged; None for all.
         tta: whether predictions are averaged over mirrored inputs.
+        windows: whether stage 2's windows lie around the pancreas or all over the ROI.
         format: file format of the maps.
         overwrite: whether finished cases are computed again.
         report: whether pictures and `report/index.html` are made.
@@ -37,6 +40,7 @@ class RunOptions(_Record):
 
     folds: tuple[str, ...] | None = None
     tta: bool = False
+    windows: WindowMode = "guided"
     format: ImageFormat = "nii.gz"
     overwrite: bool = False
     report: bool = True
@@ -52,6 +56,7 @@ class MadeWith(_Record):
         precision: its arithmetic.
         folds: models that were averaged; None for all.
         tta: whether inputs were mirrored.
+        windows: how stage 2's windows were placed.
         format: file format of the maps.
         input_bytes: size of the CT file.
         input_modified_ns: when the CT file was last changed, in nanoseconds since 1970.
@@ -64,6 +69,7 @@ class MadeWith(_Record):
     folds: tuple[str, ...] | None
     tta: bool
     format: ImageFormat
+    windows: WindowMode = "exact"
     input_bytes: int = 0
     input_modified_ns: int = 0
 

@@ -117,6 +117,7 @@ class _Run:
             precision=execution.precision,
             folds=options.folds,
             tta=options.tta,
+            windows=options.windows,
             format=options.format,
         )
         self._records: dict[str, CaseRecord] = {}

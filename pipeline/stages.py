@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from ctcore.geometry import Box
-from ctcore.volume import Volume
+from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
+    from ctcore.inference.cover import WindowMode
+    from ctcore.inference.effort import Effort
     from pipeline.bundle import Bundle
 
 
@@ -67,6 +69,23 @@ class LocatorStage(Protocol):
         """Finds the pancreas in a CT in LPS order."""
 
 
+class RunningStage(Protocol):
+    """An ROI on its way through the folds of the multi-task network."""
+
+    @property
+    def folds_left(self) -> int:
+        """How many folds have not run."""
+
+    def add(self) -> None:
+        """Runs the next fold."""
+
+    def add_apart(self) -> Prediction:
+        """Runs the next fold, and returns what it says by itself."""
+
+    def finish(self) -> Prediction:
+        """Returns what the folds so far, at least one, say together; none can be added afterwards."""
+
+
 class PredictorStage(Protocol):
     """Stage 2, loaded."""
 
@@ -78,8 +97,15 @@ class PredictorStage(Protocol):
     def lesion_label(self) -> int:
         """Value of the lesion in the segmentation."""
 
-    def predict(self, roi: Volume, /) -> Prediction:
-        """Segments and classifies an ROI in LPS order at full resolution."""
+    @property
+    def effort(self) -> Effort:
+        """The most that is computed of an ROI."""
+
+    def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, /) -> int:
+        """Returns how often a network is called for an ROI of this grid, with a pancreas mask on it."""
+
+    def begin(self, roi: Volume, pancreas: npt.NDArray[Any], effort: Effort, /) -> RunningStage:
+        """Prepares an ROI in LPS order at full resolution, with a pancreas mask on its grid, for the folds."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +122,12 @@ class Stages:
 
 
 def load_stages(
-    bundle: Bundle, execution: Execution, *, folds: Sequence[str] | None = None, tta: bool = False
+    bundle: Bundle,
+    execution: Execution,
+    *,
+    folds: Sequence[str] | None = None,
+    tta: bool = False,
+    windows: WindowMode = "exact",
 ) -> Stages:
     """Loads both stages of a bundle.
 
@@ -105,6 +136,7 @@ def load_stages(
         execution: device, backend and precision.
         folds: models of each stage to average; None for all that the bundle holds.
         tta: whether predictions are averaged over mirrored inputs.
+        windows: how the windows of stage 2 are placed; those of stage 1, which nothing guides, are exact.
 
     Raises:
         RequestError: a fold is not in the bundle, or a stage folder cannot be used.
@@ -114,5 +146,5 @@ def load_stages(
 
     return Stages(
         Localizer(bundle.stage1, execution, folds=folds, tta=tta),
-        MultiTaskPredictor(bundle.stage2, execution, folds=folds, tta=tta),
+        MultiTaskPredictor(bundle.stage2, execution, folds=folds, tta=tta, windows=windows),
     )

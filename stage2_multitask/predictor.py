@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.geometry import Box, Triple
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
-from ctcore.resample import resample_array, resample_to_spacing
-from ctcore.volume import Volume
+from ctcore.resample import (
+    reach,
+    resample_array,
+    resample_part,
+    resample_to_spacing,
+    resampled_geometry,
+    shape_for_spacing,
+)
+from ctcore.volume import Geometry, Volume
 from stage2_multitask.model import MultiTaskModel
 
 if TYPE_CHECKING:
+    from ctcore.inference.backends.backend import Backend
     from ctcore.inference.backends.choose import Execution
+    from ctcore.inference.cover import Guide, WindowMode
+    from ctcore.inference.effort import Effort
+    from ctcore.inference.predict import RunningEnsemble, WindowPrediction
 
 SLAB_VOXELS = 4_000_000
 """Voxels of the ROI's grid that are resampled and turned into probabilities at once: bounds memory to about 250 MB."""
@@ -47,6 +59,10 @@ class MultiTaskPredictor:
         execution: device, backend and precision.
         folds: folds to average; all if not given.
         tta: whether to average over mirrored images (only along axes that training mirrored).
+        windows: how windows are placed where `predict` is given a pancreas.
+
+    Attributes:
+        effort: all of that: what `predict` does unless it is told to do less.
 
     Raises:
         BundleError: the folder is damaged.
@@ -54,16 +70,22 @@ class MultiTaskPredictor:
     """
 
     def __init__(
-        self, folder: Path, execution: Execution, *, folds: Sequence[int | str] | None = None, tta: bool = False
+        self,
+        folder: Path,
+        execution: Execution,
+        *,
+        folds: Sequence[int | str] | None = None,
+        tta: bool = False,
+        windows: WindowMode = "exact",
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
+        from ctcore.inference.effort import Effort
         from ctcore.inference.slices import for_windows
         from stage2_multitask.network import build_network, regions_of
 
         self.model = load_model(folder, MultiTaskModel)
         self._foreground = regions_of(self.model.labels, self.model.lesions).foreground
-        self._mirror_axes = self.model.mirror_axes if tta else ()
-        self._backends = []
+        self._backends: list[Backend] = []
         for fold in chosen_folds(self.model, folds):
             network = build_network(
                 self.model.architecture,
@@ -75,6 +97,7 @@ class MultiTaskPredictor:
             )
             load_weights(network, folder, fold)
             self._backends.append(make_backend(for_windows(network, self.model.patch_size), execution))
+        self.effort = Effort(len(self._backends), tta and bool(self.model.mirror_axes), windows)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -96,26 +119,75 @@ class MultiTaskPredictor:
         """Value of each lesion class's own label; empty where all lesions are one label."""
         return {name: self.model.labels[label] for name, label in self.model.lesion_labels.items()}
 
-    def predict(self, roi: Volume) -> MultiTaskPrediction:
-        """Runs the network on an ROI: Hounsfield units in LPS order at full resolution."""
-        from ctcore.inference.predict import predict_ensemble
+    def predict(
+        self, roi: Volume, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None
+    ) -> MultiTaskPrediction:
+        """Runs the network on an ROI.
 
+        Args:
+            roi: Hounsfield units in LPS order at full resolution.
+            pancreas: mask (z, y, x) over the ROI's field of view, for guided windows; without one, or where it is
+                empty, windows are exact.
+            effort: what to do less; None: all that the predictor was made for.
+        """
+        running = self.begin(roi, pancreas, effort)
+        while running.folds_left:
+            running.add()
+        return running.finish()
+
+    def begin(
+        self, roi: Volume, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None
+    ) -> RunningPrediction:
+        """Prepares an ROI for the networks, which then run one after the other. Arguments: `predict`."""
+        from ctcore.inference.predict import RunningEnsemble
+
+        effort = effort or self.effort
         low = resample_to_spacing(roi, self.model.spacing_mm)
-        image = self.model.normalization.apply(np.rint(low.array))[None]
-        prediction = predict_ensemble(
-            self._backends,
-            image,
+        ensemble = RunningEnsemble(
+            self.model.normalization.apply(np.rint(low.array))[None],
             self.model.patch_size,
-            mirror_axes=self._mirror_axes,
+            mirror_axes=self._mirror_axes(effort),
             foreground=self._foreground,
             aggregation=self.model.aggregation,
+            guide=self._guide(low.geometry, pancreas, effort),
         )
-        if prediction.class_logits is None:
+        return RunningPrediction(self, ensemble, self._backends[: effort.folds], low.geometry.shape, roi.geometry.shape)
+
+    def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None) -> int:
+        """Returns how often an ROI of this grid calls a network. Arguments: `predict`."""
+        from ctcore.inference.predict import window_boxes, windows_at_once
+
+        effort = effort or self.effort
+        low = resampled_geometry(geometry, shape_for_spacing(geometry, self.model.spacing_mm))
+        windows = window_boxes(low.shape, self.model.patch_size, guide=self._guide(low, pancreas, effort))
+        batches = -(-len(windows) // windows_at_once(self.model.patch_size))
+        return effort.folds * (1 << len(self._mirror_axes(effort))) * batches
+
+    def _mirror_axes(self, effort: Effort) -> tuple[int, ...]:
+        return self.model.mirror_axes if effort.tta else ()
+
+    def _guide(self, low: Geometry, pancreas: npt.NDArray[Any] | None, effort: Effort) -> Guide | None:
+        """Returns the guide on the network's grid, None for exact windows."""
+        from ctcore.inference.cover import Guide
+
+        if effort.windows == "exact" or pancreas is None:
+            return None
+        return Guide.around(resample_array(pancreas, low.shape, "nearest"), low.spacing_zyx)
+
+    def to_prediction(self, answer: WindowPrediction, low: Triple, roi: Triple) -> MultiTaskPrediction:
+        """Takes what the network says on its grid to that of the ROI.
+
+        Args:
+            answer: logits, and where they lie.
+            low: sizes (z, y, x) of the network's grid.
+            roi: sizes (z, y, x) of the ROI's.
+        """
+        if answer.class_logits is None:
             raise ValueError("the network has no classification head")
         own = self.lesion_labels
         values = list(own.values()) or [self.lesion_label]
-        lesions, segmentation = to_grid(prediction.segmentation, roi.geometry.shape, values)
-        probabilities = softmax(prediction.class_logits / self.model.temperature, axis=0)
+        lesions, segmentation = to_grid(answer.segmentation, roi, values, box=answer.box, grid=low)
+        probabilities = softmax(answer.class_logits / self.model.temperature, axis=0)
         classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
         if not own:
             return MultiTaskPrediction(lesions[0], segmentation, classes)
@@ -123,8 +195,55 @@ class MultiTaskPredictor:
         return MultiTaskPrediction(any_lesion, segmentation, classes, dict(zip(own, lesions, strict=True)))
 
 
+class RunningPrediction:
+    """An ROI on its way through the folds; made by `MultiTaskPredictor.begin`.
+
+    Args:
+        predictor: takes logits to the ROI's grid.
+        ensemble: the windows and what the folds so far say.
+        backends: the folds.
+        low: sizes (z, y, x) of the network's grid.
+        roi: sizes (z, y, x) of the ROI's.
+    """
+
+    def __init__(
+        self,
+        predictor: MultiTaskPredictor,
+        ensemble: RunningEnsemble,
+        backends: Sequence[Backend],
+        low: Triple,
+        roi: Triple,
+    ) -> None:
+        self._predictor, self._ensemble = predictor, ensemble
+        self._left = list(backends)
+        self._low, self._roi = low, roi
+
+    @property
+    def folds_left(self) -> int:
+        """How many folds have not run."""
+        return len(self._left)
+
+    def add(self) -> None:
+        """Runs the next fold."""
+        self._ensemble.add(self._left.pop(0))
+
+    def add_apart(self) -> MultiTaskPrediction:
+        """Runs the next fold, and returns what it says by itself."""
+        alone = self._ensemble.add_apart(self._left.pop(0))
+        return self._predictor.to_prediction(alone, self._low, self._roi)
+
+    def finish(self) -> MultiTaskPrediction:
+        """Returns what the folds so far say together; there is one at least, and none can be added afterwards."""
+        return self._predictor.to_prediction(self._ensemble.finish(), self._low, self._roi)
+
+
 def to_grid(
-    logits: npt.NDArray[np.float32], shape: tuple[int, int, int], lesion_labels: Sequence[int]
+    logits: npt.NDArray[np.float32],
+    shape: Triple,
+    lesion_labels: Sequence[int],
+    *,
+    box: Box | None = None,
+    grid: Triple | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Takes logits to a finer grid, slab by slab, in nnU-Net's order: resample every logit, then softmax.
 
@@ -132,18 +251,28 @@ def to_grid(
         logits: (k, z, y, x) on the network's grid.
         shape: sizes (z, y, x) of the grid to reach, over the same field of view.
         lesion_labels: the n labels whose probability is kept.
+        box: the part of the network's grid that the logits are of; all of it if not given. Voxels that draw on more
+            than this part are background.
+        grid: sizes (z, y, x) of the network's grid, where a box is given.
 
     Returns:
         Their probabilities (float32, (n, *shape)) and the most probable label (uint8, of `shape`).
     """
-    lesions = np.empty((len(lesion_labels), *shape), dtype=np.float32)
-    segmentation = np.empty(shape, dtype=np.uint8)
-    thickness = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
-    for start in range(0, shape[0], thickness):
-        stop = min(start + thickness, shape[0])
-        slab = resample_array(logits, shape, z_range=(start, stop))
-        segmentation[start:stop] = slab.argmax(axis=0)
-        lesions[:, start:stop] = softmax(slab, axis=0)[list(lesion_labels)]
+    lesions = np.zeros((len(lesion_labels), *shape), dtype=np.float32)
+    segmentation = np.zeros(shape, dtype=np.uint8)
+    depth, height, width = logits.shape[1:]
+    grid = grid or (depth, height, width)
+    box = box or Box.whole(grid)
+    inside = reach(box, grid, shape)
+    if inside is None:
+        return lesions, segmentation
+    (z0, y0, x0), (z1, y1, x1) = inside.start, inside.stop
+    thickness = max(1, SLAB_VOXELS // ((y1 - y0) * (x1 - x0)))
+    for start in range(z0, z1, thickness):
+        slab_box = Box((start, y0, x0), (min(start + thickness, z1), y1, x1))
+        slab = resample_part(logits, box, grid, shape, slab_box)
+        segmentation[slab_box.slices] = slab.argmax(axis=0)
+        lesions[(slice(None), *slab_box.slices)] = softmax(slab, axis=0)[list(lesion_labels)]
     return lesions, segmentation
 
 

@@ -16,6 +16,7 @@ import pytest
 from ctcore.files import write
 from ctcore.geometry import Box
 from ctcore.inference.backends.choose import Execution
+from ctcore.inference.effort import Effort
 from ctcore.volume import Geometry, Volume
 from pipeline.bundle import Bundle, create_bundle
 from pipeline.stages import Stages
@@ -65,18 +66,56 @@ class FakePrediction:
     class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
+class OneFold:
+    """A predictor of one fold, which says what `predict` of its subclass does."""
+
+    effort = Effort(1, False, "exact")
+
+    def predict(self, roi: Volume, /) -> FakePrediction:
+        raise NotImplementedError
+
+    def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, /) -> int:
+        return 1
+
+    def begin(self, roi: Volume, pancreas: npt.NDArray[Any], effort: Effort, /) -> FakeFolds:
+        return FakeFolds([lambda: self.predict(roi)])
+
+
+class FakeFolds:
+    """Folds that have yet to speak; the last of them speaks for all."""
+
+    def __init__(self, folds: list[Callable[[], FakePrediction]]) -> None:
+        self._left = folds
+        self._last: FakePrediction | None = None
+
+    @property
+    def folds_left(self) -> int:
+        return len(self._left)
+
+    def add(self) -> None:
+        self.add_apart()
+
+    def add_apart(self) -> FakePrediction:
+        self._last = self._left.pop(0)()
+        return self._last
+
+    def finish(self) -> FakePrediction:
+        assert self._last is not None
+        return self._last
+
+
 @dataclass
-class FakePredictor:
+class FakePredictor(OneFold):
     """Calls whatever is as bright as the lesion of `make_ct` a lesion; `failure` is raised instead, if it is set."""
 
     labels: dict[str, int] = field(default_factory=lambda: {"background": 0, "lesion": LESION, "pancreas": PANCREAS})
     lesion_label: int = LESION
     failure: BaseException | None = None
-    calls: int = 0
+    predicted: int = 0
 
     def predict(self, roi: Volume, /) -> FakePrediction:
         """Returns labels and a lesion probability by brightness."""
-        self.calls += 1
+        self.predicted += 1
         if self.failure is not None:
             raise self.failure
         lesion = roi.array >= LESION_HU

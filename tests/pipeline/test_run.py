@@ -23,6 +23,7 @@ from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions
 from pipeline.run import RunSummary, run_cohort
 from pipeline.stages import Stages
+from tests.pipeline.conftest import OneFold
 
 Runner = Callable[..., RunSummary]
 
@@ -141,11 +142,12 @@ def test_overwrite_and_other_options_compute_again(
     run(cohort)
     assert run(cohort, overwrite=True).reused == frozenset()
     assert run(cohort, tta=True).reused == frozenset()
+    assert run(cohort, tta=True, windows="exact").reused == frozenset()
     assert run(cohort, tta=True, format="mha").reused == frozenset()
     assert not list((output / "detection_maps").glob("*.nii.gz"))
     make_ct(cohort / "ill_0000.nii.gz", lesion=False)
     assert run(cohort, tta=True, format="mha").reused == {"well"}
-    assert stages.predictor.calls == 9  # type: ignore[attr-defined]
+    assert stages.predictor.predicted == 11  # type: ignore[attr-defined]
 
 
 def test_a_cohort_can_grow_in_one_output(run: Runner, cohort: Path, output: Path) -> None:
@@ -288,12 +290,12 @@ def test_next_ct_is_read_while_one_is_computed(
             reading_well.set()
         return original(path)
 
-    class Waiting:
+    class Waiting(OneFold):
         labels, lesion_label = stages.predictor.labels, stages.predictor.lesion_label
 
         def predict(self, roi: Any, /) -> Any:
             assert reading_well.wait(timeout=10), "the next CT is not read before this one is done"
-            return stages.predictor.predict(roi)
+            return stages.predictor.predict(roi)  # type: ignore[attr-defined]
 
     monkeypatch.setattr("pipeline.run.read_ct", watched)
     assert not run(cohort, load=lambda: Stages(stages.localizer, Waiting())).failed

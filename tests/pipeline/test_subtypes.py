@@ -39,13 +39,13 @@ from stage1_localizer.model import LocalizerModel
 from stage2_multitask.heads.settings import FPNSettings
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.network import build_network
-from tests.pipeline.conftest import FakeLocalizer, FakePrediction
+from tests.pipeline.conftest import FakeLocalizer, FakePrediction, OneFold
 
 P = dict(zip(SUBTYPE_NAMES, (0.2, 0.5, 0.3), strict=True))
 LESION_LABELS = {name: f"lesion {name}" for name in SUBTYPE_NAMES}
 
 
-class SubtypePredictor:
+class SubtypePredictor(OneFold):
     """Sees 0.75 of subtype1 in the whole bright lesion of `make_ct` and 0.9 of subtype2 in the left part of it."""
 
     labels: ClassVar = {

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from ctcore.errors import BundleError, RequestError
+from ctcore.geometry import Box
 from ctcore.inference.backends.choose import Execution
-from ctcore.resample import resample_array
+from ctcore.inference.effort import Effort
+from ctcore.resample import reach, resample_array
 from ctcore.volume import Geometry, Volume
 from stage2_multitask import predictor
 from stage2_multitask.predictor import MultiTaskPredictor, softmax, to_grid
@@ -111,6 +113,74 @@ def test_mirroring_makes_the_answer_symmetric(random_model: MakeModel, execution
     np.testing.assert_allclose(one.lesion_probability, two.lesion_probability[:, ::-1], atol=1e-5)
     plain = MultiTaskPredictor(random_model(), execution)
     assert np.abs(plain.predict(roi).lesion_probability - one.lesion_probability).max() > 1e-4
+
+
+@pytest.mark.parametrize("slab", [1, 10**9])
+def test_logits_of_a_part_reach_the_grid_as_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -> None:
+    monkeypatch.setattr(predictor, "SLAB_VOXELS", slab)
+    logits = np.random.default_rng(1).normal(0, 3, (3, 6, 7, 8)).astype(np.float32)
+    box, shape = Box((1, 2, 0), (5, 6, 5)), (11, 9, 12)
+    (whole,), labels = to_grid(logits, shape, [1])
+    (part,), part_labels = to_grid(logits[(slice(None), *box.slices)], shape, [1], box=box, grid=(6, 7, 8))
+    known = reach(box, (6, 7, 8), shape)
+    assert known is not None
+    assert known.voxels > 50
+    np.testing.assert_allclose(part[known.slices], whole[known.slices], atol=1e-5)
+    np.testing.assert_array_equal(part_labels[known.slices], labels[known.slices])
+    outside = np.ones(shape, dtype=bool)
+    outside[known.slices] = False
+    assert (part[outside] == 0).all()
+    assert (part_labels[outside] == 0).all()
+
+
+def test_a_part_too_small_for_any_voxel_is_background() -> None:
+    box = Box((0, 0, 0), (1, 1, 1))
+    (lesion,), labels = to_grid(np.full((2, 1, 1, 1), 5.0, np.float32), (2, 2, 2), [1], box=box, grid=(8, 8, 8))
+    assert not lesion.any()
+    assert not labels.any()
+
+
+def test_guided_windows_lie_around_the_pancreas(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    network = MultiTaskPredictor(random_model(), execution, windows="guided")
+    pancreas = np.zeros(roi.geometry.shape, np.uint8)
+    pancreas[14:17, 14:17, 14:17] = 1
+    assert network.calls(roi.geometry) == 4  # 16, 18 and 20 voxels: 1, 2 and 2 windows of 16
+    assert network.calls(roi.geometry, pancreas) == 1
+    guided, exact = network.predict(roi, pancreas), network.predict(roi)
+    seen = guided.lesion_probability > 0
+    assert Box.of_mask(seen) == Box.of_mask(seen | (pancreas > 0))
+    assert 0.5 < seen.mean() < 1
+    assert (guided.segmentation[~seen] == 0).all()
+    assert (exact.lesion_probability > 0).all()
+
+    empty = network.predict(roi, np.zeros_like(pancreas))
+    np.testing.assert_array_equal(empty.lesion_probability, exact.lesion_probability)
+    plain = MultiTaskPredictor(random_model("plain"), execution).predict(roi, pancreas)
+    np.testing.assert_array_equal(plain.lesion_probability, exact.lesion_probability)
+
+
+def test_folds_one_after_the_other(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    folder = random_model(folds=("0", "1"))
+    network = MultiTaskPredictor(folder, execution)
+    running = network.begin(roi)
+    first = running.add_apart()
+    assert running.folds_left == 1
+    one = MultiTaskPredictor(folder, execution, folds=[0]).predict(roi)
+    np.testing.assert_allclose(first.lesion_probability, one.lesion_probability, atol=1e-6)
+    assert first.class_probabilities == pytest.approx(one.class_probabilities)
+    less = network.predict(roi, effort=Effort(1, False, "exact"))
+    np.testing.assert_array_equal(less.lesion_probability, one.lesion_probability)
+    running.add()
+    together, both = running.finish(), network.predict(roi)
+    np.testing.assert_allclose(together.lesion_probability, both.lesion_probability, atol=1e-6)
+
+
+def test_calls_count_folds_and_mirrors(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    network = MultiTaskPredictor(random_model(folds=("0", "1")), execution, tta=True)
+    mirrors = 1 << len(network.model.mirror_axes)
+    assert mirrors > 1
+    one = network.calls(roi.geometry, effort=Effort(1, False, "exact"))
+    assert network.calls(roi.geometry) == 2 * mirrors * one
 
 
 def test_a_model_of_the_other_stage(random_model: MakeModel, execution: Execution) -> None:
