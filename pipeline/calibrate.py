@@ -155,6 +155,8 @@ def read_cases(bundle: Bundle, run: Path, case_labels: Path) -> ValidationCases:
             f"run '{run}' was made by bundle {str(made_by)[:12]}, not by '{bundle.folder}' ({bundle.digest[:12]});"
             " run that bundle on the validation cases"
         )
+    if record.get("options", {}).get("early_exit"):
+        raise RequestError(f"run '{run}' was made with --early-exit, where scores are of different folds; run without")
     done = [case for case in map(_case, sorted((run / "cases").glob("*.json"))) if case.status == "done"]
     rows = read_table(case_labels, ("case_id", "class_name"))
     missing = [case.case_id for case in done if case.case_id not in rows]

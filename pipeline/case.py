@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,41 +12,19 @@ import numpy.typing as npt
 from ctcore.geometry import Box, Reorientation, crop, paste, to_lps
 from ctcore.resample import nearest_index
 from ctcore.volume import Volume
-from pipeline.records import DEMO_FLAG, FusionRecord, LesionMaps, RoiRecord
+from pipeline.clock import Clock, TimedFolds
+from pipeline.early_exit import FLAG_EARLY_EXIT, mean_of_folds, run_folds
+from pipeline.records import DEMO_FLAG, EffortRecord, FusionRecord, LesionMaps, RoiRecord
 
 if TYPE_CHECKING:
     from ctcore.detection.calibration import Calibration
     from ctcore.detection.fusion import FusionResult
     from ctcore.detection.measures import Candidate
+    from ctcore.inference.effort import Effort
     from pipeline.bundle import Bundle
-    from pipeline.stages import PancreasLocation, Stages
-
-PHASES = ("read", "locate", "predict", "detect", "write", "report")
-"""The phases of a case, in order, as timings name them."""
-
-
-@dataclass
-class Clock:
-    """Time by phase of one case.
-
-    Attributes:
-        seconds: elapsed time of every phase entered so far.
-        on_phase: called with each phase's name as it begins.
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    on_phase: Callable[[str], None] | None = None
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Measures what is done inside."""
-        if self.on_phase is not None:
-            self.on_phase(name)
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+    from pipeline.manifest import BundleManifest
+    from pipeline.scored import Scored
+    from pipeline.stages import PancreasLocation, Prediction, PredictorStage, Stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +46,7 @@ class CaseResult:
         calibration: what the bundle knows of its scores, or None.
         candidates: lesion candidates; their boxes are of the input grid.
         flags: what a reader must know.
+        effort: how much was computed.
         class_detections: the same map of each lesion class's own label; empty where all lesions are one label.
     """
 
@@ -85,6 +62,7 @@ class CaseResult:
     calibration: Calibration | None
     candidates: tuple[dict[str, Any], ...]
     flags: tuple[str, ...]
+    effort: EffortRecord
     class_detections: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @property
@@ -121,6 +99,7 @@ class CaseResult:
             "pancreas_ml": float(self.location.pancreas_ml),
             "segmentation_labels": self.segmentation_labels,
             "flags": self.flags,
+            "effort": self.effort,
         }
 
     def _on_input_grid(self, array: npt.NDArray[Any]) -> Volume:
@@ -130,21 +109,20 @@ class CaseResult:
         return Volume(paste(self.reorientation.restore(array), box, stored.shape), stored)
 
 
-def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> CaseResult:
+def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock, *, early_exit: bool = False) -> CaseResult:
     """Computes one case.
 
     Args:
         ct: the CT as stored, in Hounsfield units.
         stages: both stages, loaded.
-        bundle: gives candidate extraction, fusion and lesion classes.
+        bundle: gives candidate extraction, fusion, lesion classes and operating points.
         clock: receives the time of every phase.
+        early_exit: whether to stop before the last fold where the decision is settled (`pipeline.early_exit`).
 
     Raises:
         CaseError: the case cannot be used.
     """
-    from ctcore.detection.by_class import find_lesions
     from ctcore.detection.detection_map import detection_map
-    from ctcore.detection.fusion import fuse
     from ctcore.detection.measures import describe
 
     manifest = bundle.manifest
@@ -153,29 +131,23 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         location = stages.localizer.locate(lps)
         roi = crop(lps, location.box)
         pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
-    with clock.phase("predict"):
-        running = stages.predictor.begin(roi, pancreas, stages.predictor.effort)
-        while running.folds_left:
-            running.add()
-        prediction = running.finish()
-        classes = {name: float(p) for name, p in prediction.class_probabilities.items()}
+    effort = stages.predictor.effort
+    thresholds = manifest.thresholds if early_exit else ()
+    prediction, scored, folds = _predict(stages.predictor, roi, pancreas, effort, manifest, thresholds, clock)
     with clock.phase("detect"):
-        found = find_lesions(
-            prediction.lesion_probability,
-            prediction.class_lesion_probabilities,
-            manifest.candidates,
-            roi.geometry,
-            pancreas,
-        )
-        fused = fuse(classes, found.maxima(), manifest.fusion, manifest.lesion_classes)
+        found, fused = scored.found, scored.fused
         if manifest.fusion.weigh_candidates:
-            found = found.weighed(classes, manifest.lesion_classes)
+            found = found.weighed(scored.classes, manifest.lesion_classes)
         detection, own = detection_map(found.candidates), found.detection_maps()
         candidates = describe(found.candidates, roi.geometry, roi.array, pancreas)
         described = [_on_input(candidate, location.box, reorientation) for candidate in candidates]
         for candidate, name in zip(described, found.classes, strict=bool(found.classes)):
             candidate["class_name"] = name
-    flags = (*location.flags, *found.candidates.flags, *((DEMO_FLAG,) if manifest.demo else ()))
+    flags = [*location.flags, *found.candidates.flags]
+    if folds < effort.folds:
+        flags.append(FLAG_EARLY_EXIT)
+    if manifest.demo:
+        flags.append(DEMO_FLAG)
     return CaseResult(
         ct=lps,
         reorientation=reorientation,
@@ -184,13 +156,57 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock) -> Ca
         labels=np.asarray(prediction.segmentation, dtype=np.uint8),
         segmentation_labels={name: int(value) for name, value in stages.predictor.labels.items()},
         location=location,
-        classes=classes,
+        classes=scored.classes,
         fused=fused,
         calibration=manifest.calibration,
         candidates=tuple(described),
         flags=tuple(dict.fromkeys(flags)),
+        effort=EffortRecord(
+            folds=folds,
+            folds_at_most=effort.folds,
+            tta=effort.tta,
+            windows=effort.windows if pancreas.any() else "exact",
+        ),
         class_detections=own,
     )
+
+
+def _predict(
+    predictor: PredictorStage,
+    roi: Volume,
+    pancreas: npt.NDArray[Any],
+    effort: Effort,
+    manifest: BundleManifest,
+    thresholds: Sequence[float],
+    clock: Clock,
+) -> tuple[Prediction, Scored, int]:
+    """Runs the folds over an ROI; returns what they say, what it is worth, and how many ran.
+
+    Args:
+        predictor: stage 2.
+        roi: at full resolution, in LPS order.
+        pancreas: mask (z, y, x) on its grid.
+        effort: how much is computed.
+        manifest: gives candidate extraction and fusion.
+        thresholds: at which the decision may be settled before the last fold; none: all folds run.
+        clock: receives the time of every phase.
+    """
+    from pipeline.scored import score
+
+    def worth(prediction: Prediction) -> Scored:
+        with clock.phase("detect"):
+            return score(prediction, manifest, roi.geometry, pancreas)
+
+    with clock.phase("predict"):
+        running = predictor.begin(roi, pancreas, effort)
+    if thresholds and running.folds_left > 1:
+        prediction, alone = run_folds(TimedFolds(running, clock), worth, thresholds)
+        return prediction, mean_of_folds(worth(prediction), alone), len(alone)
+    with clock.phase("predict"):
+        while running.folds_left:
+            running.add()
+        prediction = running.finish()
+    return prediction, worth(prediction), effort.folds
 
 
 def _calibrated(score: float, calibration: Calibration | None) -> dict[str, Any]:

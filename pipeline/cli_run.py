@@ -72,6 +72,12 @@ def run(
     windows: Annotated[
         WindowsChoice, typer.Option(help="Windows around the pancreas that was found, or nnU-Net's all over the ROI.")
     ] = WindowsChoice.GUIDED,
+    early_exit: Annotated[
+        bool,
+        typer.Option(
+            "--early-exit", help="Stop where the folds to come cannot change the decision; scores are means of folds'."
+        ),
+    ] = False,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
     image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
@@ -95,6 +101,7 @@ def run(
         folds=_folds(folds),
         tta=tta,
         windows=windows.value,
+        early_exit=early_exit,
         format=image_format.value,
         overwrite=overwrite,
         report=report,

@@ -50,6 +50,11 @@ class BundleManifest(BaseModel):
     calibration: Calibration | None = None
     files: dict[str, str]
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Thresholds of the score at the operating points."""
+        return tuple(point.threshold for point in self.calibration.operating_points) if self.calibration else ()
+
     @model_validator(mode="after")
     def _lesion_classes_are_classes(self) -> BundleManifest:
         unknown = sorted(set(self.lesion_classes) - set(self.class_names))

@@ -33,6 +33,7 @@ class RunOptions(_Record):
         folds: models of each stage that are averaged; None for all.
         tta: whether predictions are averaged over mirrored inputs.
         windows: whether stage 2's windows lie around the pancreas or all over the ROI.
+        early_exit: whether a case stops before its last fold where the decision is settled.
         format: file format of the maps.
         overwrite: whether finished cases are computed again.
         report: whether pictures and `report/index.html` are made.
@@ -41,6 +42,7 @@ class RunOptions(_Record):
     folds: tuple[str, ...] | None = None
     tta: bool = False
     windows: WindowMode = "guided"
+    early_exit: bool = False
     format: ImageFormat = "nii.gz"
     overwrite: bool = False
     report: bool = True
@@ -57,6 +59,7 @@ class MadeWith(_Record):
         folds: models that were averaged; None for all.
         tta: whether inputs were mirrored.
         windows: how stage 2's windows were placed.
+        early_exit: whether a case could stop before its last fold.
         format: file format of the maps.
         input_bytes: size of the CT file.
         input_modified_ns: when the CT file was last changed, in nanoseconds since 1970.
@@ -70,6 +73,7 @@ class MadeWith(_Record):
     tta: bool
     format: ImageFormat
     windows: WindowMode = "exact"
+    early_exit: bool = False
     input_bytes: int = 0
     input_modified_ns: int = 0
 
@@ -103,6 +107,22 @@ class RoiRecord(BoxRecord):
     """
 
     source: str
+
+
+class EffortRecord(_Record):
+    """How much stage 2 computed of a case.
+
+    Attributes:
+        folds: how many ran.
+        folds_at_most: how many could have.
+        tta: whether inputs were mirrored.
+        windows: how windows were placed; `exact` where guided ones were asked for, but no pancreas was found.
+    """
+
+    folds: int
+    folds_at_most: int
+    tta: bool
+    windows: WindowMode
 
 
 LesionMaps = Literal["one", "by_class"]
@@ -145,6 +165,7 @@ class CaseRecord(_Record):
         pancreas_ml: volume of the pancreas that the localizer found.
         segmentation_labels: values of the segmentation by name.
         flags: what a reader must know.
+        effort: how much was computed.
         seconds: time by phase.
         notice: what the model is not.
         made_with: what decided these results.
@@ -168,6 +189,7 @@ class CaseRecord(_Record):
     pancreas_ml: float | None = None
     segmentation_labels: dict[str, int] = Field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    effort: EffortRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     notice: str | None = None
     made_with: MadeWith | None = None

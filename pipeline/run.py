@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import CaseError, RequestError, first_line
 from ctcore.files import CaseFile, discover, read_ct
-from pipeline.case import PHASES, CaseResult, Clock, process_case
+from pipeline.case import CaseResult, process_case
+from pipeline.clock import PHASES, Clock
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
-from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord, CaseStatus, MadeWith, RunOptions, RunRecord
-from pipeline.versions import versions
+from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord, MadeWith, RunOptions
+from pipeline.run_record import run_record
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
@@ -75,9 +76,15 @@ def run_cohort(
         observer: told how the run goes.
 
     Raises:
-        RequestError: the input does not exist or holds no image, or is one of the output's own folders of maps.
+        RequestError: the input does not exist or holds no image, or is one of the output's own folders of maps; or
+            early exit is asked for, and the bundle has no operating point.
         Exception: whatever `load` raises.
     """
+    if options.early_exit and not bundle.manifest.thresholds:
+        raise RequestError(
+            f"bundle '{bundle.folder}' has no operating point, which early exit decides by; add one with"
+            " 'pipeline bundle calibrate', or leave --early-exit out"
+        )
     return _Run(input_path, output, bundle, execution, options, observer or SilentObserver()).run(load)
 
 
@@ -118,6 +125,7 @@ class _Run:
             folds=options.folds,
             tta=options.tta,
             windows=options.windows,
+            early_exit=options.early_exit,
             format=options.format,
         )
         self._records: dict[str, CaseRecord] = {}
@@ -195,7 +203,7 @@ class _Run:
             return ct
         item.clock.on_phase = lambda phase: self._observer.phase(item.case.case_id, phase)
         try:
-            return process_case(ct, stages, self._bundle, item.clock)
+            return process_case(ct, stages, self._bundle, item.clock, early_exit=self._options.early_exit)
         except Exception as error:  # whatever it is, it is this case's alone
             return error
         finally:
@@ -266,43 +274,19 @@ class _Run:
     def _write_tables(self, cases: int, started: datetime.datetime, wall: float, loading: float) -> None:
         """Writes what speaks of the whole run."""
         records = sorted((*self._records.values(), *self._elsewhere), key=lambda record: record.case_id)
-        manifest = self._bundle.manifest
-        fresh = [record for case_id, record in self._records.items() if case_id not in self._reused]
-        computed = {record.case_id for record in fresh}
-        seconds = {phase: sum(record.seconds.get(phase, 0.0) for record in fresh) for phase in PHASES}
-        run = RunRecord(
-            notice=self._bundle.notice,
+        run = run_record(
+            self._bundle,
+            self._execution,
+            self._options,
+            input_path=self._input,
+            records=records,
+            computed=self._records.keys() - self._reused,
             complete=len(self._records) == cases,
-            started=started.isoformat(timespec="seconds"),
+            started=started,
             wall_seconds=wall,
-            versions=versions(),
-            bundle={
-                "name": manifest.name,
-                "version": manifest.version,
-                "sha256": self._bundle.digest,
-                "demo": manifest.demo,
-                "folder": str(self._bundle.folder),
-            },
-            input=str(self._input),
-            options=self._options,
-            execution={
-                "device": self._execution.device,
-                "backend": self._execution.backend,
-                "precision": self._execution.precision,
-            },
-            phase_seconds={"load_models": loading, **seconds},
-            cases=tuple(
-                CaseStatus(
-                    case_id=record.case_id,
-                    status=record.status,
-                    error=record.error,
-                    reused=record.case_id not in computed,
-                    seconds=record.total_seconds,
-                )
-                for record in records
-            ),
+            loading_seconds=loading,
         )
-        self._output.write_results(records, manifest.class_names)
+        self._output.write_results(records, self._bundle.manifest.class_names)
         self._output.write_run(run)
         if self._options.report:
             from pipeline.report.page import write_report

@@ -17,7 +17,8 @@ from ctcore.files import read_ct
 from ctcore.resample import resampled_geometry
 from ctcore.volume import Volume
 from pipeline.bundle import Bundle
-from pipeline.case import Clock, process_case
+from pipeline.case import process_case
+from pipeline.clock import Clock
 from pipeline.stages import LocatorStage, PancreasLocation, Stages
 
 

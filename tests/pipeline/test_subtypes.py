@@ -29,7 +29,8 @@ from ctcore.resample import Interpolation, resample_to_spacing
 from ctcore.volume import Volume
 from pipeline.bundle import Bundle, create_bundle
 from pipeline.calibrate import calibrate_bundle
-from pipeline.case import Clock, process_case
+from pipeline.case import process_case
+from pipeline.clock import Clock
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord, FusionRecord, RunOptions
 from pipeline.run import RunSummary, run_cohort

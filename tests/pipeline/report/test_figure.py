@@ -10,7 +10,8 @@ import pytest
 
 from ctcore.files import read_ct
 from pipeline.bundle import Bundle
-from pipeline.case import CaseResult, Clock, process_case
+from pipeline.case import CaseResult, process_case
+from pipeline.clock import Clock
 from pipeline.report.figure import draw_case, shown_slice
 from pipeline.stages import Stages
 
