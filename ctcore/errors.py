@@ -64,6 +64,10 @@ class ProbabilityError(CaseError, ValueError):
     """A probability is NaN, infinite, outside 0..1 or of the wrong shape: the case cannot be scored."""
 
 
+class MemoryLimitError(CaseError):
+    """A case does not fit the memory that a run may use."""
+
+
 class LabelError(CaseError):
     """A label map or a case's class is missing or holds a value without a name."""
 

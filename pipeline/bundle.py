@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,7 @@ from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import BundleError, RequestError, describe_validation
 from ctcore.files import read_json, write_json, write_text
 from ctcore.labels import lesion_classes_of
+from pipeline.efforts import MeasuredEffort
 from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest
 from pipeline.model_card import model_card
 
@@ -110,6 +111,7 @@ def create_bundle(
     lesion_classes: tuple[str, ...] = (),
     temperature: float | None = None,
     calibration: Calibration | None = None,
+    efforts: Sequence[MeasuredEffort] = (),
     overwrite: bool = False,
 ) -> Bundle:
     """Packs two exported stages into a bundle; the folder appears complete or not at all.
@@ -128,6 +130,7 @@ def create_bundle(
             three subtypes.
         temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
         calibration: what is known of the scores from validation cases.
+        efforts: what less effort costs in accuracy, measured on validation cases.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
@@ -166,6 +169,7 @@ def create_bundle(
             candidates=candidates or CandidateSettings(),
             fusion=fusion or FusionSettings(),
             calibration=calibration,
+            efforts=tuple(efforts),
             files={},
         )
         write_text(new / MODEL_CARD, model_card(draft, *details))
@@ -180,6 +184,33 @@ def create_bundle(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return load_bundle(output)
+
+
+def remade(bundle: Bundle, output: Path, *, overwrite: bool, **changes: Any) -> Bundle:
+    """Makes a bundle with the same stages and settings, but for some.
+
+    Args:
+        bundle: the bundle.
+        output: the folder to make.
+        overwrite: whether a bundle that already lies at `output` is replaced.
+        changes: arguments of `create_bundle` that differ.
+
+    Raises:
+        RequestError: as `create_bundle`.
+    """
+    manifest = bundle.manifest
+    kept: dict[str, Any] = {
+        "name": manifest.name,
+        "description": manifest.description,
+        "demo": manifest.demo,
+        "version": manifest.version,
+        "candidates": manifest.candidates,
+        "fusion": manifest.fusion,
+        "lesion_classes": manifest.lesion_classes,
+        "calibration": manifest.calibration,
+        "efforts": manifest.efforts,
+    }
+    return create_bundle(bundle.stage1, bundle.stage2, output, overwrite=overwrite, **(kept | changes))
 
 
 def sha256_of(path: Path) -> str:

@@ -17,7 +17,7 @@ from ctcore.detection.fusion_fit import fit_logistic, fit_mean
 from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.predictions import listed, read_table
 from ctcore.files import read_json
-from pipeline.bundle import Bundle, create_bundle
+from pipeline.bundle import Bundle, remade
 from pipeline.records import CaseRecord
 
 FusionFit = Literal["keep", "mean", "logistic"]
@@ -61,7 +61,8 @@ def calibrate_bundle(
     """Makes a bundle with the same weights whose temperature, fusion, isotonic curve and operating points are fitted.
 
     The cases must not be those that the stages were trained on, or every score will look surer than it is. Where every
-    class is a lesion class no case is without, and there is nothing to fit but the temperature.
+    class is a lesion class no case is without, and there is nothing to fit but the temperature. A table of efforts is
+    not taken over: it was measured with other scores.
 
     Args:
         bundle: the bundle that made the run.
@@ -91,7 +92,7 @@ def calibrate_bundle(
     probabilities = tempered(cases.probabilities, step)
     temperature = float(model.get("temperature", 1.0)) * step
     if all_lesions:
-        return _remade(bundle, output, manifest.fusion, temperature, None, overwrite=overwrite)
+        return remade(bundle, output, overwrite=overwrite, temperature=temperature, calibration=None, efforts=())
     lesion = [manifest.class_names.index(name) for name in manifest.lesion_classes]
     p_lesion = np.clip(probabilities[:, lesion].sum(axis=1), 0.0, 1.0)
     settings = _fusion(manifest.fusion, fusion, p_lesion, cases)
@@ -110,34 +111,14 @@ def calibrate_bundle(
         isotonic=fit_isotonic(scores, cases.positive),
         operating_points=tuple(points),
     )
-    return _remade(bundle, output, settings, temperature, calibration, overwrite=overwrite)
-
-
-def _remade(
-    bundle: Bundle,
-    output: Path,
-    fusion: FusionSettings,
-    temperature: float,
-    calibration: Calibration | None,
-    *,
-    overwrite: bool,
-) -> Bundle:
-    """Makes the same bundle with another fusion, temperature and calibration."""
-    manifest = bundle.manifest
-    return create_bundle(
-        bundle.stage1,
-        bundle.stage2,
+    return remade(
+        bundle,
         output,
-        name=manifest.name,
-        description=manifest.description,
-        demo=manifest.demo,
-        version=manifest.version,
-        candidates=manifest.candidates,
-        fusion=fusion,
-        lesion_classes=manifest.lesion_classes,
-        temperature=temperature,
-        calibration=calibration,
         overwrite=overwrite,
+        temperature=temperature,
+        fusion=settings,
+        calibration=calibration,
+        efforts=(),
     )
 
 

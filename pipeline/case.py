@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ctcore.geometry import Box, Reorientation, crop, paste, to_lps
 from ctcore.resample import nearest_index
 from ctcore.volume import Volume
+from pipeline.budget import Chooser, everything
 from pipeline.clock import Clock, TimedFolds
 from pipeline.early_exit import FLAG_EARLY_EXIT, mean_of_folds, run_folds
 from pipeline.records import DEMO_FLAG, EffortRecord, FusionRecord, LesionMaps, RoiRecord
@@ -109,7 +110,15 @@ class CaseResult:
         return Volume(paste(self.reorientation.restore(array), box, stored.shape), stored)
 
 
-def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock, *, early_exit: bool = False) -> CaseResult:
+def process_case(
+    ct: Volume,
+    stages: Stages,
+    bundle: Bundle,
+    clock: Clock,
+    *,
+    early_exit: bool = False,
+    chooser: Chooser = everything,
+) -> CaseResult:
     """Computes one case.
 
     Args:
@@ -118,6 +127,7 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock, *, ea
         bundle: gives candidate extraction, fusion, lesion classes and operating points.
         clock: receives the time of every phase.
         early_exit: whether to stop before the last fold where the decision is settled (`pipeline.early_exit`).
+        chooser: chooses what is computed.
 
     Raises:
         CaseError: the case cannot be used.
@@ -131,7 +141,8 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock, *, ea
         location = stages.localizer.locate(lps)
         roi = crop(lps, location.box)
         pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)
-    effort = stages.predictor.effort
+    choice = chooser(stages.predictor, roi.geometry, pancreas, clock.total)
+    effort = choice.effort
     thresholds = manifest.thresholds if early_exit else ()
     prediction, scored, folds = _predict(stages.predictor, roi, pancreas, effort, manifest, thresholds, clock)
     with clock.phase("detect"):
@@ -143,7 +154,7 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock, *, ea
         described = [_on_input(candidate, location.box, reorientation) for candidate in candidates]
         for candidate, name in zip(described, found.classes, strict=bool(found.classes)):
             candidate["class_name"] = name
-    flags = [*location.flags, *found.candidates.flags]
+    flags = [*location.flags, *found.candidates.flags, *choice.flags]
     if folds < effort.folds:
         flags.append(FLAG_EARLY_EXIT)
     if manifest.demo:
@@ -163,9 +174,13 @@ def process_case(ct: Volume, stages: Stages, bundle: Bundle, clock: Clock, *, ea
         flags=tuple(dict.fromkeys(flags)),
         effort=EffortRecord(
             folds=folds,
-            folds_at_most=effort.folds,
+            folds_at_most=stages.predictor.effort.folds,
             tta=effort.tta,
             windows=effort.windows if pancreas.any() else "exact",
+            calls=stages.predictor.calls(roi.geometry, pancreas, replace(effort, folds=folds)),
+            auroc_loss=choice.measured.auroc_loss if choice.measured else None,
+            ap_loss=choice.measured.ap_loss if choice.measured else None,
+            measured_on=choice.measured.measured_on if choice.measured else None,
         ),
         class_detections=own,
     )

@@ -24,7 +24,10 @@ from ctcore.detection.options import (
 from pipeline.console import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ctcore.detection.calibration import Calibration
+    from pipeline.efforts import MeasuredEffort
 
 app = typer.Typer(help="Make, show and check model bundles.", pretty_exceptions_enable=False)
 
@@ -132,6 +135,43 @@ def calibrate(
         )
 
 
+@app.command("measure-efforts")
+def measure_efforts(
+    bundle: Annotated[Path, typer.Option(help="The bundle, calibrated.", show_default=False)],
+    input_path: Annotated[Path, typer.Option("--input", help="CTs that it was not trained on.", show_default=False)],
+    case_labels: Annotated[Path, typer.Option(help="Table case_id,class_name.", show_default=False)],
+    labels: Annotated[Path, typer.Option(help="Folder of their label maps.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Folder of the new bundle.", show_default=False)],
+    measured_on: Annotated[str, typer.Option(help="Which cases these are, in a few words.", show_default=False)],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+) -> None:
+    """Measures what fewer folds, no mirrored images and guided windows cost, for 'run --max-seconds' to choose by."""
+    from ctcore.console import progress
+    from ctcore.inference.backends.choose import resolve
+    from pipeline.bundle import load_bundle
+    from pipeline.measure_efforts import measure_efforts as measure
+    from pipeline.stages import load_stages
+
+    loaded, execution = load_bundle(bundle), resolve(device)
+    with progress("measuring") as report:
+        made = measure(
+            loaded,
+            input_path,
+            case_labels,
+            labels,
+            output,
+            execution,
+            measured_on=measured_on,
+            load=lambda: load_stages(loaded, execution, tta=True),
+            overwrite=overwrite,
+            progress=report,
+        )
+    out = console()
+    for line in _efforts(made.manifest.efforts):
+        out.print(line, markup=False, soft_wrap=True)
+
+
 @app.command()
 def inspect(bundle: Folder = None) -> None:
     """Shows what a bundle is, after checking it."""
@@ -154,6 +194,7 @@ def inspect(bundle: Folder = None) -> None:
         "candidates": _settings(manifest.candidates.model_dump()),
         "fusion": _settings(manifest.fusion.model_dump()),
         "calibration": _calibration(manifest.calibration),
+        "efforts": "\n".join(_efforts(manifest.efforts)) or "not measured",
         "files": f"{len(manifest.files)}, {size / 2**20:.1f} MiB",
         "sha256": loaded.digest,
         "folder": str(loaded.folder),
@@ -179,6 +220,14 @@ def _calibration(calibration: Calibration | None) -> str:
         return "none"
     points = "; ".join(f"{point.name} at score {point.threshold:.4f}" for point in calibration.operating_points)
     return f"on {calibration.cases} cases ({calibration.fitted_on}): {points or 'no operating point'}"
+
+
+def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
+    return [
+        f"{row.folds} folds, {'mirrored' if row.tta else 'not mirrored'}, {row.windows} windows:"
+        f" {row.relative_cost:.0%} of the time, AUROC {-row.auroc_loss:+.4f}, AP {-row.ap_loss:+.4f}"
+        for row in efforts
+    ]
 
 
 def _settings(values: dict[str, object]) -> str:

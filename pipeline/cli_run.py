@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.bundle import Bundle
+    from pipeline.memory import parse_size
     from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
 
@@ -78,6 +79,13 @@ def run(
             "--early-exit", help="Stop where the folds to come cannot change the decision; scores are means of folds'."
         ),
     ] = False,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds a case may take; folds, --tta, windows are cut down to that."),
+    ] = None,
+    max_ram: Annotated[
+        str | None, typer.Option(help="Memory that the process may use, as in 4G; windows are cut down to that.")
+    ] = None,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
     image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
@@ -102,6 +110,8 @@ def run(
         tta=tta,
         windows=windows.value,
         early_exit=early_exit,
+        max_seconds=max_seconds,
+        max_ram=None if max_ram is None else parse_size(max_ram),
         format=image_format.value,
         overwrite=overwrite,
         report=report,

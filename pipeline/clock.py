@@ -27,6 +27,11 @@ class Clock:
     seconds: dict[str, float] = field(default_factory=dict)
     on_phase: Callable[[str], None] | None = None
 
+    @property
+    def total(self) -> float:
+        """Time of all phases so far."""
+        return sum(self.seconds.values())
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Measures what is done inside."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
+from pipeline.efforts import MeasuredEffort
 
 BUNDLE_SCHEMA_VERSION: Final = 1
 """Raised when a manifest of today could no longer be read as it is."""
@@ -32,6 +33,7 @@ class BundleManifest(BaseModel):
         candidates: how lesion candidates are cut out of the lesion probability.
         fusion: how the score is made.
         calibration: what is known of the scores from validation cases, or None.
+        efforts: what less effort costs in accuracy, measured on validation cases; empty where it was not.
         files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
     """
 
@@ -48,6 +50,7 @@ class BundleManifest(BaseModel):
     candidates: CandidateSettings
     fusion: FusionSettings
     calibration: Calibration | None = None
+    efforts: tuple[MeasuredEffort, ...] = ()
     files: dict[str, str]
 
     @property

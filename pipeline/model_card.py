@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctcore.detection.calibration import Calibration
+from pipeline.efforts import MeasuredEffort
 from pipeline.manifest import DEMO_NOTICE, BundleManifest
 
 _UNKNOWN = "not recorded"
@@ -46,6 +47,8 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         lines.append("It has seen synthetic images alone: on patients its scores and maps have no established meaning.")
     if manifest.calibration is not None:
         lines += ["", "## Calibration", "", *_calibration(manifest.calibration)]
+    if manifest.efforts:
+        lines += ["", "## Less effort", "", *_efforts(manifest.efforts)]
     for title, details in (("Stage 1: localizer", stage1), ("Stage 2: multi-task network", stage2)):
         lines += ["", f"## {title}", "", *_training(details)]
     lines += [
@@ -65,6 +68,21 @@ def _calibration(calibration: Calibration) -> list[str]:
         f"- {point.name}: score >= {point.threshold:.4f}, sensitivity {point.sensitivity:.3f}, specificity"
         f" {point.specificity:.3f}"
         for point in calibration.operating_points
+    ]
+
+
+def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
+    """Returns a table of what less effort saves and costs."""
+    return [
+        f"Measured on {efforts[0].measured_on}. Time is that of stage 2; losses are against the full effort.",
+        "",
+        "| folds | mirrored | windows | time | AUROC lost | AP lost |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row.folds} | {'yes' if row.tta else 'no'} | {row.windows} | {row.relative_cost:.0%} |"
+            f" {row.auroc_loss:.4f} | {row.ap_loss:.4f} |"
+            for row in efforts
+        ),
     ]
 
 

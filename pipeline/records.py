@@ -34,6 +34,8 @@ class RunOptions(_Record):
         tta: whether predictions are averaged over mirrored inputs.
         windows: whether stage 2's windows lie around the pancreas or all over the ROI.
         early_exit: whether a case stops before its last fold where the decision is settled.
+        max_seconds: that a case may take; None: as long as it takes.
+        max_ram: bytes that the process may have in memory; None: whatever there is.
         format: file format of the maps.
         overwrite: whether finished cases are computed again.
         report: whether pictures and `report/index.html` are made.
@@ -43,6 +45,8 @@ class RunOptions(_Record):
     tta: bool = False
     windows: WindowMode = "guided"
     early_exit: bool = False
+    max_seconds: float | None = None
+    max_ram: int | None = None
     format: ImageFormat = "nii.gz"
     overwrite: bool = False
     report: bool = True
@@ -60,6 +64,8 @@ class MadeWith(_Record):
         tta: whether inputs were mirrored.
         windows: how stage 2's windows were placed.
         early_exit: whether a case could stop before its last fold.
+        max_seconds: that a case could take.
+        max_ram: bytes that the process could have in memory.
         format: file format of the maps.
         input_bytes: size of the CT file.
         input_modified_ns: when the CT file was last changed, in nanoseconds since 1970.
@@ -74,6 +80,8 @@ class MadeWith(_Record):
     format: ImageFormat
     windows: WindowMode = "exact"
     early_exit: bool = False
+    max_seconds: float | None = None
+    max_ram: int | None = None
     input_bytes: int = 0
     input_modified_ns: int = 0
 
@@ -117,12 +125,21 @@ class EffortRecord(_Record):
         folds_at_most: how many could have.
         tta: whether inputs were mirrored.
         windows: how windows were placed; `exact` where guided ones were asked for, but no pancreas was found.
+        calls: how often a network was called.
+        auroc_loss: what of the AUROC this effort loses against the full one, by the bundle's table; None where that
+            does not say.
+        ap_loss: the same of the lesions' average precision.
+        measured_on: the cases that the table was measured on.
     """
 
     folds: int
     folds_at_most: int
     tta: bool
     windows: WindowMode
+    calls: int
+    auroc_loss: float | None = None
+    ap_loss: float | None = None
+    measured_on: str | None = None
 
 
 LesionMaps = Literal["one", "by_class"]

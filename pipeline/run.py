@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ctcore.errors import CaseError, RequestError, first_line
+from ctcore.errors import RequestError
 from ctcore.files import CaseFile, discover, read_ct
+from pipeline.budget import Budget, Chooser
 from pipeline.case import CaseResult, process_case
-from pipeline.clock import PHASES, Clock
+from pipeline.case_writer import CaseWriter, Progressing
+from pipeline.memory import check_ct
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
-from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord, MadeWith, RunOptions
+from pipeline.records import CaseRecord, MadeWith, RunOptions
 from pipeline.run_record import run_record
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from ctcore.volume import Volume
     from pipeline.bundle import Bundle
     from pipeline.stages import Stages
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ def run_cohort(
     *,
     load: Callable[[], Stages],
     observer: RunObserver | None = None,
+    chooser: Chooser | None = None,
 ) -> RunSummary:
     """Runs every case of a folder, or the case of a file, and writes all outputs.
 
@@ -74,10 +74,12 @@ def run_cohort(
         options: choices of the run.
         load: loads both stages; called once, and not at all if every case is finished.
         observer: told how the run goes.
+        chooser: chooses what is computed of each case; None: by the options' budget of time and memory.
 
     Raises:
-        RequestError: the input does not exist or holds no image, or is one of the output's own folders of maps; or
-            early exit is asked for, and the bundle has no operating point.
+        RequestError: the input does not exist or holds no image, or is one of the output's own folders of maps; early
+            exit is asked for, and the bundle has no operating point; time is limited, and the bundle has no table of
+            efforts; or the networks alone take the memory allowed.
         Exception: whatever `load` raises.
     """
     if options.early_exit and not bundle.manifest.thresholds:
@@ -85,22 +87,9 @@ def run_cohort(
             f"bundle '{bundle.folder}' has no operating point, which early exit decides by; add one with"
             " 'pipeline bundle calibrate', or leave --early-exit out"
         )
-    return _Run(input_path, output, bundle, execution, options, observer or SilentObserver()).run(load)
-
-
-@dataclass
-class _Progressing:
-    """A case on its way.
-
-    Attributes:
-        case: the case.
-        made_with: what decides its results.
-        clock: time by phase.
-    """
-
-    case: CaseFile
-    made_with: MadeWith
-    clock: Clock = field(default_factory=Clock)
+    budget = Budget(options.max_seconds, options.max_ram, bundle.manifest.efforts, apart=options.early_exit)
+    run = _Run(input_path, output, bundle, execution, options, observer or SilentObserver(), budget, chooser or budget)
+    return run.run(load)
 
 
 class _Run:
@@ -114,9 +103,13 @@ class _Run:
         execution: Execution,
         options: RunOptions,
         observer: RunObserver,
+        budget: Budget,
+        chooser: Chooser,
     ) -> None:
         self._input, self._output, self._bundle = input_path, output, bundle
         self._execution, self._options, self._observer = execution, options, observer
+        self._budget, self._chooser = budget, chooser
+        self._case_writer = CaseWriter(output, bundle, report=options.report)
         self._made_with = MadeWith(
             bundle=bundle.digest,
             device=execution.device,
@@ -126,6 +119,8 @@ class _Run:
             tta=options.tta,
             windows=options.windows,
             early_exit=options.early_exit,
+            max_seconds=options.max_seconds,
+            max_ram=options.max_ram,
             format=options.format,
         )
         self._records: dict[str, CaseRecord] = {}
@@ -164,100 +159,71 @@ class _Run:
         return True
 
     def _compute(self, cases: list[CaseFile], load: Callable[[], Stages]) -> float:
-        """Runs the cases; one is read and one is written while one is computed. Returns the time of loading."""
+        """Runs the cases; one is read and one is written while one is computed. Returns the time of loading.
+
+        Where memory is limited, one case at a time is all there is.
+        """
+        overlap = self._options.max_ram is None
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+            reading: Future[tuple[Progressing, Volume | Exception]] | None = None
             writing: Future[CaseRecord] | None = None
             try:
-                reading = reader.submit(self._read, cases[0])
+                if overlap:
+                    reading = reader.submit(self._read, cases[0])
                 begin = time.perf_counter()
                 stages = load()
+                self._budget.prepare(stages.predictor)
                 loading = time.perf_counter() - begin
                 for index, case in enumerate(cases):
                     self._observer.phase(case.case_id, "read")
-                    item, ct = reading.result()
-                    if index + 1 < len(cases):
-                        reading = reader.submit(self._read, cases[index + 1])
+                    item, ct = (reading or reader.submit(self._read, case)).result()
+                    reading = (
+                        reader.submit(self._read, cases[index + 1]) if overlap and index + 1 < len(cases) else None
+                    )
                     result = self._process(item, ct, stages)
                     del ct
                     self._settle(writing)
                     writing = writer.submit(self._write, item, result)
                     del result
+                    if not overlap:
+                        self._settle(writing)
             finally:
                 reader.shutdown(wait=False, cancel_futures=True)
                 self._settle(writing)
         return loading
 
-    def _read(self, case: CaseFile) -> tuple[_Progressing, Volume | Exception]:
+    def _read(self, case: CaseFile) -> tuple[Progressing, Volume | Exception]:
         """Reads a CT (in the reading thread)."""
-        item = _Progressing(case, self._made_with)
+        item = Progressing(case, self._made_with)
         try:
             item.made_with = self._made_with.of_input(case.path)
             with item.clock.phase("read"):
+                if self._options.max_ram is not None:
+                    check_ct(case.path, self._options.max_ram)
                 return item, read_ct(case.path)
         except Exception as error:  # whatever it is, it is this case's alone
             return item, error
 
-    def _process(self, item: _Progressing, ct: Volume | Exception, stages: Stages) -> CaseResult | Exception:
+    def _write(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
+        """Writes everything of a case (in the writing thread), and returns its record."""
+        record = self._case_writer.write(item, result)
+        if record.effort is not None:
+            self._budget.learn(record.effort.calls, record.seconds)
+        return record
+
+    def _process(self, item: Progressing, ct: Volume | Exception, stages: Stages) -> CaseResult | Exception:
         """Computes a case, or passes on why it could not be read."""
         if isinstance(ct, Exception):
             return ct
         item.clock.on_phase = lambda phase: self._observer.phase(item.case.case_id, phase)
         try:
-            return process_case(ct, stages, self._bundle, item.clock, early_exit=self._options.early_exit)
+            return process_case(
+                ct, stages, self._bundle, item.clock, early_exit=self._options.early_exit, chooser=self._chooser
+            )
         except Exception as error:  # whatever it is, it is this case's alone
             return error
         finally:
             item.clock.on_phase = None  # what follows happens in the writing thread
-
-    def _write(self, item: _Progressing, result: CaseResult | Exception) -> CaseRecord:
-        """Writes everything of a case (in the writing thread) and returns its record."""
-        case_id = item.case.case_id
-        if not isinstance(result, Exception):
-            try:
-                with item.clock.phase("write"):
-                    self._output.clear_case(case_id)
-                    self._output.write_maps(case_id, result)
-                if self._options.report:
-                    with item.clock.phase("report"):
-                        result = self._with_picture(case_id, result)
-                record = self._record(item, result)
-                self._output.write_record(record)
-                return record
-            except Exception as error:  # a full disk or an impossible value: this case's alone
-                result = error
-        logger.error("case '%s' failed: %s", case_id, first_line(result), exc_info=result)
-        record = self._record(item, result)
-        try:
-            self._output.clear_case(case_id)
-            self._output.write_record(record)
-        except OSError:
-            logger.exception("the record of case '%s' cannot be written", case_id)
-        return record
-
-    def _with_picture(self, case_id: str, result: CaseResult) -> CaseResult:
-        """Draws the case for the report; where that fails the case is flagged, not lost."""
-        from pipeline.report.figure import draw_case
-
-        try:
-            draw_case(result, self._output.picture_path(case_id))
-        except Exception:
-            logger.exception("case '%s' has no picture in the report", case_id)
-            return replace(result, flags=(*result.flags, FLAG_NO_PICTURE))
-        return result
-
-    def _record(self, item: _Progressing, result: CaseResult | Exception) -> CaseRecord:
-        """Returns the record of a case that has ended."""
-        common: dict[str, Any] = {
-            "case_id": item.case.case_id,
-            "image": item.case.path.name,
-            "seconds": {name: item.clock.seconds[name] for name in PHASES if name in item.clock.seconds},
-            "notice": self._bundle.notice,
-            "made_with": item.made_with,
-        }
-        if isinstance(result, Exception):
-            flags = (DEMO_FLAG,) if self._bundle.manifest.demo else ()
-            return CaseRecord(**common, status="failed", error=reason(result), flags=flags)
-        return CaseRecord(**common, status="done", **result.record_fields())
 
     def _settle(self, writing: Future[CaseRecord] | None) -> None:
         """Waits for the case that is being written."""
@@ -292,11 +258,3 @@ class _Run:
             from pipeline.report.page import write_report
 
             write_report(self._output, run, records)
-
-
-def reason(error: Exception) -> str:
-    """Returns why a case failed, in one line: our own faults speak for themselves, others also name their kind."""
-    line = first_line(error)
-    if isinstance(error, CaseError) or line == type(error).__name__:
-        return line
-    return f"{type(error).__name__}: {line}"

@@ -104,6 +104,12 @@ class PredictorStage(Protocol):
     def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, /) -> int:
         """Returns how often a network is called for an ROI of this grid, with a pancreas mask on it."""
 
+    def memory(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, apart: bool, /) -> int:
+        """Returns the most bytes an ROI of this grid takes; `apart`: each fold's logits are kept for a while."""
+
+    def warm_up(self) -> float:
+        """Runs every network once on nothing; returns the seconds of one call."""
+
     def begin(self, roi: Volume, pancreas: npt.NDArray[Any], effort: Effort, /) -> RunningStage:
         """Prepares an ROI in LPS order at full resolution, with a pancreas mask on its grid, for the folds."""
 

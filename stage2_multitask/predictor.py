@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.geometry import Box, Triple
+from ctcore.inference.effort import SLAB_VOXELS, Effort
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
 from ctcore.resample import (
     reach,
@@ -22,16 +24,13 @@ from ctcore.resample import (
 )
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.running import RunningPrediction
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.backend import Backend
     from ctcore.inference.backends.choose import Execution
     from ctcore.inference.cover import Guide, WindowMode
-    from ctcore.inference.effort import Effort
-    from ctcore.inference.predict import RunningEnsemble, WindowPrediction
-
-SLAB_VOXELS = 4_000_000
-"""Voxels of the ROI's grid that are resampled and turned into probabilities at once: bounds memory to about 250 MB."""
+    from ctcore.inference.predict import WindowPrediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,6 @@ class MultiTaskPredictor:
         windows: WindowMode = "exact",
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
-        from ctcore.inference.effort import Effort
         from ctcore.inference.slices import for_windows
         from stage2_multitask.network import build_network, regions_of
 
@@ -151,7 +149,8 @@ class MultiTaskPredictor:
             aggregation=self.model.aggregation,
             guide=self._guide(low.geometry, pancreas, effort),
         )
-        return RunningPrediction(self, ensemble, self._backends[: effort.folds], low.geometry.shape, roi.geometry.shape)
+        grids = (low.geometry.shape, roi.geometry.shape)
+        return RunningPrediction(self, ensemble, self._backends[: effort.folds], *grids, effort.slab_voxels)
 
     def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None) -> int:
         """Returns how often an ROI of this grid calls a network. Arguments: `predict`."""
@@ -162,6 +161,35 @@ class MultiTaskPredictor:
         windows = window_boxes(low.shape, self.model.patch_size, guide=self._guide(low, pancreas, effort))
         batches = -(-len(windows) // windows_at_once(self.model.patch_size))
         return effort.folds * (1 << len(self._mirror_axes(effort))) * batches
+
+    def memory(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, apart: bool) -> int:
+        """Returns the most bytes that an ROI of this grid takes, beside the networks and the ROI itself.
+
+        Args:
+            geometry: the ROI's grid.
+            pancreas: mask (z, y, x) over its field of view.
+            effort: how much is computed.
+            apart: whether each fold's logits are kept by themselves for a while.
+        """
+        from ctcore.inference.predict import window_boxes
+        from stage2_multitask.memory import bytes_of
+
+        low = resampled_geometry(geometry, shape_for_spacing(geometry, self.model.spacing_mm))
+        windows = window_boxes(low.shape, self.model.patch_size, guide=self._guide(low, pancreas, effort))
+        mirrors = len(self._mirror_axes(effort))
+        blends = 2 if apart and effort.folds > 1 else 1
+        return bytes_of(self.model, geometry.shape, low.shape, windows, blends, mirrors, effort.slab_voxels)
+
+    def warm_up(self) -> float:
+        """Runs every network once on nothing, so that what it allocates is there; returns the seconds of one call."""
+        from ctcore.inference.predict import windows_at_once
+
+        shape = (windows_at_once(self.model.patch_size), 1, *self.model.patch_size)
+        for backend in self._backends:
+            backend(np.zeros(shape, np.float32))
+        begin = time.perf_counter()
+        self._backends[0](np.zeros(shape, np.float32))
+        return time.perf_counter() - begin
 
     def _mirror_axes(self, effort: Effort) -> tuple[int, ...]:
         return self.model.mirror_axes if effort.tta else ()
@@ -174,67 +202,30 @@ class MultiTaskPredictor:
             return None
         return Guide.around(resample_array(pancreas, low.shape, "nearest"), low.spacing_zyx)
 
-    def to_prediction(self, answer: WindowPrediction, low: Triple, roi: Triple) -> MultiTaskPrediction:
+    def to_prediction(
+        self, answer: WindowPrediction, low: Triple, roi: Triple, slab_voxels: int = SLAB_VOXELS
+    ) -> MultiTaskPrediction:
         """Takes what the network says on its grid to that of the ROI.
 
         Args:
             answer: logits, and where they lie.
             low: sizes (z, y, x) of the network's grid.
             roi: sizes (z, y, x) of the ROI's.
+            slab_voxels: how many of its voxels are computed at once.
         """
         if answer.class_logits is None:
             raise ValueError("the network has no classification head")
         own = self.lesion_labels
         values = list(own.values()) or [self.lesion_label]
-        lesions, segmentation = to_grid(answer.segmentation, roi, values, box=answer.box, grid=low)
+        lesions, segmentation = to_grid(
+            answer.segmentation, roi, values, box=answer.box, grid=low, slab_voxels=slab_voxels
+        )
         probabilities = softmax(answer.class_logits / self.model.temperature, axis=0)
         classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
         if not own:
             return MultiTaskPrediction(lesions[0], segmentation, classes)
         any_lesion = np.minimum(lesions.sum(axis=0), np.float32(1))
         return MultiTaskPrediction(any_lesion, segmentation, classes, dict(zip(own, lesions, strict=True)))
-
-
-class RunningPrediction:
-    """An ROI on its way through the folds; made by `MultiTaskPredictor.begin`.
-
-    Args:
-        predictor: takes logits to the ROI's grid.
-        ensemble: the windows and what the folds so far say.
-        backends: the folds.
-        low: sizes (z, y, x) of the network's grid.
-        roi: sizes (z, y, x) of the ROI's.
-    """
-
-    def __init__(
-        self,
-        predictor: MultiTaskPredictor,
-        ensemble: RunningEnsemble,
-        backends: Sequence[Backend],
-        low: Triple,
-        roi: Triple,
-    ) -> None:
-        self._predictor, self._ensemble = predictor, ensemble
-        self._left = list(backends)
-        self._low, self._roi = low, roi
-
-    @property
-    def folds_left(self) -> int:
-        """How many folds have not run."""
-        return len(self._left)
-
-    def add(self) -> None:
-        """Runs the next fold."""
-        self._ensemble.add(self._left.pop(0))
-
-    def add_apart(self) -> MultiTaskPrediction:
-        """Runs the next fold, and returns what it says by itself."""
-        alone = self._ensemble.add_apart(self._left.pop(0))
-        return self._predictor.to_prediction(alone, self._low, self._roi)
-
-    def finish(self) -> MultiTaskPrediction:
-        """Returns what the folds so far say together; there is one at least, and none can be added afterwards."""
-        return self._predictor.to_prediction(self._ensemble.finish(), self._low, self._roi)
 
 
 def to_grid(
@@ -244,6 +235,7 @@ def to_grid(
     *,
     box: Box | None = None,
     grid: Triple | None = None,
+    slab_voxels: int = SLAB_VOXELS,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Takes logits to a finer grid, slab by slab, in nnU-Net's order: resample every logit, then softmax.
 
@@ -254,6 +246,7 @@ def to_grid(
         box: the part of the network's grid that the logits are of; all of it if not given. Voxels that draw on more
             than this part are background.
         grid: sizes (z, y, x) of the network's grid, where a box is given.
+        slab_voxels: voxels of the grid to reach that are computed at once: bounds the memory.
 
     Returns:
         Their probabilities (float32, (n, *shape)) and the most probable label (uint8, of `shape`).
@@ -267,7 +260,7 @@ def to_grid(
     if inside is None:
         return lesions, segmentation
     (z0, y0, x0), (z1, y1, x1) = inside.start, inside.stop
-    thickness = max(1, SLAB_VOXELS // ((y1 - y0) * (x1 - x0)))
+    thickness = max(1, slab_voxels // ((y1 - y0) * (x1 - x0)))
     for start in range(z0, z1, thickness):
         slab_box = Box((start, y0, x0), (min(start + thickness, z1), y1, x1))
         slab = resample_part(logits, box, grid, shape, slab_box)

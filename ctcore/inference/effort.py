@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ctcore.inference.cover import WindowMode
 
+SLAB_VOXELS = 4_000_000
+"""Voxels of the CT's grid that are resampled and turned into probabilities at once, unless less is asked for."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -15,8 +18,10 @@ class Effort:
         folds: how many of the networks are averaged, from the first on.
         tta: whether predictions are averaged over mirrored images.
         windows: how windows are placed; `guided` needs a mask, and is `exact` where that is empty.
+        slab_voxels: how many voxels of the CT's grid are computed at once: less takes less memory, and changes nothing.
     """
 
     folds: int
     tta: bool
     windows: WindowMode
+    slab_voxels: int = SLAB_VOXELS

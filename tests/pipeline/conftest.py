@@ -77,6 +77,12 @@ class OneFold:
     def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, /) -> int:
         return 1
 
+    def memory(self, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort, apart: bool, /) -> int:
+        return 0
+
+    def warm_up(self) -> float:
+        return 0.0
+
     def begin(self, roi: Volume, pancreas: npt.NDArray[Any], effort: Effort, /) -> FakeFolds:
         return FakeFolds([lambda: self.predict(roi)])
 

@@ -16,7 +16,6 @@ from ctcore.inference.backends.choose import Execution
 from ctcore.inference.effort import Effort
 from ctcore.resample import reach, resample_array
 from ctcore.volume import Geometry, Volume
-from stage2_multitask import predictor
 from stage2_multitask.predictor import MultiTaskPredictor, softmax, to_grid
 
 MakeModel = Callable[..., Path]
@@ -39,13 +38,12 @@ def test_softmax_by_hand() -> None:
 
 
 @pytest.mark.parametrize("slab", [1, 150, 400, 10**9])
-def test_slab_by_slab_equals_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -> None:
+def test_slab_by_slab_equals_whole(slab: int) -> None:
     logits = np.random.default_rng(1).normal(0, 3, (4, 5, 6, 7)).astype(np.float32)
     shape = (13, 11, 12)
     whole = resample_array(logits, shape)
     powers = np.exp(whole.astype(np.float64))
-    monkeypatch.setattr(predictor, "SLAB_VOXELS", slab)
-    (lesion, other), segmentation = to_grid(logits, shape, [2, 0])
+    (lesion, other), segmentation = to_grid(logits, shape, [2, 0], slab_voxels=slab)
     np.testing.assert_allclose(other, powers[0] / powers.sum(axis=0), rtol=1e-4, atol=1e-6)
     assert lesion.dtype == np.float32
     assert segmentation.dtype == np.uint8
@@ -116,12 +114,12 @@ def test_mirroring_makes_the_answer_symmetric(random_model: MakeModel, execution
 
 
 @pytest.mark.parametrize("slab", [1, 10**9])
-def test_logits_of_a_part_reach_the_grid_as_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, slab: int) -> None:
-    monkeypatch.setattr(predictor, "SLAB_VOXELS", slab)
+def test_logits_of_a_part_reach_the_grid_as_those_of_the_whole(slab: int) -> None:
     logits = np.random.default_rng(1).normal(0, 3, (3, 6, 7, 8)).astype(np.float32)
     box, shape = Box((1, 2, 0), (5, 6, 5)), (11, 9, 12)
     (whole,), labels = to_grid(logits, shape, [1])
-    (part,), part_labels = to_grid(logits[(slice(None), *box.slices)], shape, [1], box=box, grid=(6, 7, 8))
+    inside = logits[(slice(None), *box.slices)]
+    (part,), part_labels = to_grid(inside, shape, [1], box=box, grid=(6, 7, 8), slab_voxels=slab)
     known = reach(box, (6, 7, 8), shape)
     assert known is not None
     assert known.voxels > 50

@@ -1,0 +1,105 @@
+"""Writing what has become of a case: maps, picture, record; a failure here is this case's alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ctcore.errors import CaseError, first_line
+from ctcore.files import CaseFile
+from pipeline.case import CaseResult
+from pipeline.clock import PHASES, Clock
+from pipeline.outputs import OutputFolder
+from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord, MadeWith
+
+if TYPE_CHECKING:
+    from pipeline.bundle import Bundle
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Progressing:
+    """A case on its way.
+
+    Attributes:
+        case: the case.
+        made_with: what decides its results.
+        clock: time by phase.
+    """
+
+    case: CaseFile
+    made_with: MadeWith
+    clock: Clock = field(default_factory=Clock)
+
+
+class CaseWriter:
+    """Writes cases into an output folder.
+
+    Args:
+        output: where results go.
+        bundle: what they were made with.
+        report: whether each case gets a picture.
+    """
+
+    def __init__(self, output: OutputFolder, bundle: Bundle, *, report: bool) -> None:
+        self._output, self._bundle, self._report = output, bundle, report
+
+    def write(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
+        """Writes everything of a case (in the writing thread) and returns its record."""
+        case_id = item.case.case_id
+        if not isinstance(result, Exception):
+            try:
+                with item.clock.phase("write"):
+                    self._output.clear_case(case_id)
+                    self._output.write_maps(case_id, result)
+                if self._report:
+                    with item.clock.phase("report"):
+                        result = self._with_picture(case_id, result)
+                record = self._record(item, result)
+                self._output.write_record(record)
+                return record
+            except Exception as error:  # a full disk or an impossible value: this case's alone
+                result = error
+        logger.error("case '%s' failed: %s", case_id, first_line(result), exc_info=result)
+        record = self._record(item, result)
+        try:
+            self._output.clear_case(case_id)
+            self._output.write_record(record)
+        except OSError:
+            logger.exception("the record of case '%s' cannot be written", case_id)
+        return record
+
+    def _with_picture(self, case_id: str, result: CaseResult) -> CaseResult:
+        """Draws the case for the report; where that fails the case is flagged, not lost."""
+        from pipeline.report.figure import draw_case
+
+        try:
+            draw_case(result, self._output.picture_path(case_id))
+        except Exception:
+            logger.exception("case '%s' has no picture in the report", case_id)
+            return replace(result, flags=(*result.flags, FLAG_NO_PICTURE))
+        return result
+
+    def _record(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
+        """Returns the record of a case that has ended."""
+        common: dict[str, Any] = {
+            "case_id": item.case.case_id,
+            "image": item.case.path.name,
+            "seconds": {name: item.clock.seconds[name] for name in PHASES if name in item.clock.seconds},
+            "notice": self._bundle.notice,
+            "made_with": item.made_with,
+        }
+        if isinstance(result, Exception):
+            flags = (DEMO_FLAG,) if self._bundle.manifest.demo else ()
+            return CaseRecord(**common, status="failed", error=reason(result), flags=flags)
+        return CaseRecord(**common, status="done", **result.record_fields())
+
+
+def reason(error: Exception) -> str:
+    """Returns why a case failed, in one line: our own faults speak for themselves, others also name their kind."""
+    line = first_line(error)
+    if isinstance(error, CaseError) or line == type(error).__name__:
+        return line
+    return f"{type(error).__name__}: {line}"

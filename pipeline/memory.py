@@ -1,0 +1,89 @@
+"""How much memory this process has, and what a CT will take of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ctcore.errors import MemoryLimitError, RequestError, UnreadableImageError, first_line
+
+GIB = 1 << 30
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": GIB, "T": 1 << 40}
+
+CT_BYTES = 14
+"""Bytes a voxel, at most, of a CT that is read, brought to LPS order and searched for the pancreas."""
+
+_STATUS = Path("/proc/self/status")
+
+
+def parse_size(text: str) -> int:
+    """Returns the bytes of a size such as `4G`, `512M` or `3.5 GiB` (powers of 1024).
+
+    Raises:
+        RequestError: it is no size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise RequestError(f"memory '{text}' is not a size; write for instance 4G or 512M")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def gib(size: float) -> str:
+    """Returns bytes as text."""
+    return f"{size / GIB:.2f} GiB"
+
+
+def resident() -> int:
+    """Returns the bytes of this process that are in memory.
+
+    Raises:
+        RequestError: the system does not say.
+    """
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """Returns the most bytes of this process that ever were in memory.
+
+    Raises:
+        RequestError: the system does not say.
+    """
+    return _status("VmHWM")
+
+
+def check_ct(path: Path, limit: int) -> None:
+    """Refuses a CT that cannot be read within a limit of this process's memory, by its header alone.
+
+    Raises:
+        MemoryLimitError: it cannot.
+        UnreadableImageError: it has no header.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise UnreadableImageError(f"'{path.name}' cannot be read ({first_line(error)}); copy it again") from error
+    voxels = 1
+    for size in reader.GetSize():
+        voxels *= size
+    needed = resident() + CT_BYTES * voxels
+    if needed > limit:
+        shape = " x ".join(str(size) for size in reader.GetSize())
+        raise MemoryLimitError(
+            f"'{path.name}' of {shape} voxels may need {gib(needed)} to be read, --max-ram allows {gib(limit)};"
+            " allow more"
+        )
+
+
+def _status(key: str) -> int:
+    try:
+        text = _STATUS.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise RequestError("this system does not tell how much memory is used; leave --max-ram out") from error
+    match = re.search(rf"^{key}:\s*(\d+) kB$", text, re.MULTILINE)
+    if match is None:
+        raise RequestError("this system does not tell how much memory is used; leave --max-ram out")
+    return int(match[1]) * 1024
