@@ -35,7 +35,7 @@ REMEMBERED_CASES = 5
 
 SLABS = (SLAB_VOXELS, SLAB_VOXELS // 4, SLAB_VOXELS // 16)
 """Voxels of the CT's grid computed at once that are tried where memory is limited."""
-AFTER_BYTES = 36
+AFTER_BYTES = 24
 """Bytes a voxel of the ROI, at most, that candidates, maps and pictures take after the prediction."""
 RESERVE_BYTES = 96 << 20
 """What is left free of the memory allowed: for all that is not counted."""
@@ -94,19 +94,11 @@ class Budget:
         max_ram: bytes of this process; None: whatever there is.
         efforts: the bundle's table.
         apart: whether each fold's logits are kept by themselves for a while (early exit).
-
-    Raises:
-        RequestError: time is limited, and there is no table.
     """
 
     def __init__(
         self, max_seconds: float | None, max_ram: int | None, efforts: Sequence[MeasuredEffort], *, apart: bool
     ) -> None:
-        if max_seconds is not None and not efforts:
-            raise RequestError(
-                "the bundle does not say what less effort costs, which --max-seconds chooses by; measure it with"
-                " 'pipeline bundle measure-efforts'"
-            )
         self._max_seconds, self._max_ram, self._apart = max_seconds, max_ram, apart
         self._efforts = sorted(efforts, key=lambda row: (row.loss, row.relative_cost))
         self._call_seconds: deque[float] = deque(maxlen=REMEMBERED_CASES)

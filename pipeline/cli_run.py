@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.bundle import Bundle
-    from pipeline.memory import parse_size
     from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
 
@@ -99,9 +98,10 @@ def run(
     from ctcore.files import discover
     from ctcore.inference.backends.choose import resolve
     from pipeline.log import log_to
+    from pipeline.memory import parse_size
     from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
-    from pipeline.run import run_cohort
+    from pipeline.run import check_options, run_cohort
     from pipeline.stages import load_stages
 
     del executor  # one choice so far
@@ -118,6 +118,7 @@ def run(
     )
     cases = discover(input_path)  # whatever is wrong with the request is said before anything is made
     chosen = _bundle(bundle)
+    check_options(options, chosen)
     execution = resolve(device, backend.value, precision.value)
     folder = OutputFolder(output, options.format)
     out = console()

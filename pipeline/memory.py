@@ -10,8 +10,8 @@ from ctcore.errors import MemoryLimitError, RequestError, UnreadableImageError, 
 GIB = 1 << 30
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": GIB, "T": 1 << 40}
 
-CT_BYTES = 14
-"""Bytes a voxel, at most, of a CT that is read, brought to LPS order and searched for the pancreas."""
+CT_BYTES = 16
+"""Bytes a voxel, at most, of a CT that is read, brought to LPS order, searched for the pancreas and given maps."""
 
 _STATUS = Path("/proc/self/status")
 

@@ -15,7 +15,7 @@ from ctcore.files import CaseFile, discover, read_ct
 from pipeline.budget import Budget, Chooser
 from pipeline.case import CaseResult, process_case
 from pipeline.case_writer import CaseWriter, Progressing
-from pipeline.memory import check_ct
+from pipeline.memory import check_ct, resident
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord, MadeWith, RunOptions
@@ -77,19 +77,35 @@ def run_cohort(
         chooser: chooses what is computed of each case; None: by the options' budget of time and memory.
 
     Raises:
-        RequestError: the input does not exist or holds no image, or is one of the output's own folders of maps; early
-            exit is asked for, and the bundle has no operating point; time is limited, and the bundle has no table of
-            efforts; or the networks alone take the memory allowed.
+        RequestError: as `check_options`; the input does not exist or holds no image, or is one of the output's own
+            folders of maps; or the networks alone take the memory allowed.
         Exception: whatever `load` raises.
+    """
+    check_options(options, bundle)
+    budget = Budget(options.max_seconds, options.max_ram, bundle.manifest.efforts, apart=options.early_exit)
+    run = _Run(input_path, output, bundle, execution, options, observer or SilentObserver(), budget, chooser or budget)
+    return run.run(load)
+
+
+def check_options(options: RunOptions, bundle: Bundle) -> None:
+    """Refuses options that need something which the bundle or the system does not have.
+
+    Raises:
+        RequestError: early exit is asked for, and the bundle has no operating point; time is limited, and it has no
+            table of efforts; memory is limited, and the system does not tell how much is used.
     """
     if options.early_exit and not bundle.manifest.thresholds:
         raise RequestError(
             f"bundle '{bundle.folder}' has no operating point, which early exit decides by; add one with"
             " 'pipeline bundle calibrate', or leave --early-exit out"
         )
-    budget = Budget(options.max_seconds, options.max_ram, bundle.manifest.efforts, apart=options.early_exit)
-    run = _Run(input_path, output, bundle, execution, options, observer or SilentObserver(), budget, chooser or budget)
-    return run.run(load)
+    if options.max_seconds is not None and not bundle.manifest.efforts:
+        raise RequestError(
+            f"bundle '{bundle.folder}' does not say what less effort costs, which --max-seconds chooses by; measure it"
+            " with 'pipeline bundle measure-efforts'"
+        )
+    if options.max_ram is not None:
+        resident()
 
 
 class _Run:

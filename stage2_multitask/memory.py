@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stage2_multitask.model import MultiTaskModel
 
 FLOAT_BYTES = 4
-SLAB_ARRAYS = 5
+SLAB_ARRAYS = 3
 """Arrays of a slab's logits that exist at once, at most, while it is resampled and turned into probabilities."""
 PREPARED_ARRAYS = 4
 """The same of the network's grid, while the image is resampled and normalised."""

@@ -22,7 +22,7 @@ from pipeline.efforts import MeasuredEffort, within
 from pipeline.memory import GIB, peak, resident
 from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions
-from pipeline.run import run_cohort
+from pipeline.run import check_options, run_cohort
 from pipeline.stages import Stages
 from tests.pipeline.conftest import FakeLocalizer, FakePredictor
 
@@ -121,9 +121,9 @@ def test_times_are_learned() -> None:
     assert limit(predictor, GEOMETRY, PANCREAS, 0.0).flags == ("effort_limited",)
 
 
-def test_time_needs_a_table() -> None:
+def test_time_needs_a_table(bundle: Bundle) -> None:
     with pytest.raises(RequestError, match="measure it with 'pipeline bundle measure-efforts'"):
-        Budget(10.0, None, (), apart=False)
+        check_options(RunOptions(max_seconds=10.0), bundle)
 
 
 def ram_budget(extra: int, apart: bool = False) -> Budget:

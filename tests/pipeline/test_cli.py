@@ -86,6 +86,16 @@ def test_single_file_and_options(run: Callable[..., Result], cohort: Path, tmp_p
     assert not (tmp_path / "out" / "report").exists()
 
 
+def test_how_much_is_computed_is_an_option(run: Callable[..., Result], cohort: Path, tmp_path: Path) -> None:
+    result = run(cohort, "--windows", "exact", "--max-ram", "64G", "--no-report")
+    assert result.exit_code == 0, result.output
+    options = json.loads((tmp_path / "out" / "run.json").read_text())["options"]
+    assert (options["windows"], options["max_ram"], options["early_exit"]) == ("exact", 64 << 30, False)
+    assert_refused(run(cohort, "--max-ram", "much"), "memory 'much' is not a size")
+    assert_refused(run(cohort, "--max-seconds", "5"), "measure-efforts")
+    assert_refused(run(cohort, "--early-exit"), "has no operating point")
+
+
 def test_demo_model_is_announced(
     call: Callable[..., Result], make_bundle: Callable[..., Bundle], cohort: Path, tmp_path: Path
 ) -> None:
