@@ -187,16 +187,13 @@ def create_bundle(
 
 
 def remade(bundle: Bundle, output: Path, *, overwrite: bool, **changes: Any) -> Bundle:
-    """Makes a bundle with the same stages and settings, but for some.
+    """Makes a bundle like another, but for some arguments of `create_bundle`, whose errors it raises.
 
     Args:
-        bundle: the bundle.
+        bundle: the other.
         output: the folder to make.
-        overwrite: whether a bundle that already lies at `output` is replaced.
-        changes: arguments of `create_bundle` that differ.
-
-    Raises:
-        RequestError: as `create_bundle`.
+        overwrite: whether a bundle that already lies there is replaced.
+        changes: the arguments that differ.
     """
     manifest = bundle.manifest
     kept: dict[str, Any] = {
