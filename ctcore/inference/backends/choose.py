@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ctcore.errors import RequestError
 from ctcore.inference.backends.backend import Backend, ExactBackendName, ExactPrecision
+from ctcore.inference.backends.processor import processor_flags
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +19,6 @@ BackendName = Literal["auto", "torch", "openvino"]
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """Processor flags, as Linux names them, of instructions that multiply bfloat16 numbers."""
-
-_CPU_INFO = Path("/proc/cpuinfo")
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +68,13 @@ def make_backend(module: torch.nn.Module, execution: Execution, *, cache: bool =
         module: a network in evaluation mode whose `forward` returns segmentation logits, or named `segmentation` and
             `classes` logits.
         execution: what `resolve` chose.
-        cache: whether OpenVINO keeps compiled networks in the user's cache folder.
+        cache: whether OpenVINO's compiled networks are kept in the user's cache folder.
     """
     if execution.backend == "openvino":
-        from ctcore.inference.backends.openvino_backend import OpenVinoBackend, default_cache_dir
+        from ctcore.inference.backends.compiled_cache import user_cache
+        from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(module, execution.precision, default_cache_dir() if cache else None)
+        return OpenVinoBackend(module, execution.precision, user_cache() if cache else None)
     from ctcore.inference.backends.torch_backend import TorchBackend
 
     return TorchBackend(module, execution.device, execution.precision)
@@ -83,17 +82,15 @@ def make_backend(module: torch.nn.Module, execution: Execution, *, cache: bool =
 
 def cpu_has_bf16() -> bool:
     """Tells whether the processor multiplies bfloat16 numbers by itself."""
+    flags = processor_flags()
+    if flags is not None:
+        return not BF16_FLAGS.isdisjoint(flags)
     try:
-        text = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not Linux: OpenVINO knows the processor too
-        try:
-            from ctcore.inference.backends.openvino_backend import openvino_core
+        from ctcore.inference.backends.openvino_backend import openvino_core
 
-            return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        except ImportError:
-            return False
-    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    return flags is not None and not BF16_FLAGS.isdisjoint(flags.group(1).split())
+        return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except ImportError:
+        return False
 
 
 def _check_value(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import logging
 import sys
-import tempfile
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.errors import first_line
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
+from ctcore.inference.backends.compiled_cache import CompiledCache
+from ctcore.inference.backends.fingerprint import fingerprint
+from ctcore.inference.backends.processor import processor_flags
 
 if TYPE_CHECKING:
     import torch
@@ -49,15 +52,6 @@ def openvino_core() -> Any:
     return import_openvino().Core()
 
 
-def default_cache_dir() -> Path | None:
-    """Returns the folder for compiled networks in the user's cache, None (with a warning) where there is no home."""
-    try:
-        return Path.home() / ".cache" / "ctcore" / "openvino"
-    except RuntimeError as error:
-        logger.warning("compiled networks are not cached on disk, every start compiles anew: %s", error)
-        return None
-
-
 class OpenVinoBackend:
     """A network computed by OpenVINO; converted and compiled once for each input shape, at the first such call.
 
@@ -69,15 +63,14 @@ class OpenVinoBackend:
     name: ExactBackendName = "openvino"
 
     def __init__(
-        self, module: torch.nn.Module, precision: ExactPrecision = "fp32", cache_dir: Path | None = None
+        self, module: torch.nn.Module, precision: ExactPrecision = "fp32", cache: CompiledCache | None = None
     ) -> None:
         """Takes over a network: its weights move to the CPU, as float32.
 
         Args:
             module: the network; see `named_outputs` for what its `forward` may return.
             precision: `fp32` or `bf16`.
-            cache_dir: folder where compiled networks are kept between runs; None: they are not. A folder that cannot
-                be written is not used, with a warning.
+            cache: where compiled networks are kept between runs; None: they are not.
 
         Raises:
             ImportError: OpenVINO is not installed, or does not load here.
@@ -92,26 +85,63 @@ class OpenVinoBackend:
         self._module = module.to(device="cpu", dtype=torch.float32).eval()
         self._core = openvino_core()
         self._properties = {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-        # OpenVINO's own key is made of the graph and its weights, not of the precision: a folder for each.
-        if cache_dir is not None and _is_writable(cache_dir / precision):
-            self._properties["CACHE_DIR"] = str(cache_dir / precision)
+        self._cache = cache
+        self._fingerprint: str | None = None
         self._requests: dict[tuple[int, ...], tuple[tuple[str, ...], Any]] = {}
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the network; see `Backend`."""
         if batch.shape not in self._requests:
-            self._requests[batch.shape] = self._compile(batch.shape)
+            self._requests[batch.shape] = self._request(batch.shape)
         names, request = self._requests[batch.shape]
         results = request.infer({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=True, share_outputs=False)
         return {name: results[index] for index, name in enumerate(names)}
 
-    def _compile(self, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
+    def _request(self, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
         """Returns the output names, in order, and an inference request for one input shape."""
+        key = None if self._cache is None else self._key(shape)
+        compiled = (
+            self._compile(shape) if self._cache is None or key is None else self._from_cache(self._cache, key, shape)
+        )
+        return tuple(output.get_any_name() for output in compiled.outputs), compiled.create_infer_request()
+
+    def _from_cache(self, cache: CompiledCache, key: str, shape: tuple[int, ...]) -> Any:
+        """Returns the network that an earlier run has compiled, else compiles it for the next.
+
+        OpenVINO's own cache (CACHE_DIR) does not notice a file that was changed, and computes something else.
+        """
+        exported = cache.load(key)
+        if exported is not None:
+            try:
+                tensor = self._openvino.Tensor(np.frombuffer(exported, np.uint8))
+                return self._core.import_model(tensor, "CPU", self._properties)
+            except RuntimeError as error:
+                cache.discard(key, first_line(error))
+        compiled = self._compile(shape)
+        cache.store(key, compiled.export_model().getbuffer())
+        return compiled
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
         names, traced = _trace(self._module, shape)
         model = self._openvino.convert_model(traced, input=[list(shape)])
         for output, name in zip(model.outputs, names, strict=True):
             output.get_tensor().set_names({name})
-        return names, self._core.compile_model(model, "CPU", self._properties).create_infer_request()
+        return self._core.compile_model(model, "CPU", self._properties)
+
+    def _key(self, shape: tuple[int, ...]) -> str | None:
+        """Returns a hash of all that a compiled network depends on, None (with a warning) where it cannot be told."""
+        try:
+            network = self._fingerprint = self._fingerprint or fingerprint(self._module)
+        except ValueError as error:
+            logger.warning("the compiled network is not cached: %s", error)
+            return None
+        processor = (
+            self._core.get_property("CPU", "FULL_DEVICE_NAME"),
+            sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+            sorted(processor_flags() or ()),
+        )
+        parts = (network, shape, sorted(self._properties.items()), self._openvino.get_version(), processor)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _trace(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
@@ -143,13 +173,3 @@ def _trace(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[tuple[str, 
         warnings.filterwarnings("ignore", category=jit.TracerWarning, module=r"torch\.")
         traced = jit.trace(network, torch.zeros(shape), check_trace=False, strict=False)
     return network.names, traced
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError as error:
-        logger.warning("compiled networks are not cached in '%s', every start compiles anew: %s", folder, error)
-        return False

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from ctcore.errors import RequestError
-from ctcore.inference.backends import choose
+from ctcore.inference.backends import choose, processor
 from ctcore.inference.backends.choose import Execution, make_backend, resolve
 
 
@@ -92,7 +92,7 @@ def test_bf16_is_read_from_the_processors_flags(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, expected: bool
 ) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(choose, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
     assert choose.cpu_has_bf16() is expected
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from scipy.special import softmax
 from torch import nn
 
+from ctcore.inference.backends import openvino_backend
 from ctcore.inference.backends.choose import cpu_has_bf16
-from ctcore.inference.backends.openvino_backend import OpenVinoBackend, default_cache_dir
+from ctcore.inference.backends.compiled_cache import CompiledCache
+from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 from ctcore.inference.backends.torch_backend import TorchBackend
 
 BATCH = np.random.default_rng(3).standard_normal((1, 1, 8, 16, 16)).astype(np.float32)
@@ -73,14 +76,7 @@ def test_bf16_is_near_fp32_and_another_arithmetic(unet: Callable[[int], nn.Modul
 
 def test_each_input_shape_is_compiled_once(unet: Callable[[int], nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
     backend = OpenVinoBackend(unet(0))
-    compiled: list[tuple[int, ...]] = []
-    compile_for = backend._compile
-
-    def compile_and_note(shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
-        compiled.append(shape)
-        return compile_for(shape)
-
-    monkeypatch.setattr(backend, "_compile", compile_and_note)
+    compiled = compilations(backend, monkeypatch)
     larger = np.concatenate([BATCH, BATCH], axis=2)
     first = backend(BATCH)["segmentation"]
     assert backend(larger)["segmentation"].shape == (1, 3, 16, 16, 16)
@@ -91,44 +87,95 @@ def test_each_input_shape_is_compiled_once(unet: Callable[[int], nn.Module], mon
     np.testing.assert_array_equal(backend(BATCH)["segmentation"], first_again)
 
 
-def test_the_disk_cache_never_mixes_up_weights_or_precisions(
-    two_headed: Callable[[int], nn.Module], tmp_path: Path
+def compilations(backend: OpenVinoBackend, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Notes the shapes that a backend compiles for, rather than finding them in its cache."""
+    compiled: list[tuple[int, ...]] = []
+    compile_for = backend._compile
+
+    def compile_and_note(shape: tuple[int, ...]) -> Any:
+        compiled.append(shape)
+        return compile_for(shape)
+
+    monkeypatch.setattr(backend, "_compile", compile_and_note)
+    return compiled
+
+
+def test_a_cached_network_gives_the_same_answers(
+    two_headed: Callable[[int], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "new" / "cache"
-    if cpu_has_bf16():
-        OpenVinoBackend(two_headed(0), "bf16", folder)(BATCH)
-    for _ in range(2):  # written in the first round, read in the second
-        for seed in (0, 1):
-            cached = OpenVinoBackend(two_headed(seed), cache_dir=folder)(BATCH)
-            exact = TorchBackend(two_headed(seed))(BATCH)
-            assert list(cached) == ["segmentation", "classes"]
-            for name, output in cached.items():
-                np.testing.assert_allclose(softmax(output, axis=1), softmax(exact[name], axis=1), atol=1e-4)
-        assert len(list((folder / "fp32").iterdir())) == 2
+    fresh = OpenVinoBackend(two_headed(0), cache=CompiledCache(tmp_path))(BATCH)
+    backend = OpenVinoBackend(two_headed(0), cache=CompiledCache(tmp_path))
+    compiled = compilations(backend, monkeypatch)
+    again = backend(BATCH)
+    assert compiled == []
+    assert list(again) == list(fresh) == ["segmentation", "classes"]
+    for name, output in again.items():
+        np.testing.assert_array_equal(output, fresh[name])
 
 
-def test_a_cache_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").write_text("")
+def test_another_network_shape_precision_or_version_is_not_mixed_up(
+    two_headed: Callable[[int], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = CompiledCache(tmp_path)
+    backend = OpenVinoBackend(two_headed(0), cache=cache)
+    keys = {backend._key(BATCH.shape), backend._key((1, 1, 8, 16, 32))}
+    keys.add(OpenVinoBackend(two_headed(1), cache=cache)._key(BATCH.shape))
+    keys.add(OpenVinoBackend(two_headed(0), "bf16", cache)._key(BATCH.shape))
+    assert len(keys) == 4
+    assert backend._key(BATCH.shape) in keys
+    for changed in ("processor_flags", "_openvino"):
+        with monkeypatch.context() as patch:
+            if changed == "processor_flags":
+                patch.setattr(openvino_backend, "processor_flags", lambda: frozenset({"avx9000"}))
+            else:
+                patch.setattr(backend, "_openvino", SimpleNamespace(get_version=lambda: "another"))
+            assert backend._key(BATCH.shape) not in keys
+    for seed in (0, 1):
+        OpenVinoBackend(two_headed(seed), cache=cache)(BATCH)
+    for seed in (0, 1):
+        cached, exact = OpenVinoBackend(two_headed(seed), cache=cache)(BATCH), TorchBackend(two_headed(seed))(BATCH)
+        np.testing.assert_allclose(
+            softmax(cached["segmentation"], axis=1), softmax(exact["segmentation"], axis=1), atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("damage", ["a byte in the middle", "half of it", "checksum right, content not OpenVINO's"])
+def test_a_damaged_file_is_compiled_anew(
+    unet: Callable[[int], nn.Module],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
+) -> None:
+    fresh = OpenVinoBackend(unet(0), cache=CompiledCache(tmp_path))(BATCH)["segmentation"]
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    if damage == "a byte in the middle":
+        content[len(content) // 2] ^= 0x40
+        file.write_bytes(content)
+    elif damage == "half of it":
+        file.write_bytes(content[: len(content) // 2])
+    else:
+        CompiledCache(tmp_path).store(file.stem, memoryview(b"not a compiled network"))
     with caplog.at_level(logging.WARNING):
-        backend = OpenVinoBackend(nn.Conv3d(1, 2, 1), cache_dir=tmp_path / "file" / "cache")
-    assert "every start compiles anew" in caplog.text
-    assert str(tmp_path / "file") in caplog.text
-    assert backend(BATCH)["segmentation"].shape == (1, 2, 8, 16, 16)
+        for compiled_shapes in ([BATCH.shape], []):
+            backend = OpenVinoBackend(unet(0), cache=CompiledCache(tmp_path))
+            compiled = compilations(backend, monkeypatch)
+            np.testing.assert_array_equal(backend(BATCH)["segmentation"], fresh)
+            assert compiled == compiled_shapes
+    assert [record.message.count("is compiled anew") for record in caplog.records] == [1]
+    assert file.read_bytes() != bytes(content) or damage.startswith("checksum")
 
 
-def test_the_default_cache_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert default_cache_dir() == tmp_path / ".cache" / "ctcore" / "openvino"
-
-
-def test_no_home_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def no_home() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", no_home)
+def test_a_network_that_cannot_be_told_from_others_is_not_cached(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = type("Typed", (nn.Conv3d,), {"__module__": "nowhere_to_be_found"})
     with caplog.at_level(logging.WARNING):
-        assert default_cache_dir() is None
-    assert "Could not determine home directory" in caplog.text
+        backend = OpenVinoBackend(kind(1, 2, 1), cache=CompiledCache(tmp_path))
+        assert backend(BATCH)["segmentation"].shape == (1, 2, 8, 16, 16)
+    assert "is not cached: 'nowhere_to_be_found' has no source file" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fp16_is_refused() -> None:
