@@ -122,7 +122,7 @@ def run(
     execution = resolve(device, backend.value, precision.value)
     folder = OutputFolder(output, options.format)
     out = console()
-    _say_what(out, len(cases), chosen, f"{execution.device} with {execution.backend} in {execution.precision}")
+    _say_what(out, len(cases), chosen, str(execution))
     try:
         with log_to(folder.log_path), run_progress(out) as observer:
             summary = run_cohort(

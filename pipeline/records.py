@@ -248,7 +248,7 @@ class RunRecord(_Record):
         bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
         input: the folder or file that was asked for.
         options: choices of the run.
-        execution: device, backend and precision.
+        execution: device, backend, precision and threads (null on a GPU).
         phase_seconds: time by phase, summed over the cases computed in this run.
         cases: status of every case in the tables.
     """
@@ -262,6 +262,6 @@ class RunRecord(_Record):
     bundle: dict[str, str | bool]
     input: str
     options: RunOptions
-    execution: dict[str, str]
+    execution: dict[str, str | int | None]
     phase_seconds: dict[str, float]
     cases: tuple[CaseStatus, ...]

@@ -33,7 +33,7 @@ def run_record(
 
     Args:
         bundle: the bundle.
-        execution: device, backend and precision.
+        execution: device, backend, precision and threads.
         options: choices of the run.
         input_path: what was asked for.
         records: every case of the tables.
@@ -61,7 +61,12 @@ def run_record(
         },
         input=str(input_path),
         options=options,
-        execution={"device": execution.device, "backend": execution.backend, "precision": execution.precision},
+        execution={
+            "device": execution.device,
+            "backend": execution.backend,
+            "precision": execution.precision,
+            "threads": execution.threads,
+        },
         phase_seconds={"load_models": loading_seconds, **seconds},
         cases=tuple(
             CaseStatus(

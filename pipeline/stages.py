@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ctcore.inference.cover import WindowMode
     from ctcore.inference.effort import Effort
     from pipeline.bundle import Bundle
+
+logger = logging.getLogger(__name__)
 
 
 class PancreasLocation(Protocol):
@@ -121,10 +124,12 @@ class Stages:
     Attributes:
         localizer: finds the ROI.
         predictor: segments and classifies it.
+        flags: tells what a reader of the latest case must know of how the networks compute.
     """
 
     localizer: LocatorStage
     predictor: PredictorStage
+    flags: Callable[[], tuple[str, ...]] = tuple
 
 
 def load_stages(
@@ -150,7 +155,7 @@ def load_stages(
     from stage1_localizer.localizer import Localizer
     from stage2_multitask.predictor import MultiTaskPredictor
 
-    return Stages(
-        Localizer(bundle.stage1, execution, folds=folds, tta=tta),
-        MultiTaskPredictor(bundle.stage2, execution, folds=folds, tta=tta, windows=windows),
-    )
+    logger.info("computing on %s", execution)
+    localizer = Localizer(bundle.stage1, execution, folds=folds, tta=tta)
+    predictor = MultiTaskPredictor(bundle.stage2, execution, folds=folds, tta=tta, windows=windows)
+    return Stages(localizer, predictor, lambda: (*localizer.flags, *predictor.flags))

@@ -75,6 +75,13 @@ class Localizer:
             load_weights(network, folder, fold)
             self._backends.append(make_backend(for_windows(network, self.model.patch_size), execution))
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know of how the networks compute now."""
+        from ctcore.inference.backends.backend import flags_of
+
+        return flags_of(self._backends)
+
     def segment(self, ct: Volume) -> Volume:
         """Returns the pancreas mask of a CT in LPS order: uint8 on the low-resolution grid, all components."""
         from ctcore.inference.predict import predict_ensemble

@@ -31,6 +31,7 @@ class NetworkInTraining:
     Attributes:
         name: `torch`.
         precision: `fp32`, which outputs are; the convolutions are computed as in training.
+        flags: none.
 
     Args:
         network: takes images (b, c, [z,] y, x).
@@ -40,6 +41,7 @@ class NetworkInTraining:
 
     name: ExactBackendName = "torch"
     precision: ExactPrecision = "fp32"
+    flags: tuple[str, ...] = ()
 
     def __init__(self, network: nn.Module, device: torch.device, mixed: AbstractContextManager[Any]) -> None:
         self._network = network

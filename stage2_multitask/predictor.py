@@ -98,6 +98,13 @@ class MultiTaskPredictor:
         self.effort = Effort(len(self._backends), tta and bool(self.model.mirror_axes), windows)
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know of how the networks compute now."""
+        from ctcore.inference.backends.backend import flags_of
+
+        return flags_of(self._backends)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Patient-level classes."""
         return self.model.class_names

@@ -205,7 +205,7 @@ def _made(run: RunRecord) -> str:
     rows = [
         ("bundle", f"{bundle['name']}, version {bundle['version']}"),
         ("bundle SHA-256", bundle["sha256"]),
-        ("computed on", ", ".join(run.execution.values())),
+        ("computed on", ", ".join(f"{key} {value}" for key, value in run.execution.items() if value is not None)),
         (
             "options",
             ", ".join(f"{key} {value}" for key, value in run.options.model_dump().items() if value is not None),

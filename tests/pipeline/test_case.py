@@ -54,6 +54,15 @@ def test_maps_lie_where_the_ct_has_the_lesion(
     assert (candidate["pancreas_distance_mm"], candidate["pancreas_share"]) == (0.0, 1.0)
 
 
+def test_what_happened_to_the_networks_is_a_flag(
+    tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages
+) -> None:
+    ct = read_ct(make_ct(tmp_path / "case.nii.gz"))
+    told = replace(stages, flags=lambda: ("gpu_out_of_memory", "gpu_out_of_memory"))
+    assert process_case(ct, told, bundle, Clock()).flags.count("gpu_out_of_memory") == 1
+    assert "gpu_out_of_memory" not in process_case(ct, stages, bundle, Clock()).flags
+
+
 def test_stages_see_lps(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, stages: Stages) -> None:
     process_case(read_ct(make_ct(tmp_path / "case.nii.gz", orientation="RAS")), stages, bundle, Clock())
     (seen,) = stages.localizer.seen  # type: ignore[attr-defined]

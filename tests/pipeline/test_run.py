@@ -90,7 +90,7 @@ def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> N
     run_record = json.loads((output / "run.json").read_text())
     assert run_record["complete"]
     assert {c["case_id"]: c["status"] for c in run_record["cases"]} == {"ill": "done", "well": "done"}
-    assert run_record["execution"] == {"device": "cpu", "backend": "torch", "precision": "fp32"}
+    assert run_record["execution"] == {"device": "cpu", "backend": "torch", "precision": "fp32", "threads": None}
     assert {"python", "torch", "nnunetv2", "openvino", "SimpleITK", "numpy"} <= set(run_record["versions"])
     assert run_record["phase_seconds"]["predict"] >= 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -31,6 +31,10 @@ class Backend(Protocol):
     def precision(self) -> ExactPrecision:
         """The arithmetic of the convolutions; inputs and outputs are float32 whatever it is."""
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader of its latest answers must know; empty as long as all goes as it was chosen."""
+
     def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the network.
 
@@ -40,6 +44,11 @@ class Backend(Protocol):
         Returns:
             The outputs by name (`SEGMENTATION`, `CLASSES`), float32; new arrays that the caller may overwrite.
         """
+
+
+def flags_of(backends: Iterable[Backend]) -> tuple[str, ...]:
+    """Returns the flags of several networks, each once."""
+    return tuple(dict.fromkeys(flag for backend in backends for flag in backend.flags))
 
 
 def named_outputs(answer: Any) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ctcore.errors import RequestError
@@ -31,11 +31,18 @@ class Execution:
         device: `cpu` or `cuda:N`.
         backend: the library that computes.
         precision: the arithmetic of the convolutions.
+        threads: how many of the processor's threads compute; None on a GPU. It does not make another choice.
     """
 
     device: str
     backend: ExactBackendName
     precision: ExactPrecision
+    threads: int | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        """Returns it in words."""
+        threads = "" if self.threads is None else f", {self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"{self.device} with {self.backend} in {self.precision}{threads}"
 
 
 def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto") -> Execution:
@@ -56,8 +63,13 @@ def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto"
     _check_value("precision", precision, get_args(Precision))
     chosen_device = _resolve_device(device, backend)
     chosen_backend = _resolve_backend(backend, chosen_device)
-    execution = Execution(chosen_device, chosen_backend, _resolve_precision(precision, chosen_device))
-    logger.info("computing on %s with %s in %s", execution.device, execution.backend, execution.precision)
+    execution = Execution(
+        chosen_device,
+        chosen_backend,
+        _resolve_precision(precision, chosen_device),
+        _threads(chosen_device, chosen_backend),
+    )
+    logger.info("computing on %s", execution)
     return execution
 
 
@@ -75,9 +87,18 @@ def make_backend(module: torch.nn.Module, execution: Execution, *, cache: bool =
         from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 
         return OpenVinoBackend(module, execution.precision, user_cache() if cache else None)
-    from ctcore.inference.backends.torch_backend import TorchBackend
+    if execution.device == "cpu":
+        from ctcore.inference.backends.torch_backend import TorchBackend
 
-    return TorchBackend(module, execution.device, execution.precision)
+        return TorchBackend(module, execution.device, execution.precision)
+    from ctcore.inference.backends.on_gpu import OnGpu
+
+    return OnGpu(
+        module,
+        execution.device,
+        execution.precision,
+        to_cpu=lambda network: make_backend(network, resolve("cpu"), cache=cache),
+    )
 
 
 def cpu_has_bf16() -> bool:
@@ -109,7 +130,7 @@ def _resolve_device(device: str, backend: str) -> str:
         return "cuda:0" if count else "cpu"
     index = int(match.group(1) or 0)
     if index >= count:
-        present = ", ".join(f"cuda:{i}" for i in range(count)) or "none"
+        present = ", ".join(f"cuda:{i}" for i in range(count)) or f"none, {_why_no_gpu()}"
         raise RequestError(f"device '{device}' is not there (GPUs that PyTorch can use: {present}); use --device cpu")
     return f"cuda:{index}"
 
@@ -118,6 +139,24 @@ def _cuda_devices() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _why_no_gpu() -> str:
+    import torch
+
+    return "this PyTorch is built without CUDA" if torch.version.cuda is None else "no device or no driver is there"
+
+
+def _threads(device: str, backend: ExactBackendName) -> int | None:
+    if device != "cpu":
+        return None
+    if backend == "openvino":
+        from ctcore.inference.backends.openvino_backend import openvino_threads
+
+        return openvino_threads()
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _resolve_backend(backend: str, device: str) -> ExactBackendName:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_HINTS = {"PERFORMANCE_HINT": "LATENCY"}
+"""All cores on one window. Two streams, unpinned threads and other partitioners were not faster."""
 
 
 def import_openvino() -> Any:
@@ -52,15 +54,30 @@ def openvino_core() -> Any:
     return import_openvino().Core()
 
 
+def openvino_threads() -> int:
+    """Returns how many threads OpenVINO computes with: the processor's cores, as far as this process may use them.
+
+    Raises:
+        ImportError: as `import_openvino`.
+    """
+    openvino, operations = import_openvino(), importlib.import_module("openvino.opset13")
+    nothing = operations.parameter([1], np.float32)
+    model = openvino.Model([operations.relu(nothing)], [nothing], "nothing")  # known once something is compiled
+    compiled = openvino_core().compile_model(model, "CPU", _HINTS)
+    return int(compiled.get_property("INFERENCE_NUM_THREADS"))
+
+
 class OpenVinoBackend:
     """A network computed by OpenVINO; converted and compiled once for each input shape, at the first such call.
 
     Attributes:
         name: `openvino`.
         precision: `fp32` or `bf16`.
+        flags: none.
     """
 
     name: ExactBackendName = "openvino"
+    flags: tuple[str, ...] = ()
 
     def __init__(
         self, module: torch.nn.Module, precision: ExactPrecision = "fp32", cache: CompiledCache | None = None
@@ -84,7 +101,7 @@ class OpenVinoBackend:
         self._openvino = import_openvino()
         self._module = module.to(device="cpu", dtype=torch.float32).eval()
         self._core = openvino_core()
-        self._properties = {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        self._properties = _HINTS | {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision]}
         self._cache = cache
         self._fingerprint: str | None = None
         self._requests: dict[tuple[int, ...], tuple[tuple[str, ...], Any]] = {}

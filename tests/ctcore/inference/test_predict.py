@@ -26,6 +26,7 @@ class FunctionBackend:
 
     name: ExactBackendName = "torch"
     precision: ExactPrecision = "fp32"
+    flags: tuple[str, ...] = ()
 
     def __init__(self, function: Callable[[Array], dict[str, Array]]) -> None:
         self.function = function

@@ -1,16 +1,33 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from ctcore.errors import RequestError
-from ctcore.inference.backends import choose, processor
+from ctcore.inference.backends import choose, on_gpu, processor
 from ctcore.inference.backends.choose import Execution, make_backend, resolve
+from ctcore.inference.backends.openvino_backend import openvino_threads
+
+ONE_THREAD = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np
+from torch import nn
+from ctcore.inference.backends.choose import make_backend, resolve
+for backend in ("openvino", "torch"):
+    execution = resolve("cpu", backend, "fp32")
+    assert execution.threads == 1, execution
+    answer = make_backend(nn.Conv3d(1, 2, 1), execution, cache=False)(np.ones((1, 1, 2, 2, 2), np.float32))
+    assert answer["segmentation"].shape == (1, 2, 2, 2, 2)
+"""
 
 
 @pytest.fixture
@@ -34,6 +51,15 @@ def test_auto_without_openvino(machine: pytest.MonkeyPatch, caplog: pytest.LogCa
     assert "OpenVINO does not import" in caplog.text
     with pytest.raises(RequestError, match="backend 'openvino' does not import"):
         resolve("auto", "openvino")
+    backend = make_backend(nn.Conv3d(1, 2, 1), resolve())
+    assert (backend.name, backend.precision) == ("torch", "bf16")
+    assert backend(np.ones((1, 1, 2, 2, 2), np.float32))["segmentation"].shape == (1, 2, 2, 2, 2)
+
+
+def test_neither_openvino_nor_bf16_is_float32_in_torch(machine: pytest.MonkeyPatch) -> None:
+    machine.setitem(sys.modules, "openvino", None)
+    machine.setattr(choose, "cpu_has_bf16", lambda: False)
+    assert resolve() == Execution("cpu", "torch", "fp32")
 
 
 def test_auto_on_a_gpu(machine: pytest.MonkeyPatch) -> None:
@@ -44,6 +70,35 @@ def test_auto_on_a_gpu(machine: pytest.MonkeyPatch) -> None:
     assert resolve("cuda", precision="fp32") == Execution("cuda:0", "torch", "fp32")
     assert resolve("cpu") == Execution("cpu", "openvino", "bf16")
     assert resolve(backend="openvino") == Execution("cpu", "openvino", "bf16")
+
+
+def test_a_cuda_build_without_a_device_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve().device == "cpu"
+    with pytest.raises(RequestError, match=r"'cuda' is not there \(.*: none, no device or no driver is there\)"):
+        resolve("cuda")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(RequestError, match=r"none, this PyTorch is built without CUDA\); use --device cpu"):
+        resolve("cuda")
+
+
+def test_the_choice_is_told_with_its_threads(machine: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    machine.setattr(torch, "get_num_threads", lambda: 3)
+    with caplog.at_level(logging.INFO):
+        assert resolve("cpu", "torch", "fp32").threads == 3
+        assert resolve("cpu", "openvino", "fp32").threads == openvino_threads() >= 1
+    assert "computing on cpu with torch in fp32, 3 threads" in caplog.text
+    machine.setattr(choose, "_cuda_devices", lambda: 1)
+    assert str(resolve("cuda", precision="bf16")) == "cuda:0 with torch in bf16"
+    assert str(Execution("cpu", "torch", "fp32", 1)) == "cpu with torch in fp32, 1 thread"
+
+
+def test_one_thread_is_enough() -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # what PyTorch goes by where it is set
+    command = [sys.executable, "-c", ONE_THREAD]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def test_explicit_values_stand(machine: pytest.MonkeyPatch) -> None:
@@ -72,7 +127,7 @@ def test_what_cannot_be_had_is_refused(
 
 
 def test_what_the_machine_lacks_is_refused(machine: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RequestError, match=r"device 'cuda' is not there \(GPUs that PyTorch can use: none\)"):
+    with pytest.raises(RequestError, match=r"device 'cuda' is not there \(GPUs that PyTorch can use: none, "):
         resolve("cuda")
     machine.setattr(choose, "cpu_has_bf16", lambda: False)
     with pytest.raises(RequestError, match="precision 'bf16'"):
@@ -102,3 +157,14 @@ def test_make_backend_makes_what_was_chosen() -> None:
         backend = make_backend(nn.Conv3d(1, 2, 1), execution, cache=False)
         assert (backend.name, backend.precision) == (execution.backend, execution.precision)
         assert backend(batch)["segmentation"].shape == (1, 2, 2, 2, 2)
+
+
+def test_a_gpu_without_memory_leaves_the_network_to_what_the_cpu_would_get(machine: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    machine.setattr(on_gpu, "TorchBackend", full)
+    backend = make_backend(nn.Conv3d(1, 2, 1), Execution("cuda:0", "torch", "fp16"), cache=False)
+    expected = resolve("cpu")
+    assert (backend.name, backend.precision) == (expected.backend, expected.precision)
+    assert backend.flags == (on_gpu.FLAG_OUT_OF_MEMORY,)
