@@ -8,6 +8,7 @@ import importlib
 import logging
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -157,7 +158,8 @@ class OpenVinoBackend:
             sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             sorted(processor_flags() or ()),
         )
-        parts = (network, shape, sorted(self._properties.items()), self._openvino.get_version(), processor)
+        conversion = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        parts = (network, conversion, shape, sorted(self._properties.items()), self._openvino.get_version(), processor)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
