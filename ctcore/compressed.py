@@ -6,12 +6,11 @@ error (seen with ITK 5.4). Here the compressed data are therefore read once more
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 from ctcore.errors import UnreadableImageError, first_line
-from ctcore.inflate import inflated
+from ctcore.inflate import DamagedStreamError, inflated
 
 HEADER_LINES = 10_000
 """Lines after which a text header is given up; real ones have some dozens."""
@@ -60,7 +59,7 @@ def _verify(handle: BinaryIO, path: Path, data_file: str) -> None:
         elif (beside := path.parent / data_file).is_file():  # a list or a pattern names slices, which ITK reads alone
             with beside.open("rb") as data:
                 _exhaust(data)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, DamagedStreamError) as error:
         raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
 
 

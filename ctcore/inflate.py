@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-BLOCK_BYTES = 1 << 20
-INFLATED_BYTES = 1 << 22
+from isal import isal_zlib
+
+DamagedStreamError = cast(type[Exception], isal_zlib.error)  # its stub types the class as an instance
+"""Compressed bytes cannot be decompressed, or their checksum is wrong."""
+
+BLOCK_BYTES = 1 << 18
+INFLATED_BYTES = 1 << 20
 """Largest piece that is yielded: a block of zeros would otherwise inflate to a thousand times its size at once."""
 GZIP_MAGIC = b"\x1f\x8b"
 ZLIB_OR_GZIP = 47
-"""zlib's name for a stream of either kind and the largest window; its checksum and length are then verified."""
+"""The library's name for a stream of either kind and the largest window; its checksum is then verified."""
 
 
 def plain(handle: BinaryIO) -> Iterator[bytes]:
@@ -29,9 +33,9 @@ def inflated(handle: BinaryIO, *, members: bool = True) -> Iterator[bytes]:
 
     Raises:
         EOFError: the file ends within a stream.
-        zlib.error: a stream is damaged.
+        DamagedStreamError: a stream is damaged.
     """
-    member = zlib.decompressobj(ZLIB_OR_GZIP)
+    member = isal_zlib.decompressobj(ZLIB_OR_GZIP)
     for block in plain(handle):
         rest, made = block, b""
         while rest or len(made) == INFLATED_BYTES:  # after a full piece there may be more to come of the same bytes
@@ -41,7 +45,7 @@ def inflated(handle: BinaryIO, *, members: bool = True) -> Iterator[bytes]:
                 rest = rest.lstrip(b"\0")  # padding between and after members is allowed
                 if not rest:
                     break
-                member = zlib.decompressobj(ZLIB_OR_GZIP)
+                member = isal_zlib.decompressobj(ZLIB_OR_GZIP)
             if made := member.decompress(rest, INFLATED_BYTES):
                 yield made
             rest = member.unused_data if member.eof else member.unconsumed_tail

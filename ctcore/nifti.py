@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.errors import UnreadableImageError, first_line
-from ctcore.inflate import GZIP_MAGIC, inflated, plain
+from ctcore.inflate import GZIP_MAGIC, DamagedStreamError, inflated, plain
 
 HEADER_BYTES = 348
 """Length of a NIfTI-1 header, which its first four bytes state in the file's byte order."""
@@ -137,7 +136,7 @@ def _faults_of(path: Path) -> Iterator[None]:
     """Turns what can go wrong with the bytes of a file into one error."""
     try:
         yield
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, DamagedStreamError) as error:
         raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
 
 
