@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +20,11 @@ from ctcore.errors import (
     UnreadableImageError,
     first_line,
 )
-from ctcore.nifti import is_whole, read_stored, verify_and_restore
+from ctcore.geometry import Inset
+from ctcore.itk import from_sitk, itk_reason, to_sitk
+from ctcore.nifti import read_stored, verify_and_restore
+from ctcore.nifti_writer import write_nifti
 from ctcore.volume import Geometry, Volume
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 """File names that are taken for images, in lower case."""
@@ -33,7 +33,7 @@ NIFTI_SUFFIXES = (".nii.gz", ".nii")
 METAIMAGE_SUFFIXES = (".mha", ".mhd")
 
 COMPRESSION_LEVEL = 1
-"""Outputs are read again within minutes: a higher gzip level costs seconds a case and saves a few per cent."""
+"""Of what ITK writes; outputs are read again within minutes: a higher level costs seconds and saves a few per cent."""
 
 
 @dataclass(frozen=True)
@@ -98,42 +98,6 @@ def discover(path: Path) -> list[CaseFile]:
     return [cases[case_id] for case_id in sorted(cases)]
 
 
-def from_sitk(image: sitk.Image) -> Volume:
-    """Turns a SimpleITK image into a volume (the array is a copy).
-
-    Raises:
-        ImageDimensionError: the image is not a single 3-D scalar volume.
-        GeometryError: its grid is impossible.
-    """
-    import SimpleITK as sitk
-
-    if image.GetDimension() != 3:
-        raise ImageDimensionError(f"image has {image.GetDimension()} dimensions; give one 3-D volume")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise ImageDimensionError(
-            f"image has {image.GetNumberOfComponentsPerPixel()} values a voxel; give one scalar (Hounsfield) volume"
-        )
-    array = sitk.GetArrayFromImage(image)
-    geometry = Geometry(array.shape, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    return Volume(array, geometry)
-
-
-def to_sitk(volume: Volume) -> sitk.Image:
-    """Turns a volume into a SimpleITK image."""
-    import SimpleITK as sitk
-
-    array = volume.array
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8)
-    elif array.dtype == np.float16:
-        array = array.astype(np.float32)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    image.SetSpacing(volume.geometry.spacing)
-    image.SetOrigin(volume.geometry.origin)
-    image.SetDirection(volume.geometry.direction)
-    return image
-
-
 def read(path: Path) -> Volume:
     """Reads an image file with its values and dtype as stored (scaled, where the header says so).
 
@@ -172,9 +136,7 @@ def read(path: Path) -> Volume:
                 return Volume(array, Geometry(array.shape, spacing, origin, direction))
         image = reader.Execute()
     except RuntimeError as error:
-        raise UnreadableImageError(
-            f"'{path.name}' cannot be read: {_itk_reason(error)}; check or replace it"
-        ) from error
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {itk_reason(error)}; check or replace it") from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(warnings_were_on)
     volume = from_sitk(image)
@@ -185,15 +147,6 @@ def read(path: Path) -> Volume:
     else:
         verify_nrrd(path)
     return volume
-
-
-def _itk_reason(error: RuntimeError) -> str:
-    """Returns the last telling line of an ITK exception, which starts with the place in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[-1] if lines else first_line(error)
-    if reason.startswith("Reason:"):  # MetaImage: the last error of the system, whatever it was about
-        reason = "it is damaged or ends early"
-    return reason.split("ITK ERROR:")[-1].strip().rstrip(".;")[:200]
 
 
 def read_ct(path: Path) -> Volume:
@@ -244,8 +197,12 @@ def write_atomic(path: Path, write_to: Callable[[Path], None]) -> None:
         raise
 
 
-def write(volume: Volume, path: Path) -> None:
+def write(volume: Volume | Inset, path: Path) -> None:
     """Writes a volume as NIfTI, MetaImage or NRRD by the path's suffix; compressed where the format allows.
+
+    Args:
+        volume: the volume, or the part of it outside of which it is 0; NIfTI files need no more than that in memory.
+        path: appears complete or not at all.
 
     Raises:
         RequestError: the suffix is none that can be written.
@@ -256,16 +213,17 @@ def write(volume: Volume, path: Path) -> None:
     suffix = image_suffix(path)
     if suffix is None or suffix == ".mhd":
         raise RequestError(f"cannot write '{path.name}'; use .nii.gz, .nii, .mha or .nrrd")
-    image = to_sitk(volume)
 
     def write_to(partial: Path) -> None:
         try:
-            sitk.WriteImage(image, str(partial), suffix != ".nii", COMPRESSION_LEVEL)
-        except RuntimeError as error:
-            raise OutputError(f"'{path}' cannot be written: {_itk_reason(error)}; free space on its disk") from error
-        voxel_bytes = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
-        if suffix in NIFTI_SUFFIXES and not is_whole(partial, voxel_bytes):
-            raise OutputError(f"'{path}' cannot be written: the disk is full; free space on it")
+            if suffix in NIFTI_SUFFIXES:
+                write_nifti(Inset.of(volume), partial, compressed=suffix == ".nii.gz")
+            else:
+                whole = volume.whole() if isinstance(volume, Inset) else volume
+                sitk.WriteImage(to_sitk(whole), str(partial), True, COMPRESSION_LEVEL)
+        except (OSError, RuntimeError) as error:
+            reason = itk_reason(error) if isinstance(error, RuntimeError) else first_line(error)
+            raise OutputError(f"'{path}' cannot be written: {reason}; free space on its disk") from error
 
     write_atomic(path, write_to)
 

@@ -101,12 +101,16 @@ def crop(volume: Volume, box: Box) -> Volume:
     Raises:
         GeometryError: the box leaves the grid.
     """
-    if min(box.start) < 0 or any(b > n for b, n in zip(box.stop, volume.geometry.shape, strict=True)):
-        raise GeometryError(f"box {box.start} to {box.stop} leaves the grid {volume.geometry.shape}; clip it first")
     geometry = volume.geometry
+    _check_inside(box, geometry.shape)
     origin = geometry.index_to_physical(box.start)
     cropped = Geometry(box.shape, geometry.spacing, (origin[0], origin[1], origin[2]), geometry.direction)
     return Volume(volume.array[box.slices], cropped)
+
+
+def _check_inside(box: Box, shape: Triple) -> None:
+    if min(box.start) < 0 or any(b > n for b, n in zip(box.stop, shape, strict=True)):
+        raise GeometryError(f"box {box.start} to {box.stop} leaves the grid {shape}; clip it first")
 
 
 def paste(array: npt.NDArray[Any], box: Box, shape: Triple, fill: float = 0) -> npt.NDArray[Any]:
@@ -114,6 +118,42 @@ def paste(array: npt.NDArray[Any], box: Box, shape: Triple, fill: float = 0) -> 
     whole = np.full(shape, fill, dtype=array.dtype)
     whole[box.slices] = array
     return whole
+
+
+@dataclass(frozen=True, eq=False)
+class Inset:
+    """A volume that is 0 outside a box, of which only what lies inside exists.
+
+    Attributes:
+        array: values of shape (z, y, x) inside the box.
+        box: an index box of the grid.
+        geometry: the grid of the whole volume.
+
+    Raises:
+        GeometryError: the box leaves the grid, or the array is not of its shape.
+    """
+
+    array: npt.NDArray[Any]
+    box: Box
+    geometry: Geometry
+
+    def __post_init__(self) -> None:
+        _check_inside(self.box, self.geometry.shape)
+        if self.array.shape != self.box.shape:
+            raise GeometryError(f"array of shape {self.array.shape} does not fill a box of {self.box.shape}")
+
+    @classmethod
+    def of(cls, volume: Volume | Inset) -> Inset:
+        """Returns a volume as its own inset; an inset as it is."""
+        return (
+            volume
+            if isinstance(volume, Inset)
+            else cls(volume.array, Box.whole(volume.geometry.shape), volume.geometry)
+        )
+
+    def whole(self) -> Volume:
+        """Returns the whole volume."""
+        return Volume(paste(self.array, self.box, self.geometry.shape), self.geometry)
 
 
 @dataclass(frozen=True)

@@ -97,26 +97,6 @@ def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | N
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def is_whole(path: Path, voxel_bytes: int) -> bool:
-    """Tells, from its length alone, whether a NIfTI-1 file that ITK has written is complete.
-
-    ITK's library goes on without an error where the disk is full. A gzip file ends with the length of what was
-    compressed, modulo 2^32 (RFC 1952).
-
-    Args:
-        path: the `.nii` or `.nii.gz` file, without header extensions.
-        voxel_bytes: size of its voxels.
-    """
-    length = FIRST_VOXEL + voxel_bytes
-    with path.open("rb") as handle:
-        compressed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        size = handle.seek(0, 2)
-        if not compressed:
-            return size == length
-        handle.seek(max(size - 4, 0))
-        return handle.read() == (length % 2**32).to_bytes(4, "little")
-
-
 def verify_and_restore(path: Path, array: npt.NDArray[Any]) -> None:
     """Checks a NIfTI-1 file that ITK could read, and puts NaN and infinity back.
 

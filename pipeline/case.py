@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.geometry import Box, Reorientation, crop, paste, to_lps
+from ctcore.geometry import Box, Inset, Reorientation, crop, to_lps
 from ctcore.resample import nearest_index
 from ctcore.volume import Volume
 from pipeline.budget import Chooser, everything
@@ -71,15 +71,15 @@ class CaseResult:
         """Maximum of the detection map, 0 without candidates."""
         return float(self.detection.max(initial=0.0))
 
-    def detection_volume(self) -> Volume:
+    def detection_inset(self) -> Inset:
         """Returns the detection map on the input's exact grid."""
         return self._on_input_grid(self.detection)
 
-    def class_detection_volumes(self) -> dict[str, Volume]:
+    def class_detection_insets(self) -> dict[str, Inset]:
         """Returns each lesion class's own detection map, where there are such, on the input's exact grid."""
         return {name: self._on_input_grid(array) for name, array in self.class_detections.items()}
 
-    def segmentation_volume(self) -> Volume:
+    def segmentation_inset(self) -> Inset:
         """Returns the segmentation on the input's exact grid."""
         return self._on_input_grid(self.labels)
 
@@ -103,11 +103,10 @@ class CaseResult:
             "effort": self.effort,
         }
 
-    def _on_input_grid(self, array: npt.NDArray[Any]) -> Volume:
-        """Pastes an array of the ROI, turned back to the stored order, into the input's grid."""
-        stored = self.reorientation.stored
+    def _on_input_grid(self, array: npt.NDArray[Any]) -> Inset:
+        """Turns an array of the ROI back to the stored order; the rest of the input's grid, all 0, is never made."""
         box = self.reorientation.restore_box(self.box)
-        return Volume(paste(self.reorientation.restore(array), box, stored.shape), stored)
+        return Inset(self.reorientation.restore(array), box, self.reorientation.stored)
 
 
 def process_case(

@@ -143,10 +143,10 @@ class OutputFolder:
 
     def write_maps(self, case_id: str, result: CaseResult) -> None:
         """Writes the detection map, that of each lesion class where there are such, and the segmentation."""
-        write(result.detection_volume(), self.detection_path(case_id))
-        for name, volume in result.class_detection_volumes().items():
-            write(volume, self.class_detection_path(case_id, name))
-        write(result.segmentation_volume(), self.segmentation_path(case_id))
+        write(result.detection_inset(), self.detection_path(case_id))
+        for name, inset in result.class_detection_insets().items():
+            write(inset, self.class_detection_path(case_id, name))
+        write(result.segmentation_inset(), self.segmentation_path(case_id))
 
     def write_record(self, record: CaseRecord) -> None:
         """Writes `cases/CASE.json`."""

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as st_numpy
 from scipy.spatial.transform import Rotation
 
 from ctcore.errors import GeometryError
-from ctcore.geometry import Box, Triple, crop, paste, to_lps
+from ctcore.geometry import Box, Inset, Triple, crop, paste, to_lps
 from ctcore.volume import Geometry, Volume
 
 SHAPE = (3, 4, 5)
@@ -192,3 +192,24 @@ def test_an_oblique_grid_keeps_its_rotation(direction: tuple[float, ...], angles
         before = volume.geometry.index_to_physical(np.argwhere(volume.array == value)[0])
         after = lps.geometry.index_to_physical(np.argwhere(lps.array == value)[0])
         np.testing.assert_allclose(after, before, atol=1e-9)
+
+
+# --- insets
+
+
+@given(boxes())
+def test_an_inset_is_0_outside(box: Box) -> None:
+    volume = ramp()
+    inset = Inset(volume.array[box.slices], box, volume.geometry)
+    assert inset.whole().geometry is volume.geometry
+    np.testing.assert_array_equal(inset.whole().array, paste(volume.array[box.slices], box, SHAPE))
+    assert Inset.of(inset) is inset
+    np.testing.assert_array_equal(Inset.of(volume).whole().array, volume.array)
+
+
+def test_insets_that_do_not_fit_are_refused() -> None:
+    volume, box = ramp(), Box((0, 0, 0), (1, 2, 2))
+    with pytest.raises(GeometryError, match=r"shape \(3, 4, 5\) does not fill a box of \(1, 2, 2\)"):
+        Inset(volume.array, box, volume.geometry)
+    with pytest.raises(GeometryError, match="leaves the grid"):
+        Inset(np.zeros((3, 4, 6)), Box((0, 0, 0), (3, 4, 6)), volume.geometry)

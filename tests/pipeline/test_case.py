@@ -29,7 +29,7 @@ def test_maps_lie_where_the_ct_has_the_lesion(
     ct = read_ct(make_ct(tmp_path / "case.nii.gz", orientation=orientation))
     result = process_case(ct, stages, bundle, Clock())
 
-    detection, segmentation = result.detection_volume(), result.segmentation_volume()
+    detection, segmentation = result.detection_inset().whole(), result.segmentation_inset().whole()
     assert detection.geometry == ct.geometry
     assert segmentation.geometry == ct.geometry
     assert (detection.array.dtype.name, segmentation.array.dtype.name) == ("float32", "uint8")
@@ -120,7 +120,7 @@ def test_case_without_pancreas_is_scored_and_flagged(
     assert result.flags == ("pancreas_not_found", "roi_fallback", "demo_model")
     assert result.record_fields()["score"] == pytest.approx(0.5 * 0.2)
     assert result.candidates == ()
-    assert result.detection_volume().array.max() == 0
+    assert result.detection_inset().array.max() == 0
 
 
 @dataclass

@@ -100,12 +100,12 @@ def test_a_label_for_each_subtype_by_hand(tmp_path: Path, make_ct: Callable[...,
     assert fields["fusion"].terms["detection_max_subtype1"] == 0.75
     (candidate,) = fields["candidates"]  # what overlaps is one candidate, of the surer class
     assert (candidate["class_name"], candidate["voxels"]) == ("subtype2", 48)
-    own = result.class_detection_volumes()
+    own = {name: inset.whole() for name, inset in result.class_detection_insets().items()}
     bright = ct.array == 200
     np.testing.assert_array_equal(own["subtype1"].array, np.where(bright, np.float32(0.75), 0))
     assert own["subtype2"].array.sum() == pytest.approx(0.9 * 24)
     assert not own["subtype0"].array.any()
-    np.testing.assert_array_equal(result.detection_volume().array, np.where(bright, np.float32(0.9), 0))
+    np.testing.assert_array_equal(result.detection_inset().whole().array, np.where(bright, np.float32(0.9), 0))
 
 
 @pytest.mark.parametrize("by_class", [False, True])
