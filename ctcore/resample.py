@@ -1,8 +1,8 @@
 """Resampling: the only copy.
 
 Grids are resampled over an unchanged field of view: voxel edges of the first and last voxel stay where they are, so the
-spacing becomes extent / size. One axis at a time, each by a small matrix; going to fewer voxels the triangle filter
-widens with the ratio (no aliasing), going to more it is linear interpolation.
+spacing becomes extent / size. Going to fewer voxels the triangle filter widens with the ratio (no aliasing), going to
+more it is linear interpolation.
 """
 
 from __future__ import annotations
@@ -13,33 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.errors import GeometryError
-from ctcore.geometry import Box
+from ctcore.geometry import Box, Triple
+from ctcore.linear import linear_weights, resample_linear
 from ctcore.volume import Geometry, Volume
 
 Interpolation = Literal["linear", "nearest"]
-Triple = tuple[int, int, int]
 
 ROUNDING = 1e-6
 """Weights up to this are 0 but for rounding."""
-
-
-def linear_weights(size: int, new_size: int) -> npt.NDArray[np.float32]:
-    """Returns the (new_size, size) matrix that resamples one axis; every row sums to 1.
-
-    The triangle's half-width is the larger of the two voxel sizes. At the borders the edge voxel is repeated.
-    """
-    ratio = size / new_size
-    width = max(ratio, 1.0)
-    centre = (np.arange(new_size) + 0.5) * ratio - 0.5
-    reach = int(np.ceil(width)) + 1
-    offsets = np.arange(-reach, reach + 1)
-    nearest = np.rint(centre).astype(int)
-    taps = nearest[:, None] + offsets[None, :]
-    weight = np.clip(1.0 - np.abs(taps - centre[:, None]) / width, 0.0, None)
-    matrix = np.zeros((new_size, size), dtype=np.float64)
-    np.add.at(matrix, (np.arange(new_size)[:, None], np.clip(taps, 0, size - 1)), weight)
-    matrix /= matrix.sum(axis=1, keepdims=True)
-    return matrix.astype(np.float32)
 
 
 def nearest_index(size: int, new_size: int) -> npt.NDArray[np.intp]:
@@ -53,7 +34,7 @@ def resample_array(
     shape: Triple,
     interpolation: Interpolation = "linear",
     *,
-    z_range: tuple[int, int] | None = None,
+    inside: Box | None = None,
 ) -> npt.NDArray[Any]:
     """Resamples the last three axes of an array to `shape` over the same field of view.
 
@@ -61,26 +42,26 @@ def resample_array(
         array: values of shape (..., z, y, x).
         shape: new sizes (z, y, x).
         interpolation: `linear` (antialiased, returns float32) or `nearest` (labels; keeps the dtype).
-        z_range: first and last (exclusive) of the new slices to compute; all if not given. A large result can so be
-            made slab by slab.
+        inside: box of the new grid to compute; all of it if not given. Its voxels are what they are in the whole, but
+            for rounding: a large result can so be made slab by slab.
 
     Returns:
-        Array of shape (..., *shape), or with only the slices of `z_range`.
+        Array of shape (..., *shape), or (..., *inside.shape).
 
     Raises:
-        GeometryError: a size of `shape` is below 1.
+        GeometryError: a size of `shape` is below 1, or the box leaves the new grid.
     """
     if min(shape) < 1:
         raise GeometryError(f"cannot resample to shape {shape}; every size must be at least 1")
     depth, height, width = array.shape[-3:]
     old = (depth, height, width)
-    slab = slice(*z_range) if z_range is not None else slice(None)
+    wanted = inside or Box.whole(shape)
+    if wanted.clip(shape) != wanted:
+        raise GeometryError(f"box {wanted.start} to {wanted.stop} leaves the grid {shape}; clip it first")
     if interpolation == "nearest":
-        z, y, x = (nearest_index(n, m) for n, m in zip(old, shape, strict=True))
-        z = z[slab]
+        z, y, x = (nearest_index(n, m)[part] for n, m, part in zip(old, shape, wanted.slices, strict=True))
         return np.ascontiguousarray(array[..., z[:, None, None], y[None, :, None], x[None, None, :]])
-    z_start, z_stop, _ = slab.indices(shape[0])
-    return _linear(array, Box.whole(old), old, shape, Box((z_start, 0, 0), (z_stop, *shape[1:])))
+    return resample_linear(array, Box.whole(old), old, shape, wanted)
 
 
 def reach(box: Box, old: Triple, shape: Triple) -> Box | None:
@@ -125,35 +106,13 @@ def resample_part(part: npt.NDArray[Any], box: Box, old: Triple, shape: Triple, 
             f"box {wanted.start} to {wanted.stop} of a grid of {shape} draws on more than box {box.start} to {box.stop}"
             f" of a grid of {old}; ask for what `reach` gives"
         )
-    return _linear(part, box, old, shape, wanted)
+    return resample_linear(part, box, old, shape, wanted)
 
 
 def _within(inner: Box, outer: Box) -> bool:
     return all(a >= b for a, b in zip(inner.start, outer.start, strict=True)) and all(
         a <= b for a, b in zip(inner.stop, outer.stop, strict=True)
     )
-
-
-def _linear(part: npt.NDArray[Any], box: Box, old: Triple, shape: Triple, wanted: Box) -> npt.NDArray[np.float32]:
-    """Resamples what `part` holds of a grid, its `box`, to the box `wanted` of a grid of `shape`."""
-    values = part.astype(np.float32, copy=False)
-    # Shrinking axes first keeps the intermediate arrays small.
-    for axis in sorted((0, 1, 2), key=lambda a: wanted.shape[a] / box.shape[a]):
-        new = slice(wanted.start[axis], wanted.stop[axis])
-        if shape[axis] == old[axis]:
-            index = [slice(None)] * values.ndim
-            index[axis - 3] = slice(new.start - box.start[axis], new.stop - box.start[axis])
-            values = values[tuple(index)]
-            continue
-        matrix = linear_weights(old[axis], shape[axis])[new, box.start[axis] : box.stop[axis]]
-        if axis == 2:
-            values = values @ matrix.T
-        elif axis == 1:
-            values = matrix @ values
-        else:
-            flat = values.reshape(*values.shape[:-2], -1)
-            values = (matrix @ flat).reshape(*values.shape[:-3], -1, *values.shape[-2:])
-    return np.ascontiguousarray(values)
 
 
 def resampled_geometry(geometry: Geometry, shape: Triple) -> Geometry:

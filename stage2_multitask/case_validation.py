@@ -18,7 +18,8 @@ from ctcore.inference.predict import predict_windows
 from ctcore.volume import Geometry
 from stage2_multitask.measure import CaseTruth, MeasuredCase, Scoring, measure_prediction
 from stage2_multitask.network import MultiTaskOutput, regions_of
-from stage2_multitask.predictor import MultiTaskPrediction, softmax
+from stage2_multitask.predictor import MultiTaskPrediction
+from stage2_multitask.probabilities import softmax
 from stage2_multitask.recipe import MultiTaskRecipe, Selection
 
 NOTHING = float("-inf")
@@ -115,7 +116,7 @@ class CaseValidation:
         by_label = softmax(answer.segmentation, axis=0)
         prediction = MultiTaskPrediction(
             lesion_probability=by_label[list(lesions)].sum(axis=0).clip(max=1),
-            segmentation=answer.segmentation.argmax(axis=0).astype(np.uint8),
+            labels=answer.segmentation.argmax(axis=0).astype(np.uint8),
             class_probabilities=dict(probabilities),
             class_lesion_probabilities={
                 name: by_label[recipe.labels[label]] for name, label in recipe.lesion_labels.items()

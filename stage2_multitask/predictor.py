@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.geometry import Box, Triple
+from ctcore.geometry import Triple
 from ctcore.inference.effort import SLAB_VOXELS, Effort
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
-from ctcore.resample import (
-    reach,
-    resample_array,
-    resample_part,
-    resample_to_spacing,
-    resampled_geometry,
-    shape_for_spacing,
-)
+from ctcore.resample import resample_array, resample_to_spacing, resampled_geometry, shape_for_spacing
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.probabilities import softmax, to_grid
 from stage2_multitask.running import RunningPrediction
 
 if TYPE_CHECKING:
@@ -39,15 +33,26 @@ class MultiTaskPrediction:
 
     Attributes:
         lesion_probability: float32 (z, y, x) on the ROI's own grid: of any lesion.
-        segmentation: uint8 labels (z, y, x) on the ROI's own grid.
+        labels: uint8 labels (z, y, x) on the ROI's own grid; None where the predictor was not asked for them.
         class_probabilities: calibrated softmax by class name.
         class_lesion_probabilities: that of each lesion class's own label; empty where all lesions are one label.
     """
 
     lesion_probability: npt.NDArray[np.float32]
-    segmentation: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8] | None
     class_probabilities: dict[str, float]
     class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def segmentation(self) -> npt.NDArray[np.uint8]:
+        """The labels.
+
+        Raises:
+            ValueError: the predictor was not asked for them.
+        """
+        if self.labels is None:
+            raise ValueError("the predictor was made without segmentations; make it with segment=True")
+        return self.labels
 
 
 class MultiTaskPredictor:
@@ -59,6 +64,7 @@ class MultiTaskPredictor:
         folds: folds to average; all if not given.
         tta: whether to average over mirrored images (only along axes that training mirrored).
         windows: how windows are placed where `predict` is given a pancreas.
+        segment: whether labels are wanted as well as lesion probabilities.
 
     Attributes:
         effort: all of that: what `predict` does unless it is told to do less.
@@ -76,6 +82,7 @@ class MultiTaskPredictor:
         folds: Sequence[int | str] | None = None,
         tta: bool = False,
         windows: WindowMode = "exact",
+        segment: bool = True,
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
         from ctcore.inference.slices import for_windows
@@ -83,6 +90,7 @@ class MultiTaskPredictor:
 
         self.model = load_model(folder, MultiTaskModel)
         self._foreground = regions_of(self.model.labels, self.model.lesions).foreground
+        self._segment = segment
         self._backends: list[Backend] = []
         for fold in chosen_folds(self.model, folds):
             network = build_network(
@@ -224,62 +232,19 @@ class MultiTaskPredictor:
             raise ValueError("the network has no classification head")
         own = self.lesion_labels
         values = list(own.values()) or [self.lesion_label]
-        lesions, segmentation = to_grid(
-            answer.segmentation, roi, values, box=answer.box, grid=low, slab_voxels=slab_voxels
+        on_grid = to_grid(
+            answer.segmentation,
+            roi,
+            values,
+            box=answer.box,
+            grid=low,
+            labels=self._segment,
+            slab_voxels=slab_voxels,
         )
+        lesions, labels = on_grid.lesions, on_grid.labels
         probabilities = softmax(answer.class_logits / self.model.temperature, axis=0)
         classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
         if not own:
-            return MultiTaskPrediction(lesions[0], segmentation, classes)
+            return MultiTaskPrediction(lesions[0], labels, classes)
         any_lesion = np.minimum(lesions.sum(axis=0), np.float32(1))
-        return MultiTaskPrediction(any_lesion, segmentation, classes, dict(zip(own, lesions, strict=True)))
-
-
-def to_grid(
-    logits: npt.NDArray[np.float32],
-    shape: Triple,
-    lesion_labels: Sequence[int],
-    *,
-    box: Box | None = None,
-    grid: Triple | None = None,
-    slab_voxels: int = SLAB_VOXELS,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Takes logits to a finer grid, slab by slab, in nnU-Net's order: resample every logit, then softmax.
-
-    Args:
-        logits: (k, z, y, x) on the network's grid.
-        shape: sizes (z, y, x) of the grid to reach, over the same field of view.
-        lesion_labels: the n labels whose probability is kept.
-        box: the part of the network's grid that the logits are of; all of it if not given. Voxels that draw on more
-            than this part are background.
-        grid: sizes (z, y, x) of the network's grid, where a box is given.
-        slab_voxels: voxels of the grid to reach that are computed at once: bounds the memory.
-
-    Returns:
-        Their probabilities (float32, (n, *shape)) and the most probable label (uint8, of `shape`).
-    """
-    lesions = np.zeros((len(lesion_labels), *shape), dtype=np.float32)
-    segmentation = np.zeros(shape, dtype=np.uint8)
-    depth, height, width = logits.shape[1:]
-    grid = grid or (depth, height, width)
-    box = box or Box.whole(grid)
-    inside = reach(box, grid, shape)
-    if inside is None:
-        return lesions, segmentation
-    (z0, y0, x0), (z1, y1, x1) = inside.start, inside.stop
-    thickness = max(1, slab_voxels // ((y1 - y0) * (x1 - x0)))
-    for start in range(z0, z1, thickness):
-        slab_box = Box((start, y0, x0), (min(start + thickness, z1), y1, x1))
-        slab = resample_part(logits, box, grid, shape, slab_box)
-        segmentation[slab_box.slices] = slab.argmax(axis=0)
-        lesions[(slice(None), *slab_box.slices)] = softmax(slab, axis=0)[list(lesion_labels)]
-    return lesions, segmentation
-
-
-def softmax(logits: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float32]:
-    """Returns the softmax along an axis, in float32."""
-    values: npt.NDArray[np.float32] = logits.astype(np.float32)
-    values -= values.max(axis=axis, keepdims=True)
-    np.exp(values, out=values)
-    values /= values.sum(axis=axis, keepdims=True)
-    return values
+        return MultiTaskPrediction(any_lesion, labels, classes, dict(zip(own, lesions, strict=True)))

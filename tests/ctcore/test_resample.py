@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from ctcore.errors import GeometryError
-from ctcore.geometry import Box
+from ctcore.geometry import Box, Triple
 from ctcore.resample import (
     Interpolation,
-    Triple,
-    linear_weights,
     nearest_index,
     reach,
     resample_array,
@@ -95,33 +93,7 @@ def test_constants_stay_constant(order: Interpolation, shape: Triple, new: Tripl
     np.testing.assert_allclose(result, np.full(new, value), rtol=1e-5)
 
 
-@given(st.integers(2, 60), st.integers(1, 60))
-def test_linear_ramps_stay_linear_inside(size: int, new_size: int) -> None:
-    ratio = size / new_size
-    centre = (np.arange(new_size) + 0.5) * ratio - 0.5
-    reach = max(1.0, ratio)
-    inside = (centre >= reach) & (centre <= size - 1 - reach)
-    ramp = linear_weights(size, new_size) @ np.arange(size)
-    # The triangle is exact where it covers whole voxels; else its samples are off by less than a tenth of a voxel.
-    exact = ratio <= 1 or ratio == int(ratio)
-    np.testing.assert_allclose(ramp[inside], centre[inside], atol=1e-4 if exact else 0.1)
-
-
-@given(st.integers(1, 60), st.integers(1, 60))
-def test_weights_are_an_average_and_symmetric(size: int, new_size: int) -> None:
-    weights = linear_weights(size, new_size)
-    assert weights.shape == (new_size, size)
-    assert weights.min() >= 0
-    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(weights, weights[::-1, ::-1], atol=1e-5)
-
-
-def test_weights_by_hand() -> None:
-    # twice the voxels: centres at -1/4, 1/4, 3/4, 5/4; outside, the edge is repeated
-    np.testing.assert_allclose(linear_weights(2, 4), np.array([[4, 0], [3, 1], [1, 3], [0, 4]]) / 4)
-    # half the voxels: a triangle of half-width 2 around 1/2 and 5/2: 1/8 3/8 3/8 1/8
-    np.testing.assert_allclose(linear_weights(4, 2), np.array([[4, 3, 1, 0], [0, 1, 3, 4]]) / 8)
-    np.testing.assert_array_equal(linear_weights(3, 3), np.eye(3))
+def test_nearest_by_hand() -> None:
     assert nearest_index(4, 2).tolist() == [1, 3]
     assert nearest_index(2, 4).tolist() == [0, 0, 1, 1]
     assert nearest_index(5, 3).tolist() == [0, 2, 4]
@@ -163,26 +135,35 @@ def test_the_field_of_view_is_kept(shape: Triple, new: Triple) -> None:
 
 
 @pytest.mark.parametrize("order", ["linear", "nearest"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(shape=SHAPES, new=SHAPES, data=st.data())
-def test_slabs_equal_the_whole(order: Interpolation, shape: Triple, new: Triple, data: st.DataObject) -> None:
+def test_a_box_is_a_part_of_the_whole(order: Interpolation, shape: Triple, new: Triple, data: st.DataObject) -> None:
     array = np.random.default_rng(0).normal(0, 100, shape).astype(np.float32)
-    whole = resample_array(array, new, order)
-    first = data.draw(st.integers(0, new[0] - 1))
-    last = data.draw(st.integers(first + 1, new[0]))
-    slab = resample_array(array, new, order, z_range=(first, last))
-    np.testing.assert_allclose(slab, whole[first:last], rtol=1e-5, atol=1e-3)
+    start = [data.draw(st.integers(0, n - 1)) for n in new]
+    stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, new, strict=True)]
+    box = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+    part, whole = resample_array(array, new, order, inside=box), resample_array(array, new, order)
+    if order == "nearest":
+        np.testing.assert_array_equal(part, whole[box.slices])
+    else:
+        np.testing.assert_allclose(part, whole[box.slices], rtol=1e-6, atol=1e-4)
+
+
+def test_a_box_off_the_grid_is_refused() -> None:
+    with pytest.raises(GeometryError, match=r"\(0, 0, 0\) to \(2, 2, 3\) leaves the grid \(2, 2, 2\); clip it first"):
+        resample_array(np.zeros((4, 4, 4)), (2, 2, 2), inside=Box((0, 0, 0), (2, 2, 3)))
 
 
 @pytest.mark.parametrize("order", ["linear", "nearest"])
 @pytest.mark.parametrize("lead", [(2,), (3, 2)])
 def test_leading_axes_are_kept_apart(order: Interpolation, lead: tuple[int, ...]) -> None:
     array = np.random.default_rng(1).normal(size=(*lead, 4, 5, 6)).astype(np.float32)
-    for shape, z_range in (((3, 7, 6), None), ((8, 2, 9), (2, 5))):
-        result = resample_array(array, shape, order, z_range=z_range)
-        assert result.shape == (*lead, 3, *shape[1:])
+    shape: Triple
+    for shape, inside in (((3, 7, 6), None), ((8, 2, 9), Box((2, 0, 3), (5, 2, 9)))):
+        result = resample_array(array, shape, order, inside=inside)
+        assert result.shape == (*lead, *(inside.shape if inside else shape))
         for index in np.ndindex(*lead):
-            alone = resample_array(array[index], shape, order, z_range=z_range)
+            alone = resample_array(array[index], shape, order, inside=inside)
             np.testing.assert_allclose(result[index], alone, atol=1e-5)
 
 

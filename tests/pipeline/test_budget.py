@@ -137,7 +137,7 @@ def test_memory_takes_thinner_slabs_then_guided_windows() -> None:
     room = GIB
     for needs, windows, slabs in (
         (lambda e: room // 2, "exact", 1),
-        (lambda e: room // 2 + 300 * e.slab_voxels, "exact", 4),
+        (lambda e: room // 2 + 2400 * e.slab_voxels, "exact", 4),
         (lambda e: (3 if e.windows == "exact" else 1) * room // 2, "guided", 1),
     ):
         predictor = Costly(bytes_of=needs)
