@@ -39,8 +39,9 @@ class CaseResult:
         reorientation: the way back to the input's grid.
         box: the ROI, an index box of `ct`.
         detection: (z, y, x) float32 detection map on the ROI.
-        labels: (z, y, x) uint8 segmentation on the ROI.
-        segmentation_labels: values of the segmentation by name.
+        pancreas: (z, y, x) the localizer's mask on the ROI, non-zero inside.
+        labels: (z, y, x) uint8 segmentation on the ROI, or None where none was asked for.
+        segmentation_labels: values of the segmentation by name; empty where there is none.
         location: what the localizer said.
         classes: calibrated probability of every class.
         fused: the scores.
@@ -55,7 +56,8 @@ class CaseResult:
     reorientation: Reorientation
     box: Box
     detection: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.uint8]
+    pancreas: npt.NDArray[Any]
+    labels: npt.NDArray[np.uint8] | None
     segmentation_labels: dict[str, int]
     location: PancreasLocation
     classes: dict[str, float]
@@ -79,9 +81,9 @@ class CaseResult:
         """Returns each lesion class's own detection map, where there are such, on the input's exact grid."""
         return {name: self._on_input_grid(array) for name, array in self.class_detections.items()}
 
-    def segmentation_inset(self) -> Inset:
-        """Returns the segmentation on the input's exact grid."""
-        return self._on_input_grid(self.labels)
+    def segmentation_inset(self) -> Inset | None:
+        """Returns the segmentation on the input's exact grid, where there is one."""
+        return None if self.labels is None else self._on_input_grid(self.labels)
 
     def record_fields(self) -> dict[str, Any]:
         """Returns the part of the case's record that the computation decides."""
@@ -117,6 +119,7 @@ def process_case(
     *,
     early_exit: bool = False,
     chooser: Chooser = everything,
+    segmentations: bool = True,
 ) -> CaseResult:
     """Computes one case.
 
@@ -127,6 +130,7 @@ def process_case(
         clock: receives the time of every phase.
         early_exit: whether to stop before the last fold where the decision is settled (`pipeline.early_exit`).
         chooser: chooses what is computed.
+        segmentations: whether the segmentation is kept.
 
     Raises:
         CaseError: the case cannot be used.
@@ -163,8 +167,9 @@ def process_case(
         reorientation=reorientation,
         box=location.box,
         detection=detection,
-        labels=np.asarray(prediction.segmentation, dtype=np.uint8),
-        segmentation_labels={name: int(value) for name, value in stages.predictor.labels.items()},
+        pancreas=pancreas,
+        labels=np.asarray(prediction.segmentation, dtype=np.uint8) if segmentations else None,
+        segmentation_labels={k: int(v) for k, v in stages.predictor.labels.items()} if segmentations else {},
         location=location,
         classes=scored.classes,
         fused=fused,

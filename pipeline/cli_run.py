@@ -88,6 +88,9 @@ def run(
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
     image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
+    segmentations: Annotated[
+        bool, typer.Option("--segmentations/--no-segmentations", help="Make segmentations beside the detection maps.")
+    ] = True,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Make report/index.html.")] = True,
 ) -> None:
     """Scores every CT of a folder and maps its lesions.
@@ -113,6 +116,7 @@ def run(
         max_seconds=max_seconds,
         max_ram=None if max_ram is None else parse_size(max_ram),
         format=image_format.value,
+        segmentations=segmentations,
         overwrite=overwrite,
         report=report,
     )
@@ -132,7 +136,12 @@ def run(
                 execution,
                 options,
                 load=lambda: load_stages(
-                    chosen, execution, folds=options.folds, tta=options.tta, windows=options.windows
+                    chosen,
+                    execution,
+                    folds=options.folds,
+                    tta=options.tta,
+                    windows=options.windows,
+                    segmentations=options.segmentations,
                 ),
                 observer=observer,
             )

@@ -128,7 +128,9 @@ class OutputFolder:
             record = CaseRecord.model_validate(read_json(path))
         except (RequestError, ValidationError):
             return None
-        maps = [self.detection_path(record.case_id), self.segmentation_path(record.case_id)]
+        maps = [self.detection_path(record.case_id)]
+        if record.made_with is None or record.made_with.segmentations:
+            maps.append(self.segmentation_path(record.case_id))
         maps += [self.class_detection_path(record.case_id, name) for name in _classes_with_maps(record)]
         return record if record.status == "done" and all(path.is_file() for path in maps) else None
 
@@ -142,11 +144,13 @@ class OutputFolder:
         self.picture_path(case_id).unlink(missing_ok=True)
 
     def write_maps(self, case_id: str, result: CaseResult) -> None:
-        """Writes the detection map, that of each lesion class where there are such, and the segmentation."""
+        """Writes the detection map, that of each lesion class and the segmentation, where there are such."""
         write(result.detection_inset(), self.detection_path(case_id))
         for name, inset in result.class_detection_insets().items():
             write(inset, self.class_detection_path(case_id, name))
-        write(result.segmentation_inset(), self.segmentation_path(case_id))
+        segmentation = result.segmentation_inset()
+        if segmentation is not None:
+            write(segmentation, self.segmentation_path(case_id))
 
     def write_record(self, record: CaseRecord) -> None:
         """Writes `cases/CASE.json`."""

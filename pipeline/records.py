@@ -37,6 +37,7 @@ class RunOptions(_Record):
         max_seconds: that a case may take; None: as long as it takes.
         max_ram: bytes that the process may have in memory; None: whatever there is.
         format: file format of the maps.
+        segmentations: whether segmentations are made beside the detection maps.
         overwrite: whether finished cases are computed again.
         report: whether pictures and `report/index.html` are made.
     """
@@ -48,6 +49,7 @@ class RunOptions(_Record):
     max_seconds: float | None = None
     max_ram: int | None = None
     format: ImageFormat = "nii.gz"
+    segmentations: bool = True
     overwrite: bool = False
     report: bool = True
 
@@ -67,6 +69,7 @@ class MadeWith(_Record):
         max_seconds: that a case could take.
         max_ram: bytes that the process could have in memory.
         format: file format of the maps.
+        segmentations: whether segmentations were made.
         input_bytes: size of the CT file.
         input_modified_ns: when the CT file was last changed, in nanoseconds since 1970.
     """
@@ -78,6 +81,7 @@ class MadeWith(_Record):
     folds: tuple[str, ...] | None
     tta: bool
     format: ImageFormat
+    segmentations: bool = True
     windows: WindowMode = "exact"
     early_exit: bool = False
     max_seconds: float | None = None

@@ -138,6 +138,7 @@ class _Run:
             max_seconds=options.max_seconds,
             max_ram=options.max_ram,
             format=options.format,
+            segmentations=options.segmentations,
         )
         self._records: dict[str, CaseRecord] = {}
         self._reused: set[str] = set()
@@ -234,7 +235,13 @@ class _Run:
         item.clock.on_phase = lambda phase: self._observer.phase(item.case.case_id, phase)
         try:
             return process_case(
-                ct, stages, self._bundle, item.clock, early_exit=self._options.early_exit, chooser=self._chooser
+                ct,
+                stages,
+                self._bundle,
+                item.clock,
+                early_exit=self._options.early_exit,
+                chooser=self._chooser,
+                segmentations=self._options.segmentations,
             )
         except Exception as error:  # whatever it is, it is this case's alone
             return error

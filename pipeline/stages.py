@@ -58,7 +58,7 @@ class Prediction(Protocol):
 
     @property
     def segmentation(self) -> npt.NDArray[Any]:
-        """(z, y, x) uint8 labels on the ROI's grid."""
+        """(z, y, x) uint8 labels on the ROI's grid; asked for only where segmentations are made."""
 
     @property
     def class_probabilities(self) -> Mapping[str, float]:
@@ -139,6 +139,7 @@ def load_stages(
     folds: Sequence[str] | None = None,
     tta: bool = False,
     windows: WindowMode = "exact",
+    segmentations: bool = True,
 ) -> Stages:
     """Loads both stages of a bundle.
 
@@ -148,6 +149,7 @@ def load_stages(
         folds: models of each stage to average; None for all that the bundle holds.
         tta: whether predictions are averaged over mirrored inputs.
         windows: how the windows of stage 2 are placed; those of stage 1, which nothing guides, are exact.
+        segmentations: whether stage 2 makes segmentations.
 
     Raises:
         RequestError: a fold is not in the bundle, or a stage folder cannot be used.
@@ -157,5 +159,7 @@ def load_stages(
 
     logger.info("computing on %s", execution)
     localizer = Localizer(bundle.stage1, execution, folds=folds, tta=tta)
-    predictor = MultiTaskPredictor(bundle.stage2, execution, folds=folds, tta=tta, windows=windows)
+    predictor = MultiTaskPredictor(
+        bundle.stage2, execution, folds=folds, tta=tta, windows=windows, segment=segmentations
+    )
     return Stages(localizer, predictor, lambda: (*localizer.flags, *predictor.flags))

@@ -34,15 +34,17 @@ def shown_slice(result: CaseResult) -> int:
     if result.detection_max > 0:
         strongest = result.detection == result.detection.max()
         return start + int(np.argmax(strongest.sum(axis=(1, 2))))
-    pancreas = pancreas_of(result.labels, result.segmentation_labels)
+    pancreas = pancreas_of(result)
     if pancreas.any():
         return start + int(np.argmax(pancreas.sum(axis=(1, 2))))
     return start + result.box.shape[0] // 2
 
 
-def pancreas_of(labels: npt.NDArray[Any], names: dict[str, int]) -> npt.NDArray[np.bool_]:
-    """Returns where a segmentation holds the gland, its duct or a lesion in it."""
-    return np.isin(labels, values_of(names, PANCREAS_PARTS))
+def pancreas_of(result: CaseResult) -> npt.NDArray[np.bool_]:
+    """Returns where on the ROI (z, y, x) gland, duct or a lesion in it are segmented, or else the localizer's gland."""
+    if result.labels is None:
+        return np.asarray(result.pancreas != 0)
+    return np.isin(result.labels, values_of(result.segmentation_labels, PANCREAS_PARTS))
 
 
 def draw_case(result: CaseResult, path: Path) -> None:
@@ -62,7 +64,7 @@ def draw_case(result: CaseResult, path: Path) -> None:
     ct = result.ct.array[z]
     spacing = result.ct.geometry.spacing_zyx
     detection = _on_slice(result.detection[inside], result.box, ct.shape, np.nan)
-    pancreas = _on_slice(pancreas_of(result.labels[inside], result.segmentation_labels), result.box, ct.shape, 0)
+    pancreas = _on_slice(pancreas_of(result)[inside], result.box, ct.shape, 0)
 
     box = result.box
     roi_ratio = (box.shape[1] * spacing[1]) / (box.shape[2] * spacing[2])

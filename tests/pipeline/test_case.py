@@ -29,7 +29,9 @@ def test_maps_lie_where_the_ct_has_the_lesion(
     ct = read_ct(make_ct(tmp_path / "case.nii.gz", orientation=orientation))
     result = process_case(ct, stages, bundle, Clock())
 
-    detection, segmentation = result.detection_inset().whole(), result.segmentation_inset().whole()
+    detection, labels = result.detection_inset().whole(), result.segmentation_inset()
+    assert labels is not None
+    segmentation = labels.whole()
     assert detection.geometry == ct.geometry
     assert segmentation.geometry == ct.geometry
     assert (detection.array.dtype.name, segmentation.array.dtype.name) == ("float32", "uint8")

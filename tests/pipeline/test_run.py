@@ -17,13 +17,15 @@ import SimpleITK as sitk
 from ctcore.errors import BundleError, RequestError
 from ctcore.files import read, read_ct
 from ctcore.inference.backends.choose import Execution
+from ctcore.volume import Volume
 from pipeline.bundle import Bundle
+from pipeline.case import CaseResult
 from pipeline.observer import SilentObserver
 from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions
 from pipeline.run import RunSummary, run_cohort
 from pipeline.stages import Stages
-from tests.pipeline.conftest import OneFold
+from tests.pipeline.conftest import FakeLocalizer, FakePrediction, FakePredictor, OneFold
 
 Runner = Callable[..., RunSummary]
 
@@ -158,6 +160,16 @@ def test_a_cohort_can_grow_in_one_output(run: Runner, cohort: Path, output: Path
     assert [(c["case_id"], c["reused"]) for c in cases] == [("ill", True), ("well", False)]
     run(cohort / "well_0000.nii.gz", tta=True)  # results of different options never share a table
     assert [row["case_id"] for row in csv.DictReader((output / "results.csv").open())] == ["well"]
+
+
+def test_segmentations_are_left_out_where_none_are_wanted(run: Runner, cohort: Path, output: Path) -> None:
+    run(cohort)
+    labelled = json.loads((output / "cases" / "ill.json").read_text())
+    assert run(cohort, segmentations=False).reused == frozenset()
+    assert not list((output / "segmentations").iterdir())
+    case = json.loads((output / "cases" / "ill.json").read_text())
+    assert (case["score"], case["segmentation_labels"]) == (labelled["score"], {})
+    assert run(cohort, segmentations=False, load=must_not_load).reused == {"ill", "well"}
 
 
 def test_lost_map_is_made_again(run: Runner, cohort: Path, output: Path) -> None:
@@ -342,3 +354,46 @@ def test_input_without_images(run: Runner, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(RequestError, match="holds no image"):
         run(tmp_path / "none")
+
+
+class WaitingPredictor(FakePredictor):
+    """Goes on only when the next case has been read and the last one is being written."""
+
+    def __init__(self, events: dict[str, threading.Event]) -> None:
+        super().__init__()
+        self._events = events
+
+    def predict(self, roi: Volume, /) -> FakePrediction:
+        number = self.predicted
+        self._events[f"computing {number}"].set()
+        if number < 2:
+            assert self._events[f"read {number + 1}"].wait(60), "the next case is not read meanwhile"
+        if number > 0:
+            assert self._events[f"writing {number - 1}"].wait(60), "the last case is not written meanwhile"
+        return super().predict(roi)
+
+
+def test_reading_and_writing_overlap_with_compute(
+    run: Runner, tmp_path: Path, make_ct: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every phase waits for what must happen at the same time: in any other order the run fails."""
+    for number in range(3):
+        make_ct(tmp_path / "cts" / f"{number}.nii.gz")
+    events = {f"{what} {number}": threading.Event() for what in ("read", "computing", "writing") for number in range(3)}
+    original = OutputFolder.write_maps
+
+    def tell_reading(path: Path) -> Volume:
+        events[f"read {path.name[0]}"].set()
+        return read_ct(path)
+
+    def wait_in_writing(self: OutputFolder, case_id: str, result: CaseResult) -> None:
+        events[f"writing {case_id}"].set()
+        if case_id < "2":
+            assert events[f"computing {int(case_id) + 1}"].wait(60), "the next case is not computed meanwhile"
+        original(self, case_id, result)
+
+    monkeypatch.setattr("pipeline.run.read_ct", tell_reading)
+    monkeypatch.setattr(OutputFolder, "write_maps", wait_in_writing)
+    stages = Stages(FakeLocalizer(), WaitingPredictor(events))
+    summary = run(tmp_path / "cts", load=lambda: stages, report=False)
+    assert [record.error for record in summary.records] == [None] * 3

@@ -12,7 +12,7 @@ from ctcore.files import read_ct
 from pipeline.bundle import Bundle
 from pipeline.case import CaseResult, process_case
 from pipeline.clock import Clock
-from pipeline.report.figure import draw_case, shown_slice
+from pipeline.report.figure import draw_case, pancreas_of, shown_slice
 from pipeline.stages import Stages
 
 
@@ -22,10 +22,24 @@ def make_result(
 ) -> Callable[..., CaseResult]:
     """Returns a function that computes a case."""
 
-    def make(**settings: object) -> CaseResult:
-        return process_case(read_ct(make_ct(tmp_path / "case.nii.gz", **settings)), stages, bundle, Clock())
+    def make(*, segmentations: bool = True, **settings: object) -> CaseResult:
+        ct = read_ct(make_ct(tmp_path / "case.nii.gz", **settings))
+        return process_case(ct, stages, bundle, Clock(), segmentations=segmentations)
 
     return make
+
+
+@pytest.mark.parametrize("lesion", [False, True])
+def test_without_a_segmentation_the_localizers_pancreas_is_shown(
+    make_result: Callable[..., CaseResult], tmp_path: Path, lesion: bool
+) -> None:
+    with_labels, without = make_result(lesion=lesion), make_result(lesion=lesion, segmentations=False)
+    assert (without.labels, without.segmentation_labels) == (None, {})
+    np.testing.assert_array_equal(pancreas_of(without), pancreas_of(with_labels))  # the fakes agree
+    assert shown_slice(without) == shown_slice(with_labels)
+    draw_case(without, tmp_path / "without.png")
+    draw_case(with_labels, tmp_path / "with.png")
+    np.testing.assert_array_equal(colours(tmp_path / "without.png"), colours(tmp_path / "with.png"))
 
 
 def colours(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
