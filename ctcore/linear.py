@@ -19,13 +19,17 @@ from ctcore.geometry import Box, Triple
 
 FloatArray = npt.NDArray[np.float32]
 
-BLOCK = 32
+BLOCK = 16
 """Rows of a matrix in one block: smaller blocks are too many products, larger ones hold too many zeros."""
 
 FLOAT_BYTES = 4
 
 CHUNK_BYTES = 1 << 21
 """Bytes of slices, old or new, that go through at once."""
+
+PRODUCT_SIZE = 1 << 18
+"""Multiplications in one product of matrices. OpenBLAS does so few in the calling thread; waking the others costs more
+than they bring, many times more where something else keeps them busy."""
 
 
 @lru_cache(maxsize=64)
@@ -157,7 +161,16 @@ def _slices_at_once(image: npt.NDArray[Any]) -> int:
 def _combine(slices: npt.NDArray[Any], block: _Block, made: FloatArray) -> None:
     """Makes the new slices of a block out of its old ones."""
     flat = np.ascontiguousarray(slices, np.float32).reshape(len(slices), -1)
-    np.matmul(block.weights, flat, out=made.reshape(len(made), -1))
+    new = made.reshape(len(made), -1)
+    for part in _parts(flat.shape[1], block):
+        np.matmul(block.weights, flat[:, part], out=new[:, part])
+
+
+def _parts(length: int, block: _Block) -> Iterator[slice]:
+    """Cuts the vectors that a block is multiplied by into so many at once that the product stays small."""
+    many = max(1, PRODUCT_SIZE // block.weights.size)
+    for start in range(0, length, many):
+        yield slice(start, min(start + many, length))
 
 
 def _resample_slices(slices: npt.NDArray[Any], y: _Axis, x: _Axis, made: FloatArray) -> None:
@@ -181,10 +194,11 @@ def _resample_slices(slices: npt.NDArray[Any], y: _Axis, x: _Axis, made: FloatAr
 
 def _resample_y(values: FloatArray, y: _Axis, made: FloatArray) -> None:
     for block in y.blocks:
-        np.matmul(block.weights, values[:, block.old], out=made[:, block.new])
+        for part in _parts(values.shape[2], block):
+            np.matmul(block.weights, values[:, block.old, part], out=made[:, block.new, part])
 
 
 def _resample_x(values: FloatArray, x: _Axis, made: FloatArray) -> None:
-    lines, new = values.reshape(-1, values.shape[2]), made.reshape(-1, made.shape[2])
     for block in x.blocks:
-        np.matmul(lines[:, block.old], block.weights.T, out=new[:, block.new])
+        for part in _parts(values.shape[1], block):
+            np.matmul(values[:, part, block.old], block.weights.T, out=made[:, part, block.new])

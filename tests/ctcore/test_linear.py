@@ -54,12 +54,13 @@ def test_weights_are_shared_hence_read_only() -> None:
 @given(
     old=SHAPES,
     shape=SHAPES,
-    block=st.sampled_from([1, 3, 32]),
+    block=st.sampled_from([1, 3, 16]),
     chunk=st.sampled_from([1, 500, 1 << 21]),
+    product=st.sampled_from([1, 20, 1 << 18]),
     data=st.data(),
 )
 def test_blocks_and_chunks_change_nothing(
-    dtype: type[np.generic], old: Triple, shape: Triple, block: int, chunk: int, data: st.DataObject
+    dtype: type[np.generic], old: Triple, shape: Triple, block: int, chunk: int, product: int, data: st.DataObject
 ) -> None:
     values = np.random.default_rng(0).integers(-1000, 1000, (2, *old)).astype(dtype)
     z, y, x = (linear_weights(n, m).astype(np.float64) for n, m in zip(old, shape, strict=True))
@@ -67,7 +68,7 @@ def test_blocks_and_chunks_change_nothing(
     start = [data.draw(st.integers(0, n - 1)) for n in shape]
     stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True)]
     wanted = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-    with mock.patch.object(linear, "BLOCK", block), mock.patch.object(linear, "CHUNK_BYTES", chunk):
+    with mock.patch.multiple(linear, BLOCK=block, CHUNK_BYTES=chunk, PRODUCT_SIZE=product):
         made = resample_linear(values, Box.whole(old), old, shape, wanted)
     assert made.dtype == np.float32
     assert made.flags.c_contiguous
