@@ -1,0 +1,45 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.flow import NETWORK, PHASES, STAGE1_NETWORK, Stopwatch
+from benchmarks.our_flow import Span, StageWatch
+from tests.benchmarks.flow_records import record
+
+
+def test_around_the_networks_is_all_but_both() -> None:
+    found = record(seconds=2.0)
+    assert found.total == 16.0
+    assert found.around == 12.0
+    assert {NETWORK, STAGE1_NETWORK} < set(PHASES)
+
+
+def test_cases_are_apart_by_what_one_more_takes() -> None:
+    assert record(ends=(10.0, 13.0, 16.0)).seconds_apart == pytest.approx(3.0)
+    assert record(ends=(10.0,)).seconds_apart is None
+
+
+def test_a_phase_adds_up() -> None:
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.phase("read"):
+            pass
+    assert watch.seconds["read"] > 0
+    assert watch.seconds["write"] == 0
+
+
+def test_preparing_is_what_the_first_call_took_longer() -> None:
+    stage = StageWatch(calls=[[Span(0.0, 5.0), Span(5.0, 6.5)], [Span(7.0, 8.0)]])
+    assert stage.preparing() == pytest.approx(4.0)
+    assert stage.network == pytest.approx(1.0)
+    assert StageWatch(calls=[[Span(0.0, 5.0)]]).preparing() is None
+
+
+def test_peak_memory_is_this_process_s_own() -> None:
+    code = "from benchmarks.flow import own_peak_gib; a = bytearray(2**28); print(own_peak_gib())"
+    ballast = np.ones(2**27)  # 1 GiB here, which a child must not be charged with
+    found = float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    assert ballast[0]
+    assert 0.25 < found < 1.0
