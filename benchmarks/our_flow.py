@@ -11,7 +11,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,27 +37,24 @@ class Span:
 
 @dataclass
 class StageWatch:
-    """What was seen of a stage.
+    """What was seen of a stage's networks.
 
     Attributes:
-        cases: when it worked, case by case.
-        calls: when its networks worked, case by case.
+        calls: when they worked.
     """
 
-    cases: list[Span] = field(default_factory=list)
-    calls: list[list[Span]] = field(default_factory=list)
+    calls: list[Span] = field(default_factory=list)
 
-    @property
-    def network(self) -> float:
-        """Seconds of the networks for the last case."""
-        return sum(call.seconds for call in self.calls[-1])
+    def since(self, begin: float) -> list[Span]:
+        """Returns the calls that began later."""
+        return [call for call in self.calls if call.begin >= begin]
 
     def preparing(self) -> float | None:
         """Seconds by which the very first call took longer than the quickest later one: compiling, or reading a cache.
 
         None where there was no later one.
         """
-        first, *later = [call.seconds for case in self.calls for call in case]
+        first, *later = [call.seconds for call in self.calls]
         return max(0.0, first - min(later)) if later else None
 
 
@@ -68,19 +65,21 @@ class RunWatch:
     Attributes:
         stages: stage 1 and 2.
         loaded: when the last network was loaded, seconds since 1970.
-        current: the stage at work.
+        phases: when each phase of a case was entered, by name.
+        giving: seconds in which the given lesions were made, in the order of the cases.
     """
 
     stages: tuple[StageWatch, StageWatch] = field(default_factory=lambda: (StageWatch(), StageWatch()))
     loaded: float = 0.0
-    current: StageWatch | None = None
+    phases: dict[str, list[float]] = field(default_factory=dict)
+    giving: list[float] = field(default_factory=list)
 
 
 class WatchedBackend:
     """A backend whose calls are timed; everything else is the backend's."""
 
-    def __init__(self, backend: Any, watch: RunWatch) -> None:
-        self._backend, self._watch = backend, watch
+    def __init__(self, backend: Any, stage: StageWatch) -> None:
+        self._backend, self._stage = backend, stage
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -89,46 +88,53 @@ class WatchedBackend:
         """Runs the network."""
         begin = time.perf_counter()
         answer = self._backend(*arguments, **options)
-        if self._watch.current is not None:
-            self._watch.current.calls[-1].append(Span(begin, time.perf_counter()))
+        self._stage.calls.append(Span(begin, time.perf_counter()))
         return answer
 
 
 @contextlib.contextmanager
 def watched(watch: RunWatch) -> Iterator[None]:
-    """Lets both stages be watched, and their answers be the given ones."""
+    """Lets networks and phases be watched, and the answers for pancreas and lesions be the given ones."""
+    from ctcore.detection import by_class
     from ctcore.inference.backends import choose
+    from pipeline.run import Clock
     from stage1_localizer.localizer import Localizer
-    from stage2_multitask.predictor import MultiTaskPredictor
+    from stage2_multitask.network import MultiTaskNetwork
 
-    make_backend, segment, predict = choose.make_backend, Localizer.segment, MultiTaskPredictor.predict
+    make_backend, segment, extract, phase = (
+        choose.make_backend,
+        Localizer.segment,
+        by_class.extract_candidates,
+        Clock.phase,
+    )
 
-    def make_watched(*arguments: Any, **options: Any) -> WatchedBackend:
-        backend = WatchedBackend(make_backend(*arguments, **options), watch)
+    def make_watched(module: Any, *arguments: Any, **options: Any) -> WatchedBackend:
+        stage = watch.stages[isinstance(module, MultiTaskNetwork)]
+        backend = WatchedBackend(make_backend(module, *arguments, **options), stage)
         watch.loaded = time.time()
         return backend
 
-    def timed(stage: StageWatch, function: Any, arguments: Any, options: Any) -> Any:
-        stage.calls.append([])
-        watch.current = stage
-        begin = time.perf_counter()
-        answer = function(*arguments, **options)
-        stage.cases.append(Span(begin, time.perf_counter()))
-        watch.current = None
-        return answer
-
     def segment_given(*arguments: Any, **options: Any) -> Any:
-        mask = timed(watch.stages[0], segment, arguments, options)
+        mask = segment(*arguments, **options)
         return mask.with_array(pancreas_mask(mask.geometry))
 
-    def predict_given(self: Any, roi: Any, *arguments: Any, **options: Any) -> Any:
-        prediction = timed(watch.stages[1], predict, (self, roi, *arguments), options)
-        return replace(prediction, lesion_probability=lesion_probability(roi.geometry))
+    def extract_given(_probability: Any, settings: Any, *, geometry: Any, **options: Any) -> Any:
+        begin = time.perf_counter()
+        given = lesion_probability(geometry)
+        watch.giving.append(time.perf_counter() - begin)
+        return extract(given, settings, geometry=geometry, **options)
+
+    @contextlib.contextmanager
+    def phase_noted(self: Any, name: str) -> Iterator[None]:
+        with phase(self, name):
+            watch.phases.setdefault(name, []).append(time.perf_counter())
+            yield
 
     with (
         patch.object(choose, "make_backend", make_watched),
         patch.object(Localizer, "segment", segment_given),
-        patch.object(MultiTaskPredictor, "predict", predict_given),
+        patch.object(by_class, "extract_candidates", extract_given),
+        patch.object(Clock, "phase", phase_noted),
     ):
         yield
 
@@ -178,9 +184,10 @@ def record_of(flow: str, output: Path, watch: RunWatch, started: float) -> FlowR
     """
     cases = sorted((output / "cases").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     said = read_json(cases[-1])["seconds"]
-    first, second = watch.stages
-    calls, span = second.calls[-1], second.cases[-1]
-    before, after = calls[0].begin - span.begin, span.end - calls[-1].end
+    begin = watch.phases["locate"][-1]
+    first, second = (stage.since(begin) for stage in watch.stages)
+    stage1_network, network = (sum(call.seconds for call in calls) for calls in (first, second))
+    before = second[0].begin - min(entered for entered in watch.phases["predict"] if entered >= begin)
     preparing = [stage.preparing() for stage in watch.stages]
     known = [seconds for seconds in preparing if seconds is not None]
     return FlowRecord(
@@ -188,15 +195,15 @@ def record_of(flow: str, output: Path, watch: RunWatch, started: float) -> FlowR
         execution=read_json(output / "run.json")["execution"],
         seconds={
             "read": said["read"],
-            "stage 1": said["locate"] - first.network,
-            STAGE1_NETWORK: first.network,
+            "stage 1": said["locate"] - stage1_network,
+            STAGE1_NETWORK: stage1_network,
             "preprocess": before,
-            NETWORK: second.network,
-            "to grid": after + (calls[-1].end - calls[0].begin - second.network),  # blending, between the calls, too
-            "candidates": said["detect"],
+            NETWORK: network,
+            "to grid": said["predict"] - before - network,  # and blending
+            "candidates": said["detect"] - watch.giving[-1],
             "write": said["write"],
         },
-        windows=(len(first.calls[-1]), len(calls)),
+        windows=(len(first), len(second)),
         start_up_seconds=watch.loaded - started + sum(known) if len(known) == len(preparing) else None,
         finished_seconds=tuple(path.stat().st_mtime - started for path in cases),
         peak_gib=own_peak_gib(),

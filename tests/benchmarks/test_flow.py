@@ -31,10 +31,10 @@ def test_a_phase_adds_up() -> None:
 
 
 def test_preparing_is_what_the_first_call_took_longer() -> None:
-    stage = StageWatch(calls=[[Span(0.0, 5.0), Span(5.0, 6.5)], [Span(7.0, 8.0)]])
+    stage = StageWatch([Span(0.0, 5.0), Span(5.0, 6.5), Span(7.0, 8.0)])
     assert stage.preparing() == pytest.approx(4.0)
-    assert stage.network == pytest.approx(1.0)
-    assert StageWatch(calls=[[Span(0.0, 5.0)]]).preparing() is None
+    assert stage.since(6.0) == [Span(7.0, 8.0)]
+    assert StageWatch([Span(0.0, 5.0)]).preparing() is None
 
 
 def test_peak_memory_is_this_process_s_own() -> None:
