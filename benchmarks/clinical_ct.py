@@ -66,7 +66,8 @@ def pancreas_mask(geometry: Geometry) -> npt.NDArray[np.uint8]:
         (2 * (position - centre) / diameter) ** 2
         for position, centre, diameter in zip(_positions(geometry), PANCREAS_CENTRE_MM, PANCREAS_MM, strict=True)
     )
-    return (z[:, None, None] + y[None, :, None] + x[None, None, :] <= 1).astype(np.uint8)
+    inside: npt.NDArray[np.bool_] = z[:, None, None] + y[None, :, None] + x[None, None, :] <= 1
+    return inside.astype(np.uint8)
 
 
 def lesion_probability(geometry: Geometry) -> npt.NDArray[np.float32]:

@@ -95,18 +95,15 @@ class WatchedBackend:
 @contextlib.contextmanager
 def watched(watch: RunWatch) -> Iterator[None]:
     """Lets networks and phases be watched, and the answers for pancreas and lesions be the given ones."""
+    import pipeline.run
     from ctcore.detection import by_class
+    from ctcore.detection.candidates import extract_candidates as extract
     from ctcore.inference.backends import choose
-    from pipeline.run import Clock
     from stage1_localizer.localizer import Localizer
     from stage2_multitask.network import MultiTaskNetwork
 
-    make_backend, segment, extract, phase = (
-        choose.make_backend,
-        Localizer.segment,
-        by_class.extract_candidates,
-        Clock.phase,
-    )
+    clock = vars(pipeline.run)["Clock"]  # the one that a run uses, wherever it is kept
+    make_backend, segment, phase = choose.make_backend, Localizer.segment, clock.phase
 
     def make_watched(module: Any, *arguments: Any, **options: Any) -> WatchedBackend:
         stage = watch.stages[isinstance(module, MultiTaskNetwork)]
@@ -134,7 +131,7 @@ def watched(watch: RunWatch) -> Iterator[None]:
         patch.object(choose, "make_backend", make_watched),
         patch.object(Localizer, "segment", segment_given),
         patch.object(by_class, "extract_candidates", extract_given),
-        patch.object(Clock, "phase", phase_noted),
+        patch.object(clock, "phase", phase_noted),
     ):
         yield
 
