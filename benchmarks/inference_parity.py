@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="work folder; phantoms that lie there are kept")
     parser.add_argument("--parts", help=f"of {','.join(PARTS)} (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--backend", default="auto", help="auto, torch or openvino, beside nnU-Net (default: auto)")
     parser.add_argument("--bundle", type=Path, help="trained bundle (default: the one that comes with the package)")
     parser.add_argument("--cases", type=int, default=40, help="phantoms (default: 40)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render phantoms (default: 2)")
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for part in _parts(options.parts, options.plans):
             if part == RANDOM:
                 models = make_models(options.plans, options.output / "models")
-                figures[part], reached = measure_random(models.bundle / "stage2", options.device)
+                figures[part], reached = measure_random(models.bundle / "stage2", options.device, options.backend)
             else:
                 figures[part], reached = _trained(options)
             bounds += reached
@@ -92,7 +93,8 @@ def _parts(asked: str | None, plans: Path | None) -> tuple[str, ...]:
 
 def _trained(options: argparse.Namespace) -> Measured:
     folder = options.output / TRAINED
-    figures, bounds = measure_trained(folder, options.bundle, options.cases, options.workers, options.device)
+    place = options.device, options.backend
+    figures, bounds = measure_trained(folder, options.bundle, options.cases, options.workers, *place)
     percentile, dice = figures["percentile_softmax_difference_nnunet"], figures["dice_nnunet"]
     return figures, [
         *same_windows_bound(TRAINED, figures),
@@ -102,7 +104,7 @@ def _trained(options: argparse.Namespace) -> Measured:
     ]
 
 
-def measure_random(stage2: Path, device: str) -> Measured:
+def measure_random(stage2: Path, device: str, backend: str = "auto") -> Measured:
     """Compares exact windows of random weights.
 
     Only the blending is held to a bound: nnU-Net's float16 moves logits at the image's edges by some per cent, which
@@ -111,8 +113,9 @@ def measure_random(stage2: Path, device: str) -> Measured:
     Args:
         stage2: exported stage-2 folder.
         device: `cpu` or `cuda`.
+        backend: this project's: `auto`, `torch` or `openvino`.
     """
-    figures = measure_parity(stage2, [made_image(stage2)], device)
+    figures = measure_parity(stage2, [made_image(stage2)], device, backend)
     return figures, same_windows_bound(RANDOM, figures)
 
 

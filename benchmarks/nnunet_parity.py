@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from ctcore.geometry import Triple
+    from ctcore.inference.backends.choose import Execution
     from stage2_multitask.model import MultiTaskModel
 
 PERCENTILE = 99.9
@@ -28,7 +29,7 @@ Window = tuple[tuple[slice, ...], DoubleArray]
 """Where a window lies, (c, z, y, x), and the network's logits (k, z, y, x) there."""
 
 
-def measure_parity(stage2: Path, images: Sequence[FloatArray], device: str) -> dict[str, Any]:
+def measure_parity(stage2: Path, images: Sequence[FloatArray], device: str, backend: str = "auto") -> dict[str, Any]:
     """Returns how far this project and nnU-Net's predictor are apart, on the worst of the images.
 
     nnU-Net weighs and sums windows in float16, whose smallest numbers a window's corner needs: its own error is told as
@@ -38,10 +39,13 @@ def measure_parity(stage2: Path, images: Sequence[FloatArray], device: str) -> d
         stage2: exported stage-2 folder; its first fold is used.
         images: normalised images (1, z, y, x).
         device: `cpu` or `cuda`.
+        backend: this project's: `auto`, `torch` or `openvino`.
     """
+    from ctcore.inference.backends.choose import resolve
     from ctcore.nnunet.exported import load_model
     from stage2_multitask.model import MultiTaskModel
 
+    execution = resolve(device, backend, "fp32")
     model = load_model(stage2, MultiTaskModel)
     network = _network(stage2, model)
     predictor = nnunet_predictor(network, model.patch_size, model.output_channels, device)
@@ -49,7 +53,7 @@ def measure_parity(stage2: Path, images: Sequence[FloatArray], device: str) -> d
     for image in images:
         logits, windows = nnunet_logits(predictor, image)
         nnunet, obvious = softmax(logits.astype(np.float64)), softmax(obvious_blend(windows, image.shape[1:]))
-        ours = softmax(our_logits(_network(stage2, model), model.patch_size, image, device).astype(np.float64))
+        ours = softmax(our_logits(_network(stage2, model), model.patch_size, image, execution).astype(np.float64))
         apart = np.abs(ours - nnunet).max(axis=0)
         found.append(
             {
@@ -64,7 +68,8 @@ def measure_parity(stage2: Path, images: Sequence[FloatArray], device: str) -> d
                 "dice_of_nnunet": foreground_dice(nnunet.argmax(axis=0), obvious.argmax(axis=0)),
             }
         )
-    worst = {name: max(one[name] for one in found) for name in found[0]}
+    worst: dict[str, Any] = {name: max(one[name] for one in found) for name in found[0]}
+    worst["backend"] = execution.backend
     return worst | {name: min(one[name] for one in found) for name in ("dice_nnunet", "dice_of_nnunet")}
 
 
@@ -126,12 +131,12 @@ def obvious_blend(windows: Sequence[Window], shape: tuple[int, ...]) -> DoubleAr
     return blended
 
 
-def our_logits(network: torch.nn.Module, patch_size: Triple, image: FloatArray, device: str) -> FloatArray:
-    """Returns this project's logits (k, z, y, x): exact windows in float32."""
-    from ctcore.inference.backends.choose import make_backend, resolve
+def our_logits(network: torch.nn.Module, patch_size: Triple, image: FloatArray, execution: Execution) -> FloatArray:
+    """Returns this project's logits (k, z, y, x): exact windows."""
+    from ctcore.inference.backends.choose import make_backend
     from ctcore.inference.predict import predict_windows
 
-    backend = make_backend(network, resolve(device, precision="fp32"), cache=False)
+    backend = make_backend(network, execution, cache=False)
     return predict_windows(backend, image, patch_size).segmentation
 
 

@@ -71,7 +71,7 @@ def ways_of(device: str) -> list[Way]:
 
 
 def measure_trained(
-    folder: Path, bundle: Path | None, cases: int, workers: int, device: str
+    folder: Path, bundle: Path | None, cases: int, workers: int, device: str, backend: str = "auto"
 ) -> tuple[dict[str, Any], list[Bound]]:
     """Renders phantoms and runs a bundle on them in every way.
 
@@ -81,21 +81,23 @@ def measure_trained(
         cases: number of phantoms.
         workers: processes that render.
         device: `cpu` or `cuda`.
+        backend: `auto`, `torch` or `openvino`.
 
     Returns:
         Figures of exact windows beside nnU-Net's predictor and by way (a reason where one cannot be run here), and the
         bounds on the ways beside theirs.
     """
     cohort = make_cohort(CohortPlan("parity", cases, SEED, None, 0.0, 0.0), folder, workers)
-    exact = _run(Way("exact", "fp32"), cohort, folder, bundle, device)
+    place = ["--device", device, "--backend", backend]
+    exact = _run(Way("exact", "fp32"), cohort, folder, bundle, place)
     figures: dict[str, Any] = {"cases": cases}
-    figures |= measure_parity((bundle or DEMO_BUNDLE) / "stage2", roi_images(exact, cohort, bundle), device)
+    figures |= measure_parity((bundle or DEMO_BUNDLE) / "stage2", roi_images(exact, cohort, bundle), device, backend)
     bounds: list[Bound] = []
     for way in ways_of(device):
         if way.missing is not None:
             figures[way.name] = way.missing
             continue
-        found = compare(exact, _run(way, cohort, folder, bundle, device))
+        found = compare(exact, _run(way, cohort, folder, bundle, place))
         figures |= {f"{way.name}_{name}": value for name, value in found.items()}
         bounds += guided_bounds(found) if way.name == GUIDED else half_bounds(way.name, found)
     return figures, bounds
@@ -118,12 +120,12 @@ class WayResult:
     ap: float | None
 
 
-def _run(way: Way, cohort: Path, folder: Path, bundle: Path | None, device: str) -> WayResult:
+def _run(way: Way, cohort: Path, folder: Path, bundle: Path | None, place: Sequence[str]) -> WayResult:
     from ctcore.evaluation.evaluate import evaluate
 
     output = folder / way.name
     shutil.rmtree(output, ignore_errors=True)
-    finished = run_pipeline(cohort / "imagesTr", output, bundle, ["--device", device, *way.options])
+    finished = run_pipeline(cohort / "imagesTr", output, bundle, [*place, *way.options])
     metrics = evaluate(
         output,
         cohort / "labelsTr",
