@@ -34,6 +34,8 @@ class FlowRecord(BaseModel):
         start_up_seconds: from the start of the process until both networks are ready; None if one case does not tell.
         finished_seconds: from the start of the process until each case was finished.
         peak_gib: largest resident memory of the process.
+        load_average: processes that wanted a core in the last minute, this one's threads among them: above the number of
+            cores, other work took part of the machine, and seconds say little.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +47,7 @@ class FlowRecord(BaseModel):
     start_up_seconds: float | None
     finished_seconds: tuple[float, ...]
     peak_gib: float
+    load_average: float
 
     @property
     def total(self) -> float:

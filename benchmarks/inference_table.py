@@ -50,6 +50,7 @@ def phase_table(records: Mapping[str, Sequence[FlowRecord]]) -> str:
         ["windows, stage 1 and 2", *(f"{runs[0].windows[0]}, {runs[0].windows[1]}" for runs in records.values())]
     )
     rows.append(["peak memory (GiB)", *(text_of(max(r.peak_gib for r in runs)) for runs in records.values())])
+    rows.append(["load of the machine", *(text_of(max(r.load_average for r in runs)) for runs in records.values())])
     return markdown(["seconds", *records], rows)
 
 

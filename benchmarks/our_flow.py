@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -41,21 +42,26 @@ class StageWatch:
 
     Attributes:
         calls: when they worked.
+        ready: when each was ready to compute, where the backend shows it.
     """
 
     calls: list[Span] = field(default_factory=list)
+    ready: list[float] = field(default_factory=list)
 
     def since(self, begin: float) -> list[Span]:
         """Returns the calls that began later."""
         return [call for call in self.calls if call.begin >= begin]
 
     def preparing(self) -> float | None:
-        """Seconds by which the very first call took longer than the quickest later one: compiling, or reading a cache.
+        """Seconds of compiling, or of reading what is compiled, in the first call.
 
-        None where there was no later one.
+        Where the backend does not show it: by how much that call took longer than the quickest later one; None where
+        there was none.
         """
-        first, *later = [call.seconds for call in self.calls]
-        return max(0.0, first - min(later)) if later else None
+        first, *later = self.calls
+        if self.ready:
+            return self.ready[0] - first.begin
+        return max(0.0, first.seconds - min(call.seconds for call in later)) if later else None
 
 
 @dataclass
@@ -87,9 +93,28 @@ class WatchedBackend:
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Runs the network."""
         begin = time.perf_counter()
-        answer = self._backend(*arguments, **options)
+        with shown_ready(self._stage.ready):
+            answer = self._backend(*arguments, **options)
         self._stage.calls.append(Span(begin, time.perf_counter()))
         return answer
+
+
+@contextlib.contextmanager
+def shown_ready(ready: list[float]) -> Iterator[None]:
+    """Notes when OpenVINO has a compiled network to compute with, as long as it is inside."""
+    openvino = sys.modules.get("openvino")
+    if openvino is None:
+        yield
+        return
+    create = openvino.CompiledModel.create_infer_request
+
+    def create_noted(*arguments: Any, **options: Any) -> Any:
+        request = create(*arguments, **options)
+        ready.append(time.perf_counter())
+        return request
+
+    with patch.object(openvino.CompiledModel, "create_infer_request", create_noted):
+        yield
 
 
 @contextlib.contextmanager
@@ -204,6 +229,7 @@ def record_of(flow: str, output: Path, watch: RunWatch, started: float) -> FlowR
         start_up_seconds=watch.loaded - started + sum(known) if len(known) == len(preparing) else None,
         finished_seconds=tuple(path.stat().st_mtime - started for path in cases),
         peak_gib=own_peak_gib(),
+        load_average=os.getloadavg()[0],
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start_up_seconds=None,
         finished_seconds=(time.time() - options.started,),
         peak_gib=own_peak_gib(),
+        load_average=os.getloadavg()[0],
     )
     write_text(options.record, record.model_dump_json())
     return 0

@@ -13,4 +13,5 @@ def record(flow: str = "exact", seconds: float = 1.0, ends: tuple[float, ...] = 
         start_up_seconds=None,
         finished_seconds=ends,
         peak_gib=gib,
+        load_average=2.0,
     )

@@ -35,6 +35,7 @@ def test_preparing_is_what_the_first_call_took_longer() -> None:
     assert stage.preparing() == pytest.approx(4.0)
     assert stage.since(6.0) == [Span(7.0, 8.0)]
     assert StageWatch([Span(0.0, 5.0)]).preparing() is None
+    assert StageWatch([Span(1.0, 5.0)], ready=[3.5]).preparing() == pytest.approx(2.5)
 
 
 def test_peak_memory_is_this_process_s_own() -> None:
