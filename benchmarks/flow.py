@@ -34,7 +34,7 @@ class FlowRecord(BaseModel):
         start_up_seconds: from the start of the process until both networks are ready; None if one case does not tell.
         finished_seconds: from the start of the process until each case was finished.
         peak_gib: largest resident memory of the process.
-        load_average: processes that wanted a core in the last minute, this one's threads among them: above the number of
+        load_average: threads that wanted a core in the last minute, its own among them: where they are more than the
             cores, other work took part of the machine, and seconds say little.
     """
 
