@@ -28,7 +28,7 @@ class FlowRecord(BaseModel):
 
     Attributes:
         flow: `reference`, `exact` or `guided`.
-        execution: device, backend and precision.
+        execution: device, backend and precision, and what else the run says of it.
         seconds: of the last case, by phase; loading the networks is not among them.
         windows: times that the networks of stage 1 and 2 were run for it, folds and mirrors counted.
         start_up_seconds: from the start of the process until both networks are ready; None if one case does not tell.
@@ -41,7 +41,7 @@ class FlowRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flow: str
-    execution: dict[str, str]
+    execution: dict[str, str | int | None]
     seconds: dict[str, float]
     windows: tuple[int, int]
     start_up_seconds: float | None

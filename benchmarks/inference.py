@@ -27,9 +27,7 @@ from benchmarks.inference_bounds import Request, bounds_of
 from benchmarks.inference_parity import measure_random
 from benchmarks.inference_scaling import measure_scaling
 from benchmarks.matrix_peak import Kind, higher, matrix_peak
-from benchmarks.our_flow import guided_windows
 from benchmarks.panorama_networks import Models, make_models
-from benchmarks.trained_parity import NO_GUIDED
 from ctcore.errors import PipelineError, first_line
 from ctcore.files import write_json
 
@@ -101,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         bench = Bench(make_models(options.plans, output / "models", request.folds), request, output, options.pixels)
         if options.scaling:
-            figures, bounds = measure_scaling(bench.ours, GUIDED if guided_windows() else EXACT, output)
+            figures, bounds = measure_scaling(bench.ours, GUIDED, output)
         else:
             figures, records = measure(bench, options.repeat, options.peak_size)
             bounds = bounds_of(request, figures)
@@ -148,7 +146,7 @@ def measure(bench: Bench, repeat: int, peak_size: int | None = None) -> tuple[di
     shutil.rmtree(bench.output / "home", ignore_errors=True)
     parity, _ = measure_random(bench.models.bundle / "stage2", bench.request.device)
     cold = bench.ours(EXACT, slices, 1)
-    flows = [REFERENCE, EXACT, *([GUIDED] if guided_windows() else [])]
+    flows = (REFERENCE, EXACT, GUIDED)
     records: Records = {flow: [] for flow in flows}
     peak: dict[Kind, float] = {}
     for _ in range(repeat):
@@ -165,18 +163,16 @@ def figures_of(
     """Returns what the runs come to: medians over repetitions, the largest memory of any."""
     seconds = {flow: statistics.median(record.total for record in runs) for flow, runs in records.items()}
     ours = {flow: runs for flow, runs in records.items() if flow != REFERENCE}
-    fastest = GUIDED if GUIDED in ours else EXACT
     memory = max(record.peak_gib for runs in (*ours.values(), [cold]) for record in runs)
     reference_memory = max(record.peak_gib for record in records[REFERENCE])
     speed = {flow: max(network_gflops(record, bench.models) for record in runs) for flow, runs in records.items()}
-    precision = cold.execution["precision"]
+    precision = str(cold.execution["precision"])
     roof = {str(kind): value for kind, value in peak.items()}
-    apart = [record.seconds_apart for record in ours[fastest] if record.seconds_apart is not None]
+    apart = [record.seconds_apart for record in ours[GUIDED] if record.seconds_apart is not None]
     start_up = [r.start_up_seconds for runs in ours.values() for r in runs if r.start_up_seconds is not None]
     return {
         "speedup_exact": seconds[REFERENCE] / seconds[EXACT],
-        "speedup_guided": seconds[REFERENCE] / seconds[GUIDED] if GUIDED in ours else None,
-        "guided_missing": None if GUIDED in ours else NO_GUIDED,
+        "speedup_guided": seconds[REFERENCE] / seconds[GUIDED],
         "peak_memory_ratio": memory / reference_memory,
         "fraction_of_matrix_peak": speed[EXACT] / roof[precision] if precision in roof else None,
         "max_softmax_difference": parity["max_softmax_difference"],

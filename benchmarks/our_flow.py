@@ -120,15 +120,14 @@ def shown_ready(ready: list[float]) -> Iterator[None]:
 @contextlib.contextmanager
 def watched(watch: RunWatch) -> Iterator[None]:
     """Lets networks and phases be watched, and the answers for pancreas and lesions be the given ones."""
-    import pipeline.run
     from ctcore.detection import by_class
     from ctcore.detection.candidates import extract_candidates as extract
     from ctcore.inference.backends import choose
+    from pipeline.clock import Clock
     from stage1_localizer.localizer import Localizer
     from stage2_multitask.network import MultiTaskNetwork
 
-    clock = vars(pipeline.run)["Clock"]  # the one that a run uses, wherever it is kept
-    make_backend, segment, phase = choose.make_backend, Localizer.segment, clock.phase
+    make_backend, segment, phase = choose.make_backend, Localizer.segment, Clock.phase
 
     def make_watched(module: Any, *arguments: Any, **options: Any) -> WatchedBackend:
         stage = watch.stages[isinstance(module, MultiTaskNetwork)]
@@ -156,16 +155,9 @@ def watched(watch: RunWatch) -> Iterator[None]:
         patch.object(choose, "make_backend", make_watched),
         patch.object(Localizer, "segment", segment_given),
         patch.object(by_class, "extract_candidates", extract_given),
-        patch.object(clock, "phase", phase_noted),
+        patch.object(Clock, "phase", phase_noted),
     ):
         yield
-
-
-def guided_windows() -> bool:
-    """Tells whether `pipeline run` can place windows by the anatomy."""
-    from pipeline.records import RunOptions
-
-    return "windows" in RunOptions.model_fields
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = ["run", "--bundle", options.bundle, "--input", options.input, "--output", str(options.output)]
     command += ["--device", options.device, "--overwrite", "--no-report", *(["--tta"] if options.tta else [])]
-    command += ["--windows", options.flow] if guided_windows() else []
+    command += ["--windows", options.flow]
     watch = RunWatch()
     with watched(watch):
         status = app(command, standalone_mode=False)

@@ -16,7 +16,6 @@ from benchmarks.bounds import Bound
 from benchmarks.cohorts import CohortPlan, make_cohort
 from benchmarks.label_dice import foreground_dice
 from benchmarks.nnunet_parity import measure_parity
-from benchmarks.our_flow import guided_windows
 from benchmarks.process import run_pipeline
 from ctcore.files import read, read_ct
 from ctcore.geometry import Box, crop, to_lps
@@ -33,7 +32,6 @@ MOST_MEDIAN_SCORE_DIFFERENCE = 0.01
 MOST_AUROC_LOSS, MOST_AP_LOSS = 0.005, 0.01
 
 GUIDED = "guided"
-NO_GUIDED = "this version of `pipeline run` does not place windows by the anatomy"
 NO_HALF = "this processor multiplies no bfloat16 numbers"
 
 
@@ -56,8 +54,7 @@ class Way:
     @property
     def options(self) -> list[str]:
         """What `pipeline run` is told."""
-        placed = ["--windows", self.windows] if guided_windows() else []
-        return ["--precision", self.precision, "--no-report", "--overwrite", *placed]
+        return ["--precision", self.precision, "--windows", self.windows, "--no-report", "--overwrite"]
 
 
 def ways_of(device: str) -> list[Way]:
@@ -66,7 +63,7 @@ def ways_of(device: str) -> list[Way]:
     half = "fp16" if cuda else "bf16"
     return [
         Way(half, half, missing=None if cuda or cpu_has_bf16() else NO_HALF),
-        Way(GUIDED, "fp32", GUIDED, missing=None if guided_windows() else NO_GUIDED),
+        Way(GUIDED, "fp32", GUIDED),
     ]
 
 
