@@ -107,7 +107,7 @@ def draw_scaling(path: Path, figures: Mapping[str, Any]) -> None:
     panels[0].plot(
         figures["slices"], figures["seconds_around_by_slices"], "o:", color=LINE_COLOUR, label="around the networks"
     )
-    panels[0].legend(frameon=False, fontsize=8)
+    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
 
     def write_to(partial: Path) -> None:
         figure.savefig(partial, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
