@@ -26,8 +26,9 @@ from benchmarks.clinical_ct import lesion_probability, pancreas_mask
 from benchmarks.flow import NETWORK, STAGE1_NETWORK, FlowRecord, Stopwatch, cores, own_peak_gib
 from benchmarks.panorama_networks import CHECKPOINT, LESION, MARGIN_MM
 from ctcore.errors import RequestError
-from ctcore.files import from_sitk, write_text
+from ctcore.files import write_text
 from ctcore.geometry import Box
+from ctcore.itk import from_sitk
 
 LOW_SPACING_XYZ = (4.5, 4.5, 9.0)
 GLAND = (1, 4, 5)

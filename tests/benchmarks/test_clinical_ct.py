@@ -16,9 +16,10 @@ from benchmarks.clinical_ct import (
 )
 from benchmarks.panorama_networks import MARGIN_MM
 from benchmarks.reference_flow import LOW_SPACING_XYZ, pancreas_box
-from ctcore.files import read_ct, to_sitk
+from ctcore.files import read_ct
 from ctcore.geometry import Box, Triple, crop
 from ctcore.inference.windows import window_starts
+from ctcore.itk import to_sitk
 from ctcore.resample import resampled_geometry, shape_for_spacing
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.roi import roi_box
