@@ -83,7 +83,7 @@ class OpenVinoBackend:
     def __init__(
         self, module: torch.nn.Module, precision: ExactPrecision = "fp32", cache: CompiledCache | None = None
     ) -> None:
-        """Takes over a network: its weights move to the CPU, as float32.
+        """Takes over a network: its weights move to the CPU, as float32, and its normalisation is made exact for fp32.
 
         Args:
             module: the network; see `named_outputs` for what its `forward` may return.
@@ -96,11 +96,14 @@ class OpenVinoBackend:
         """
         import torch
 
+        from ctcore.inference.backends.pooled_norm import with_pooled_norms
+
         if precision not in _PRECISION_HINTS:
             raise ValueError(f"OpenVINO on a CPU does not compute in '{precision}'; use fp32 or bf16")
         self.precision: ExactPrecision = precision
         self._openvino = import_openvino()
-        self._module = module.to(device="cpu", dtype=torch.float32).eval()
+        network = module.to(device="cpu", dtype=torch.float32).eval()
+        self._module = with_pooled_norms(network) if precision == "fp32" else network
         self._core = openvino_core()
         self._properties = _HINTS | {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision]}
         self._cache = cache
@@ -186,9 +189,9 @@ def _trace(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[tuple[str, 
 
     network = Tuple().eval()
     with torch.no_grad(), warnings.catch_warnings():
-        # Tracing is announced as deprecated, and PyTorch's layers decide by shapes, which are fixed here; a warning
+        # Tracing is announced as deprecated, and layers decide by shapes, which are fixed here; a warning
         # that a network of ours decides by values would be a real one, and stays.
         warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", category=jit.TracerWarning, module=r"torch\.")
+        warnings.filterwarnings("ignore", category=jit.TracerWarning, module=r"torch\.|ctcore\..*pooled_norm")
         traced = jit.trace(network, torch.zeros(shape), check_trace=False, strict=False)
     return network.names, traced
