@@ -15,7 +15,7 @@ LARGE_SLICES = 800
 
 LEAST_EXACT, LEAST_GUIDED, LEAST_OF_PEAK = 9.0, 25.0, 0.75
 """With a CPU that multiplies bfloat16 numbers."""
-LEAST_EXACT_FP32 = 2.0
+LEAST_FP32 = 2.0
 """With one that does not."""
 LEAST_GPU, LEAST_CASES_A_SECOND = 10.0, 1.0
 MOST_AROUND_SECONDS = 1.5
@@ -83,7 +83,11 @@ def _speed(device: str, figures: dict[str, Any]) -> list[Bound]:
     around = min(value for flow, value in figures["seconds_around_network"].items() if flow != "reference")
     bounds = [Bound("speed", "seconds around the networks", around, "at most", MOST_AROUND_SECONDS)]
     if figures["precision"] != "bf16":
-        return [Bound("speed", "exact windows, float32", exact, "at least", LEAST_EXACT_FP32), *bounds]
+        modes = (("exact", exact), ("anatomy-guided", guided))
+        return [
+            *(Bound("speed", f"{mode} windows, float32", value, "at least", LEAST_FP32) for mode, value in modes),
+            *bounds,
+        ]
     return [
         Bound("speed", "exact windows", exact, "at least", LEAST_EXACT),
         Bound("speed", "anatomy-guided windows", guided, "at least", LEAST_GUIDED),
