@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--backend", default="auto", help="auto, torch or openvino, beside nnU-Net (default: auto)")
     parser.add_argument("--bundle", type=Path, help="trained bundle (default: the one that comes with the package)")
-    parser.add_argument("--cases", type=int, default=40, help="phantoms (default: 40)")
+    parser.add_argument("--cases", type=int, default=120, help="phantoms (default: 120)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render phantoms (default: 2)")
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
