@@ -134,10 +134,10 @@ def obvious_blend(windows: Sequence[Window], shape: tuple[int, ...]) -> DoubleAr
 def our_logits(network: torch.nn.Module, patch_size: Triple, image: FloatArray, execution: Execution) -> FloatArray:
     """Returns this project's logits (k, z, y, x): exact windows."""
     from ctcore.inference.backends.choose import make_backend
-    from ctcore.inference.predict import predict_windows
+    from ctcore.inference.predict import predict_ensemble
 
     backend = make_backend(network, execution, cache=False)
-    return predict_windows(backend, image, patch_size).segmentation
+    return predict_ensemble([backend], image, patch_size).segmentation
 
 
 def softmax(logits: DoubleArray) -> DoubleArray:

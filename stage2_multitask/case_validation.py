@@ -14,7 +14,7 @@ from torch import nn
 
 from ctcore.geometry import Triple
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
-from ctcore.inference.predict import predict_windows
+from ctcore.inference.predict import predict_ensemble
 from ctcore.volume import Geometry
 from stage2_multitask.measure import CaseTruth, MeasuredCase, Scoring, measure_prediction
 from stage2_multitask.network import MultiTaskOutput, regions_of
@@ -103,8 +103,8 @@ class CaseValidation:
         labels = np.maximum(np.asarray(label)[0], 0)  # nnU-Net marks what it cropped away with -1
         recipe = self.recipe
         lesions = regions_of(recipe.labels, recipe.lesions).lesion
-        answer = predict_windows(
-            backend,
+        answer = predict_ensemble(
+            [backend],
             np.asarray(image, dtype=np.float32),
             self.patch_size,
             foreground=regions_of(recipe.labels, recipe.lesions).foreground,

@@ -42,35 +42,6 @@ class WindowPrediction:
     box: Box
 
 
-def predict_windows(
-    backend: Backend,
-    image: FloatArray,
-    patch_size: Triple,
-    *,
-    step: float = 0.5,
-    mirror_axes: tuple[int, ...] = (),
-    foreground: Sequence[int] | None = None,
-    aggregation: Aggregation = "foreground-weighted mean",
-    fill: float = 0.0,
-    guide: Guide | None = None,
-) -> WindowPrediction:
-    """Runs a network over the windows of an image and blends their logits, as nnU-Net does but in float32.
-
-    Arguments and errors: `RunningEnsemble`.
-    """
-    return predict_ensemble(
-        [backend],
-        image,
-        patch_size,
-        step=step,
-        mirror_axes=mirror_axes,
-        foreground=foreground,
-        aggregation=aggregation,
-        fill=fill,
-        guide=guide,
-    )
-
-
 def predict_ensemble(
     backends: Sequence[Backend],
     image: FloatArray,

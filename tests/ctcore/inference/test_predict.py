@@ -16,7 +16,7 @@ from ctcore.inference.aggregate import FOREGROUND_EPSILON
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision
 from ctcore.inference.backends.torch_backend import TorchBackend
 from ctcore.inference.cover import Guide
-from ctcore.inference.predict import RunningEnsemble, predict_ensemble, predict_windows, window_boxes
+from ctcore.inference.predict import RunningEnsemble, predict_ensemble, window_boxes
 
 Array = npt.NDArray[np.float32]
 
@@ -53,7 +53,7 @@ def random_image(*shape: int) -> Array:
 
 
 def test_a_constant_network_stays_constant() -> None:
-    answer = predict_windows(constant(1.5, -2.0, 0.25), random_image(1, 11, 17, 23), (8, 6, 10))
+    answer = predict_ensemble([constant(1.5, -2.0, 0.25)], random_image(1, 11, 17, 23), (8, 6, 10))
     assert answer.segmentation.shape == (3, 11, 17, 23)
     assert answer.segmentation.dtype == np.float32
     assert answer.class_logits is None
@@ -65,7 +65,7 @@ def test_two_windows_by_hand() -> None:
     # Windows of 4 at 0 and 2; their weights are exp(-8), exp(-2), 1, exp(-2): sigma is half a voxel, the centre 2.
     values = iter([10.0, 20.0])
     backend = FunctionBackend(lambda batch: {"segmentation": np.full_like(batch, next(values))})
-    answer = predict_windows(backend, np.zeros((1, 2, 1, 6), np.float32), (2, 1, 4))
+    answer = predict_ensemble([backend], np.zeros((1, 2, 1, 6), np.float32), (2, 1, 4))
     w = [math.exp(-8), math.exp(-2), 1.0, math.exp(-2)]
     third = (w[2] * 10 + w[0] * 20) / (w[2] + w[0])
     fourth = (w[3] * 10 + w[1] * 20) / (w[3] + w[1])
@@ -77,7 +77,7 @@ def test_a_voxelwise_network_does_not_see_the_windows() -> None:
     network = nn.Conv3d(2, 3, 1)
     image = random_image(2, 9, 14, 13)
     whole = network(torch.from_numpy(image)[None])[0].detach().numpy()
-    answer = predict_windows(TorchBackend(network), image, (6, 6, 5))
+    answer = predict_ensemble([TorchBackend(network)], image, (6, 6, 5))
     np.testing.assert_allclose(answer.segmentation, whole, atol=1e-5)
 
 
@@ -95,14 +95,14 @@ def test_blending_equals_nnunets_placement_and_weight_in_double_precision(unet: 
                     logits = network(torch.from_numpy(image[(slice(None), *inside)].copy())[None])[0].numpy()
                 total[(slice(None), *inside)] += weight * logits
                 weights[inside] += weight
-    answer = predict_windows(TorchBackend(network), image, patch)
+    answer = predict_ensemble([TorchBackend(network)], image, patch)
     np.testing.assert_allclose(answer.segmentation, total / weights, atol=1e-4)
 
 
 def test_a_small_image_is_padded_with_the_fill_value_and_comes_back_in_its_shape() -> None:
     backend = FunctionBackend(lambda batch: {"segmentation": batch.copy()})
     image = random_image(1, 3, 8, 5)
-    answer = predict_windows(backend, image, (6, 8, 9), fill=-7.0)
+    answer = predict_ensemble([backend], image, (6, 8, 9), fill=-7.0)
     (batch,) = backend.batches
     assert batch.shape == (1, 1, 6, 8, 9)
     np.testing.assert_array_equal(batch[0, :, 1:4, :, 2:7], image)
@@ -114,14 +114,14 @@ def test_a_small_image_is_padded_with_the_fill_value_and_comes_back_in_its_shape
 def test_the_image_is_not_changed() -> None:
     image = random_image(1, 8, 8, 8)
     before = image.copy()
-    predict_windows(TorchBackend(nn.Identity()), image, (8, 8, 8), mirror_axes=(0, 1, 2))
+    predict_ensemble([TorchBackend(nn.Identity())], image, (8, 8, 8), mirror_axes=(0, 1, 2))
     np.testing.assert_array_equal(image, before)
 
 
 def test_mirroring_leaves_an_equivariant_network_alone() -> None:
     image = random_image(1, 9, 10, 11)
-    plain = predict_windows(FunctionBackend(_cube), image, (6, 6, 6))
-    mirrored = predict_windows(FunctionBackend(_cube), image, (6, 6, 6), mirror_axes=(0, 1, 2))
+    plain = predict_ensemble([FunctionBackend(_cube)], image, (6, 6, 6))
+    mirrored = predict_ensemble([FunctionBackend(_cube)], image, (6, 6, 6), mirror_axes=(0, 1, 2))
     np.testing.assert_allclose(mirrored.segmentation, plain.segmentation, atol=1e-5)
 
 
@@ -132,7 +132,7 @@ def test_mirroring_averages_over_all_combinations() -> None:
 
     backend = FunctionBackend(ramp)
     image = np.arange(8, dtype=np.float32).reshape(1, 1, 2, 4)
-    answer = predict_windows(backend, image, (1, 2, 4), mirror_axes=(1, 2), aggregation="mean")
+    answer = predict_ensemble([backend], image, (1, 2, 4), mirror_axes=(1, 2), aggregation="mean")
     assert len(backend.batches) == 4
     np.testing.assert_allclose(answer.segmentation, 1.5)  # the ramp and its mirror image meet in the middle
     assert answer.class_logits is not None
@@ -142,7 +142,7 @@ def test_mirroring_averages_over_all_combinations() -> None:
 @pytest.mark.parametrize("axes", [(3,), (-1,), (0, 0)])
 def test_impossible_mirror_axes_are_refused(axes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="mirror axes"):
-        predict_windows(constant(0.0), random_image(1, 4, 4, 4), (4, 4, 4), mirror_axes=axes)
+        predict_ensemble([constant(0.0)], random_image(1, 4, 4, 4), (4, 4, 4), mirror_axes=axes)
 
 
 def _windows_with_classes() -> FunctionBackend:
@@ -161,7 +161,7 @@ def _windows_with_classes() -> FunctionBackend:
 @pytest.mark.parametrize("foreground", [None, [1]])
 def test_windows_count_for_the_class_by_their_foreground(foreground: list[int] | None) -> None:
     image = np.zeros((1, 2, 1, 6), np.float32)
-    answer = predict_windows(_windows_with_classes(), image, (2, 1, 4), foreground=foreground)
+    answer = predict_ensemble([_windows_with_classes()], image, (2, 1, 4), foreground=foreground)
     a, b = 0.75 + FOREGROUND_EPSILON, 0.25 + FOREGROUND_EPSILON
     assert answer.class_logits is not None
     np.testing.assert_allclose(answer.class_logits, [4 * a / (a + b), 8 * b / (a + b)], rtol=1e-5)
@@ -169,7 +169,7 @@ def test_windows_count_for_the_class_by_their_foreground(foreground: list[int] |
 
 def test_other_aggregations_pass_through() -> None:
     image = np.zeros((1, 2, 1, 6), np.float32)
-    answer = predict_windows(_windows_with_classes(), image, (2, 1, 4), aggregation="mean")
+    answer = predict_ensemble([_windows_with_classes()], image, (2, 1, 4), aggregation="mean")
     assert answer.class_logits is not None
     np.testing.assert_allclose(answer.class_logits, [2.0, 4.0])
 
@@ -205,7 +205,7 @@ def test_an_answer_that_is_not_finite_fails_the_case(value: float) -> None:
     with pytest.raises(
         CaseError, match=r"'segmentation' output is not finite in the window \(0, 0, 0\) to \(4, 4, 4\)"
     ):
-        predict_windows(FunctionBackend(function), random_image(1, 4, 4, 4), (4, 4, 4))
+        predict_ensemble([FunctionBackend(function)], random_image(1, 4, 4, 4), (4, 4, 4))
 
 
 def test_folds_one_after_the_other_are_the_ensemble(two_headed: Callable[[int], nn.Module]) -> None:
@@ -214,7 +214,7 @@ def test_folds_one_after_the_other_are_the_ensemble(two_headed: Callable[[int], 
     running = RunningEnsemble(image, patch)
     for count, fold in enumerate(folds, start=1):
         alone = running.add_apart(fold)
-        expected = predict_windows(fold, image, patch)
+        expected = predict_ensemble([fold], image, patch)
         np.testing.assert_allclose(alone.segmentation, expected.segmentation, atol=1e-6)
         np.testing.assert_array_equal(alone.class_logits, expected.class_logits)
         so_far, together = running.prediction(), predict_ensemble(folds[:count], image, patch)
@@ -230,10 +230,10 @@ def test_guided_windows_see_what_exact_windows_in_their_place_would(two_headed: 
     image, patch = random_image(1, 20, 30, 40), (8, 12, 16)
     mask = np.zeros((20, 30, 40), dtype=bool)
     mask[8:11, 10:13, 20:24] = True
-    answer = predict_windows(network, image, patch, guide=Guide(mask, (1, 1, 1)))
+    answer = predict_ensemble([network], image, patch, guide=Guide(mask, (1, 1, 1)))
     assert answer.box == Box((6, 6, 14), (14, 18, 30))
     crop = np.ascontiguousarray(image[(slice(None), *answer.box.slices)])
-    alone = predict_windows(network, crop, patch)
+    alone = predict_ensemble([network], crop, patch)
     np.testing.assert_allclose(answer.segmentation, alone.segmentation, atol=1e-6)
     np.testing.assert_array_equal(answer.class_logits, alone.class_logits)
 
@@ -243,7 +243,7 @@ def test_a_guided_image_smaller_than_a_window_comes_back_in_its_shape() -> None:
     image = random_image(1, 3, 20, 5)
     mask = np.zeros((3, 20, 5), dtype=bool)
     mask[1, 8:11, 2] = True
-    answer = predict_windows(backend, image, (6, 8, 9), guide=Guide(mask, (1, 1, 1)))
+    answer = predict_ensemble([backend], image, (6, 8, 9), guide=Guide(mask, (1, 1, 1)))
     assert answer.box == Box((0, 6, 0), (3, 14, 5))
     np.testing.assert_allclose(answer.segmentation, image[:, :, 6:14], rtol=1e-6)
 
@@ -256,7 +256,7 @@ def test_what_no_window_covers_is_background() -> None:
     for window in window_boxes((4, 12, 24), (4, 4, 8), guide=guide):
         covered[window.slices] = True
     assert not covered[0, 0, -1]
-    answer = predict_windows(constant(0.0, 5.0), np.zeros((1, 4, 12, 24), np.float32), (4, 4, 8), guide=guide)
+    answer = predict_ensemble([constant(0.0, 5.0)], np.zeros((1, 4, 12, 24), np.float32), (4, 4, 8), guide=guide)
     assert answer.box == Box.whole((4, 12, 24))
     np.testing.assert_allclose(answer.segmentation[1, covered], 5.0, rtol=1e-6)
     assert (answer.segmentation[0] == 0).all()
@@ -265,14 +265,14 @@ def test_what_no_window_covers_is_background() -> None:
 
 def test_a_guide_of_another_grid_is_refused() -> None:
     with pytest.raises(ValueError, match=r"guide of shape \(4, 4, 5\) does not fit an image of \(4, 4, 4\)"):
-        predict_windows(
-            constant(0.0), random_image(1, 4, 4, 4), (4, 4, 4), guide=Guide(np.ones((4, 4, 5), dtype=bool), (1, 1, 1))
+        predict_ensemble(
+            [constant(0.0)], random_image(1, 4, 4, 4), (4, 4, 4), guide=Guide(np.ones((4, 4, 5), dtype=bool), (1, 1, 1))
         )
 
 
 def test_an_image_must_have_channels() -> None:
     with pytest.raises(ValueError, match=r"\(4, 4, 4\) is not \(c, z, y, x\)"):
-        predict_windows(constant(0.0), random_image(4, 4, 4), (4, 4, 4))
+        predict_ensemble([constant(0.0)], random_image(4, 4, 4), (4, 4, 4))
 
 
 def _cube(batch: Array) -> dict[str, Array]:

@@ -15,7 +15,7 @@ from ctcore.inference import predict
 from ctcore.inference.aggregate import Aggregation, aggregate_classes, foreground_share
 from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 from ctcore.inference.backends.torch_backend import TorchBackend
-from ctcore.inference.predict import predict_windows, windows_at_once
+from ctcore.inference.predict import predict_ensemble, windows_at_once
 from ctcore.inference.slices import SliceNetwork, for_windows
 
 Array = npt.NDArray[np.float32]
@@ -81,7 +81,7 @@ def test_every_slice_counts_once(rule: Aggregation, depth: int) -> None:
     segmentation, classes = slice_by_slice(network, image)
     shares = [foreground_share(segmentation[:, z : z + 1], (1, 2)) for z in range(depth)]
     backend = CountingBackend(for_windows(network, (1, 16, 12)))
-    answer = predict_windows(backend, image, (1, 16, 12), aggregation=rule)
+    answer = predict_ensemble([backend], image, (1, 16, 12), aggregation=rule)
     np.testing.assert_allclose(answer.segmentation, segmentation, atol=1e-5)
     assert answer.class_logits is not None
     np.testing.assert_allclose(answer.class_logits, aggregate_classes(classes, np.array(shares), rule), atol=1e-5)
@@ -95,9 +95,9 @@ def test_every_slice_counts_once(rule: Aggregation, depth: int) -> None:
 def test_windows_within_a_slice_are_blended_slice_by_slice() -> None:
     network = TinySlices().eval()
     image = random_image(1, 3, 20, 16)
-    whole = predict_windows(TorchBackend(for_windows(network, (1, 12, 12))), image, (1, 12, 12), aggregation="mean")
+    whole = predict_ensemble([TorchBackend(for_windows(network, (1, 12, 12)))], image, (1, 12, 12), aggregation="mean")
     ones = [
-        predict_windows(TorchBackend(for_windows(network, (1, 12, 12))), image[:, z : z + 1], (1, 12, 12))
+        predict_ensemble([TorchBackend(for_windows(network, (1, 12, 12)))], image[:, z : z + 1], (1, 12, 12))
         for z in range(3)
     ]
     np.testing.assert_allclose(whole.segmentation, np.concatenate([one.segmentation for one in ones], 1), atol=1e-5)
@@ -107,7 +107,7 @@ def test_mirroring_within_the_slice() -> None:
     network = TinySlices().eval()
     image = random_image(1, 3, 16, 16)
     adapted = TorchBackend(for_windows(network, (1, 16, 16)))
-    answer = predict_windows(adapted, image, (1, 16, 16), mirror_axes=(1, 2))
+    answer = predict_ensemble([adapted], image, (1, 16, 16), mirror_axes=(1, 2))
     mean = np.zeros((3, 3, 16, 16))
     for axes in ((), (2,), (3,), (2, 3)):
         segmentation, _ = slice_by_slice(network, np.ascontiguousarray(np.flip(image, axes)))
@@ -119,7 +119,7 @@ def test_mirroring_within_the_slice() -> None:
 def test_openvino_gives_the_same() -> None:
     image = random_image(1, 11, 16, 12)
     expected, answer = (
-        predict_windows(backend(for_windows(TinySlices().eval(), (1, 16, 12))), image, (1, 16, 12))
+        predict_ensemble([backend(for_windows(TinySlices().eval(), (1, 16, 12)))], image, (1, 16, 12))
         for backend in (TorchBackend, OpenVinoBackend)
     )
     np.testing.assert_allclose(answer.segmentation, expected.segmentation, atol=1e-4)
@@ -136,7 +136,7 @@ def test_what_is_not_finite_names_its_slice() -> None:
     image = np.zeros((1, 12, 4, 4), np.float32)
     image[0, 9, 1, 1] = 3
     with pytest.raises(CaseError, match=r"in the window \(9, 0, 0\) to \(10, 4, 4\)"):
-        predict_windows(TorchBackend(for_windows(Broken(), (1, 4, 4))), image, (1, 4, 4))
+        predict_ensemble([TorchBackend(for_windows(Broken(), (1, 4, 4)))], image, (1, 4, 4))
 
 
 def test_how_many_at_once() -> None:
