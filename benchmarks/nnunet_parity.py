@@ -136,7 +136,7 @@ def our_logits(network: torch.nn.Module, patch_size: Triple, image: FloatArray, 
     from ctcore.inference.backends.choose import make_backend
     from ctcore.inference.predict import predict_ensemble
 
-    backend = make_backend(network, execution, cache=False)
+    backend = make_backend(network, execution)
     return predict_ensemble([backend], image, patch_size).segmentation
 
 

@@ -125,13 +125,12 @@ def watched(watch: RunWatch) -> Iterator[None]:
     from ctcore.inference.backends import choose
     from pipeline.clock import Clock
     from stage1_localizer.localizer import Localizer
-    from stage2_multitask.network import MultiTaskNetwork
 
     make_backend, segment, phase = choose.make_backend, Localizer.segment, Clock.phase
 
-    def make_watched(module: Any, *arguments: Any, **options: Any) -> WatchedBackend:
-        stage = watch.stages[isinstance(module, MultiTaskNetwork)]
-        backend = WatchedBackend(make_backend(module, *arguments, **options), stage)
+    def make_watched(network: Any, *arguments: Any, **options: Any) -> WatchedBackend:
+        stage = watch.stages[not isinstance(network.build.func.__self__, Localizer)]
+        backend = WatchedBackend(make_backend(network, *arguments, **options), stage)
         watch.loaded = time.time()
         return backend
 

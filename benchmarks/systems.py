@@ -55,10 +55,10 @@ BENT_MM = 5
 AROUND_MM = 35
 """How much of the CT is rendered around the pancreatic region in training: more than any ROI shows of it."""
 
-GRID = ("spacing_mm=[4,4,4]", "margin_mm=[25,25,25]", "margin_jitter_mm=15")
+GRID = ("spacing_mm=[4,4,4]", "margin_mm=[12,12,12]", "margin_jitter_mm=8")
 """What all systems are brought to; ROIs of training and test err as the localizer's do."""
-LEVELS = "features=[16,32,64,128]"
-VOLUME, SLICE = "[40,40,48]", "[1,40,48]"
+LEVELS = "features=[8,32,64,128]"
+VOLUME, SLICE = "[32,32,40]", "[1,32,40]"
 FOLDS = 10
 FOLD = "0"
 SCORING = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ctcore.geometry import Box
-from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
+from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
+from ctcore.nnunet.exported import chosen_folds, load_model, load_weights, weights_file
 from ctcore.resample import resample_to_spacing
 from ctcore.volume import Volume
 from stage1_localizer.model import LocalizerModel
 from stage1_localizer.roi import fallback_box, largest_cluster, roi_box, scale_box, touches_border
 
 if TYPE_CHECKING:
+    import torch
+
     from ctcore.inference.backends.choose import Execution
 
 PANCREAS = 1
@@ -64,16 +68,24 @@ class Localizer:
         self, folder: Path, execution: Execution, *, folds: Sequence[int | str] | None = None, tta: bool = False
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
-        from ctcore.inference.slices import for_windows
-        from ctcore.nnunet.networks import build_unet
+        from ctcore.inference.predict import batch_shape
 
         self.model = load_model(folder, LocalizerModel)
         self._mirror_axes = self.model.mirror_axes if tta else ()
         self._backends = []
         for fold in chosen_folds(self.model, folds):
-            network = build_unet(self.model.architecture, 1, self.model.output_channels)
-            load_weights(network, folder, fold)
-            self._backends.append(make_backend(for_windows(network, self.model.patch_size), execution))
+            described = (self.model.architecture, self.model.output_channels, self.model.patch_size)
+            identity = identity_of(weights_file(folder, fold), described, __package__)
+            network = StoredNetwork(identity, batch_shape(self.model.patch_size), partial(self._build, folder, fold))
+            self._backends.append(make_backend(network, execution))
+
+    def _build(self, folder: Path, fold: str) -> torch.nn.Module:
+        from ctcore.inference.slices import for_windows
+        from ctcore.nnunet.networks import build_unet
+
+        network = build_unet(self.model.architecture, 1, self.model.output_channels)
+        load_weights(network, folder, fold)
+        return for_windows(network, self.model.patch_size)
 
     @property
     def flags(self) -> tuple[str, ...]:

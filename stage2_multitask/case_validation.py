@@ -16,8 +16,9 @@ from ctcore.geometry import Triple
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
 from ctcore.inference.predict import predict_ensemble
 from ctcore.volume import Geometry
+from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.measure import CaseTruth, MeasuredCase, Scoring, measure_prediction
-from stage2_multitask.network import MultiTaskOutput, regions_of
+from stage2_multitask.network import MultiTaskOutput
 from stage2_multitask.predictor import MultiTaskPrediction
 from stage2_multitask.probabilities import softmax
 from stage2_multitask.recipe import MultiTaskRecipe, Selection

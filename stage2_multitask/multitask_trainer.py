@@ -23,9 +23,9 @@ from stage2_multitask.balance import LEAST_SEGMENTATION_LOSS, LossBalance
 from stage2_multitask.case_validation import NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
 from stage2_multitask.class_loss import ClassLoss, count_classes
 from stage2_multitask.cohort import cohort_figures
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import Regions, regions_of
 from stage2_multitask.losses import MISSING_CLASS
-from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network, regions_of
+from stage2_multitask.network import MultiTaskNetwork, MultiTaskOutput, build_network
 from stage2_multitask.patch_weights import held_shares, label_totals, patch_weights
 from stage2_multitask.recipe import MultiTaskRecipe
 from stage2_multitask.sampling import balanced_probabilities

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.nnunet.networks import build_unet
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.head import ClassificationHead
 from stage2_multitask.heads.make import make_head
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.heads.settings import HeadSettings
 
 
@@ -60,17 +59,6 @@ class MultiTaskNetwork(nn.Module):
                 seen = self.decoder(features)
         finest = seen[0] if isinstance(seen, list | tuple) else seen
         return MultiTaskOutput(segmentation, self.head(features, finest))
-
-
-def regions_of(labels: Mapping[str, int], lesions: Sequence[str]) -> Regions:
-    """Returns which labels are lesion and which are pancreas, for heads that look at the segmentation.
-
-    Args:
-        labels: label values by name.
-        lesions: names of the labels that are lesion.
-    """
-    values = tuple(labels[name] for name in lesions)
-    return Regions(values, tuple(sorted({*values, *values_of(labels, PANCREAS_PARTS)})))
 
 
 def build_network(

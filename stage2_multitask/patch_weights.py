@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import Regions
 
 
 def held_shares(

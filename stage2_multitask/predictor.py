@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.geometry import Triple
+from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
 from ctcore.inference.effort import SLAB_VOXELS, Effort
-from ctcore.nnunet.exported import chosen_folds, load_model, load_weights
+from ctcore.nnunet.exported import chosen_folds, load_model, load_weights, weights_file
 from ctcore.resample import resample_array, resample_to_spacing, resampled_geometry, shape_for_spacing
 from ctcore.volume import Geometry, Volume
+from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.probabilities import softmax, to_grid
 from stage2_multitask.running import RunningPrediction
 
 if TYPE_CHECKING:
+    import torch
+
     from ctcore.inference.backends.backend import Backend
     from ctcore.inference.backends.choose import Execution
     from ctcore.inference.cover import Guide, WindowMode
@@ -85,25 +90,41 @@ class MultiTaskPredictor:
         segment: bool = True,
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
-        from ctcore.inference.slices import for_windows
-        from stage2_multitask.network import build_network, regions_of
+        from ctcore.inference.predict import batch_shape
 
         self.model = load_model(folder, MultiTaskModel)
+        shape = batch_shape(self.model.patch_size)
         self._foreground = regions_of(self.model.labels, self.model.lesions).foreground
         self._segment = segment
         self._backends: list[Backend] = []
         for fold in chosen_folds(self.model, folds):
-            network = build_network(
-                self.model.architecture,
-                self.model.patch_size,
-                self.model.labels,
-                self.model.lesions,
-                len(self.class_names),
-                self.model.head,
-            )
-            load_weights(network, folder, fold)
-            self._backends.append(make_backend(for_windows(network, self.model.patch_size), execution))
+            network = StoredNetwork(self._identity(folder, fold), shape, partial(self._build, folder, fold))
+            self._backends.append(make_backend(network, execution))
         self.effort = Effort(len(self._backends), tta and bool(self.model.mirror_axes), windows)
+
+    @property
+    def _network(self) -> dict[str, Any]:
+        """What the networks are built from: arguments of `build_network`."""
+        model = self.model
+        return {
+            "architecture": model.architecture,
+            "patch_size": model.patch_size,
+            "labels": model.labels,
+            "lesions": model.lesions,
+            "classes": len(model.class_names),
+            "head": model.head,
+        }
+
+    def _identity(self, folder: Path, fold: str) -> str:
+        return identity_of(weights_file(folder, fold), self._network, __package__)
+
+    def _build(self, folder: Path, fold: str) -> torch.nn.Module:
+        from ctcore.inference.slices import for_windows
+        from stage2_multitask.network import build_network
+
+        network = build_network(**self._network)
+        load_weights(network, folder, fold)
+        return for_windows(network, self.model.patch_size)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -197,9 +218,9 @@ class MultiTaskPredictor:
 
     def warm_up(self) -> float:
         """Runs every network once on nothing, so that what it allocates is there; returns the seconds of one call."""
-        from ctcore.inference.predict import windows_at_once
+        from ctcore.inference.predict import batch_shape
 
-        shape = (windows_at_once(self.model.patch_size), 1, *self.model.patch_size)
+        shape = batch_shape(self.model.patch_size)
         for backend in self._backends:
             backend(np.zeros(shape, np.float32))
         begin = time.perf_counter()

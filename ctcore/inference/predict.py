@@ -228,6 +228,11 @@ def windows_at_once(patch_size: Triple) -> int:
     return max(1, min(MOST_SLICES, SLICE_BATCH_PIXELS // (height * width))) if depth == 1 else 1
 
 
+def batch_shape(patch_size: Triple) -> tuple[int, ...]:
+    """Returns the shape (b, c, z, y, x) of the batches of a CT that networks are given."""
+    return (windows_at_once(patch_size), 1, *patch_size)
+
+
 def _batch(image: FloatArray, windows: Sequence[Box], length: int) -> FloatArray:
     """Returns windows (length, c, z, y, x) of an image; where there are fewer, zeros follow.
 

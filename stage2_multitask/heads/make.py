@@ -12,7 +12,7 @@ from stage2_multitask.heads.fpn import LEVELS, FPNHead
 from stage2_multitask.heads.gap import GAPHead
 from stage2_multitask.heads.head import ClassificationHead
 from stage2_multitask.heads.masked_gem import MaskedGeMHead
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import Regions
 from stage2_multitask.heads.settings import (
     ConvDenseSettings,
     DecoderSettings,

@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
 from stage2_multitask.heads.head import SPATIAL
-from stage2_multitask.heads.settings import RegionName
 
 LARGEST_LOG_ODDS = 7.0
 SMALLEST_SHARE = 1e-6
 WEIGHT_FLOOR = 1e-6
 """Added to every weight, so that a mean weighted by a region that is nowhere is the plain mean, not 0 / 0."""
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Segmentation labels by what they are to the classification.
-
-    Attributes:
-        lesion: values of the labels that are lesion.
-        foreground: values of the labels that are pancreas: gland, duct and lesions.
-    """
-
-    lesion: tuple[int, ...] = ()
-    foreground: tuple[int, ...] = ()
-
-    def labels_of(self, region: RegionName) -> tuple[int, ...]:
-        """Returns a region's label values.
-
-        Raises:
-            ValueError: the segmentation has no such label.
-        """
-        labels = self.lesion if region == "lesion" else self.foreground
-        if not labels:
-            raise ValueError(f"the head looks at the {region}, and no segmentation label is {region}")
-        return labels
 
 
 def soft_regions(segmentation_logits: torch.Tensor, regions: Sequence[Sequence[int]]) -> list[torch.Tensor]:

@@ -12,8 +12,9 @@ import torch
 from ctcore.inference.backends.backend import named_outputs
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.exported import load_weights, unique_state
+from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.heads.settings import FPNSettings, HeadSettings
-from stage2_multitask.network import MultiTaskNetwork, build_network, regions_of
+from stage2_multitask.network import MultiTaskNetwork, build_network
 
 HEAD = FPNSettings(width=4, pooling="average-max")
 PATCH = (16, 16, 16)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import Regions
 from stage2_multitask.patch_weights import held_shares, label_totals, patch_weights
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ctcore.errors import RequestError
 from ctcore.inference.backends.backend import Backend, ExactBackendName, ExactPrecision
 from ctcore.inference.backends.processor import processor_flags
+from ctcore.inference.backends.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +23,9 @@ BackendName = Literal["auto", "torch", "openvino"]
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """Processor flags, as Linux names them, of instructions that multiply bfloat16 numbers."""
+
+_AMD_DRIVER = Path("/dev/kfd")
+"""There where AMD's driver is; PyTorch takes its GPUs for CUDA's."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,20 +80,23 @@ def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto"
     return execution
 
 
-def make_backend(module: torch.nn.Module, execution: Execution, *, cache: bool = True) -> Backend:
+def make_backend(network: torch.nn.Module | StoredNetwork, execution: Execution) -> Backend:
     """Makes a network ready to compute; the network is taken over (its weights may move to a GPU).
 
     Args:
-        module: a network in evaluation mode whose `forward` returns segmentation logits, or named `segmentation` and
-            `classes` logits.
+        network: a network in evaluation mode whose `forward` returns segmentation logits, or named `segmentation` and
+            `classes` logits. What OpenVINO compiles of a stored one is kept in the user's cache folder.
         execution: what `resolve` chose.
-        cache: whether OpenVINO's compiled networks are kept in the user's cache folder.
+
+    Raises:
+        BundleError: a stored network cannot be built.
     """
     if execution.backend == "openvino":
         from ctcore.inference.backends.compiled_cache import user_cache
         from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(module, execution.precision, user_cache() if cache else None)
+        return OpenVinoBackend(network, execution.precision, user_cache())
+    module = network.build() if isinstance(network, StoredNetwork) else network
     if execution.device == "cpu":
         from ctcore.inference.backends.torch_backend import TorchBackend
 
@@ -94,10 +104,7 @@ def make_backend(module: torch.nn.Module, execution: Execution, *, cache: bool =
     from ctcore.inference.backends.on_gpu import OnGpu
 
     return OnGpu(
-        module,
-        execution.device,
-        execution.precision,
-        to_cpu=lambda network: make_backend(network, resolve("cpu"), cache=cache),
+        module, execution.device, execution.precision, to_cpu=lambda network: make_backend(network, resolve("cpu"))
     )
 
 
@@ -136,9 +143,22 @@ def _resolve_device(device: str, backend: str) -> str:
 
 
 def _cuda_devices() -> int:
+    if not _driver_is_there():
+        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _driver_is_there() -> bool:
+    """Tells whether there may be a GPU; where there is no driver, PyTorch, slow to import, need not be asked."""
+    if _AMD_DRIVER.exists():
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _why_no_gpu() -> str:

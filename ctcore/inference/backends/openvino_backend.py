@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import logging
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,13 +15,11 @@ import numpy.typing as npt
 from ctcore.errors import first_line
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
 from ctcore.inference.backends.compiled_cache import CompiledCache
-from ctcore.inference.backends.fingerprint import fingerprint
 from ctcore.inference.backends.processor import processor_flags
+from ctcore.inference.backends.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 _HINTS = {"PERFORMANCE_HINT": "LATENCY"}
@@ -81,65 +77,73 @@ class OpenVinoBackend:
     flags: tuple[str, ...] = ()
 
     def __init__(
-        self, module: torch.nn.Module, precision: ExactPrecision = "fp32", cache: CompiledCache | None = None
+        self,
+        network: torch.nn.Module | StoredNetwork,
+        precision: ExactPrecision = "fp32",
+        cache: CompiledCache | None = None,
     ) -> None:
         """Takes over a network: its weights move to the CPU, as float32, and its normalisation is made exact for fp32.
 
+        A stored network that was compiled before is not built: PyTorch, slow to import, is not needed then.
+
         Args:
-            module: the network; see `named_outputs` for what its `forward` may return.
+            network: the network; see `named_outputs` for what its `forward` may return.
             precision: `fp32` or `bf16`.
-            cache: where compiled networks are kept between runs; None: they are not.
+            cache: where compiled stored networks are kept between runs; None: they are not.
 
         Raises:
             ImportError: OpenVINO is not installed, or does not load here.
+            BundleError: the network has to be built and cannot be.
             ValueError: the precision is another one.
         """
-        import torch
-
-        from ctcore.inference.backends.pooled_norm import with_pooled_norms
-
         if precision not in _PRECISION_HINTS:
             raise ValueError(f"OpenVINO on a CPU does not compute in '{precision}'; use fp32 or bf16")
         self.precision: ExactPrecision = precision
         self._openvino = import_openvino()
-        network = module.to(device="cpu", dtype=torch.float32).eval()
-        self._module = with_pooled_norms(network) if precision == "fp32" else network
         self._core = openvino_core()
         self._properties = _HINTS | {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision]}
-        self._cache = cache
-        self._fingerprint: str | None = None
         self._requests: dict[tuple[int, ...], tuple[tuple[str, ...], Any]] = {}
+        self._stored = network if isinstance(network, StoredNetwork) else None
+        self._cache = None if self._stored is None else cache
+        self._built: torch.nn.Module | None = None
+        if not isinstance(network, StoredNetwork):
+            self._built = self._prepared(network)
+        elif (compiled := self._from_cache(network.shape)) is not None:
+            self._requests[network.shape] = _ready(compiled)
+        else:
+            self._built = self._prepared(network.build())  # here, lest a damaged file be noticed at the first case
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the network; see `Backend`."""
         if batch.shape not in self._requests:
-            self._requests[batch.shape] = self._request(batch.shape)
+            compiled = self._from_cache(batch.shape) or self._compile_and_keep(batch.shape)
+            self._requests[batch.shape] = _ready(compiled)
         names, request = self._requests[batch.shape]
         results = request.infer({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=True, share_outputs=False)
         return {name: results[index] for index, name in enumerate(names)}
 
-    def _request(self, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:
-        """Returns the output names, in order, and an inference request for one input shape."""
-        key = None if self._cache is None else self._key(shape)
-        compiled = (
-            self._compile(shape) if self._cache is None or key is None else self._from_cache(self._cache, key, shape)
-        )
-        return tuple(output.get_any_name() for output in compiled.outputs), compiled.create_infer_request()
-
-    def _from_cache(self, cache: CompiledCache, key: str, shape: tuple[int, ...]) -> Any:
-        """Returns the network that an earlier run has compiled, else compiles it for the next.
+    def _from_cache(self, shape: tuple[int, ...]) -> Any:
+        """Returns the network that an earlier run has compiled for an input shape, None where there is none.
 
         OpenVINO's own cache (CACHE_DIR) does not notice a file that was changed, and computes something else.
         """
-        exported = cache.load(key)
-        if exported is not None:
-            try:
-                tensor = self._openvino.Tensor(np.frombuffer(exported, np.uint8))
-                return self._core.import_model(tensor, "CPU", self._properties)
-            except RuntimeError as error:
-                cache.discard(key, first_line(error))
+        if self._cache is None:
+            return None
+        key = self._key(shape)
+        exported = self._cache.load(key)
+        if exported is None:
+            return None
+        try:
+            tensor = self._openvino.Tensor(np.frombuffer(exported, np.uint8))
+            return self._core.import_model(tensor, "CPU", self._properties)
+        except RuntimeError as error:
+            self._cache.discard(key, first_line(error))
+            return None
+
+    def _compile_and_keep(self, shape: tuple[int, ...]) -> Any:
         compiled = self._compile(shape)
-        cache.store(key, compiled.export_model().getbuffer())
+        if self._cache is not None:
+            self._cache.store(self._key(shape), compiled.export_model().getbuffer())
         return compiled
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
@@ -149,21 +153,36 @@ class OpenVinoBackend:
             output.get_tensor().set_names({name})
         return self._core.compile_model(model, "CPU", self._properties)
 
-    def _key(self, shape: tuple[int, ...]) -> str | None:
-        """Returns a hash of all that a compiled network depends on, None (with a warning) where it cannot be told."""
-        try:
-            network = self._fingerprint = self._fingerprint or fingerprint(self._module)
-        except ValueError as error:
-            logger.warning("the compiled network is not cached: %s", error)
-            return None
+    @property
+    def _module(self) -> torch.nn.Module:
+        """The network, built where that was not done."""
+        if self._built is None and self._stored is not None:
+            self._built = self._prepared(self._stored.build())
+        return cast("torch.nn.Module", self._built)
+
+    def _prepared(self, network: torch.nn.Module) -> torch.nn.Module:
+        import torch
+
+        from ctcore.inference.backends.pooled_norm import with_pooled_norms
+
+        network = network.to(device="cpu", dtype=torch.float32).eval()
+        return with_pooled_norms(network) if self.precision == "fp32" else network
+
+    def _key(self, shape: tuple[int, ...]) -> str:
+        """Returns a hash of all that a stored network, compiled, depends on."""
         processor = (
             self._core.get_property("CPU", "FULL_DEVICE_NAME"),
             sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             sorted(processor_flags() or ()),
         )
-        conversion = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-        parts = (network, conversion, shape, sorted(self._properties.items()), self._openvino.get_version(), processor)
+        network = self._stored and self._stored.identity
+        parts = (network, shape, sorted(self._properties.items()), self._openvino.get_version(), processor)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _ready(compiled: Any) -> tuple[tuple[str, ...], Any]:
+    """Returns a compiled network's output names, in order, and an inference request."""
+    return tuple(output.get_any_name() for output in compiled.outputs), compiled.create_infer_request()
 
 
 def _trace(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Any]:

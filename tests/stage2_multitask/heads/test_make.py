@@ -11,7 +11,7 @@ from stage2_multitask.heads.fpn import FPNHead
 from stage2_multitask.heads.gap import GAPHead
 from stage2_multitask.heads.make import make_head
 from stage2_multitask.heads.masked_gem import MaskedGeMHead
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import Regions
 from stage2_multitask.heads.settings import (
     ConvDenseSettings,
     DecoderSettings,

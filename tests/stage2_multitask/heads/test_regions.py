@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from stage2_multitask.heads.regions import Regions, evidence_of, soft_region, to_scale, weighted_mean
+from stage2_multitask.heads.region_labels import Regions
+from stage2_multitask.heads.regions import evidence_of, soft_region, to_scale, weighted_mean
 
 
 def test_soft_region() -> None:

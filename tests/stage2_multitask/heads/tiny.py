@@ -10,7 +10,7 @@ from torch import nn
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.head import CONVOLUTIONS, ClassificationHead
 from stage2_multitask.heads.make import make_head
-from stage2_multitask.heads.regions import Regions
+from stage2_multitask.heads.region_labels import Regions
 from stage2_multitask.heads.settings import (
     ConvDenseSettings,
     DecoderSettings,

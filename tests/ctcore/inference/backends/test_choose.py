@@ -25,7 +25,7 @@ from ctcore.inference.backends.choose import make_backend, resolve
 for backend in ("openvino", "torch"):
     execution = resolve("cpu", backend, "fp32")
     assert execution.threads == 1, execution
-    answer = make_backend(nn.Conv3d(1, 2, 1), execution, cache=False)(np.ones((1, 1, 2, 2, 2), np.float32))
+    answer = make_backend(nn.Conv3d(1, 2, 1), execution)(np.ones((1, 1, 2, 2, 2), np.float32))
     assert answer["segmentation"].shape == (1, 2, 2, 2, 2)
 """
 
@@ -73,6 +73,7 @@ def test_auto_on_a_gpu(machine: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cuda_build_without_a_device_computes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "_driver_is_there", lambda: True)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve().device == "cpu"
@@ -81,6 +82,20 @@ def test_a_cuda_build_without_a_device_computes_on_the_cpu(monkeypatch: pytest.M
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(RequestError, match=r"none, this PyTorch is built without CUDA\); use --device cpu"):
         resolve("cuda")
+
+
+def test_without_a_driver_pytorch_is_not_asked_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(choose, "_AMD_DRIVER", Path("nowhere"))
+    monkeypatch.setattr("ctypes.CDLL", unknown)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("PyTorch was asked"))
+    assert resolve().device == "cpu"
+    monkeypatch.setattr(choose, "_AMD_DRIVER", Path("/"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve().device == "cuda:0"
 
 
 def test_the_choice_is_told_with_its_threads(machine: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +169,7 @@ def test_bf16_is_read_from_the_processors_flags(
 def test_make_backend_makes_what_was_chosen() -> None:
     batch = np.ones((1, 1, 2, 2, 2), np.float32)
     for execution in (Execution("cpu", "torch", "bf16"), Execution("cpu", "openvino", "fp32")):
-        backend = make_backend(nn.Conv3d(1, 2, 1), execution, cache=False)
+        backend = make_backend(nn.Conv3d(1, 2, 1), execution)
         assert (backend.name, backend.precision) == (execution.backend, execution.precision)
         assert backend(batch)["segmentation"].shape == (1, 2, 2, 2, 2)
 
@@ -164,7 +179,7 @@ def test_a_gpu_without_memory_leaves_the_network_to_what_the_cpu_would_get(machi
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     machine.setattr(on_gpu, "TorchBackend", full)
-    backend = make_backend(nn.Conv3d(1, 2, 1), Execution("cuda:0", "torch", "fp16"), cache=False)
+    backend = make_backend(nn.Conv3d(1, 2, 1), Execution("cuda:0", "torch", "fp16"))
     expected = resolve("cpu")
     assert (backend.name, backend.precision) == (expected.backend, expected.precision)
     assert backend.flags == (on_gpu.FLAG_OUT_OF_MEMORY,)

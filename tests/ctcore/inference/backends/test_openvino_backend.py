@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from scipy.special import softmax
 from torch import nn
 
+from ctcore.errors import BundleError
 from ctcore.inference.backends import openvino_backend
 from ctcore.inference.backends.choose import cpu_has_bf16
 from ctcore.inference.backends.compiled_cache import CompiledCache
 from ctcore.inference.backends.openvino_backend import OpenVinoBackend
+from ctcore.inference.backends.stored_network import StoredNetwork
 from ctcore.inference.backends.torch_backend import TorchBackend
 
 BATCH = np.random.default_rng(3).standard_normal((1, 1, 8, 16, 16)).astype(np.float32)
@@ -100,27 +103,50 @@ def compilations(backend: OpenVinoBackend, monkeypatch: pytest.MonkeyPatch) -> l
     return compiled
 
 
-def test_a_cached_network_gives_the_same_answers(
-    two_headed: Callable[[int], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def stored(make: Callable[[int], nn.Module], seed: int = 0) -> StoredNetwork:
+    return StoredNetwork(f"{make.__name__} {seed}", BATCH.shape, lambda: make(seed))
+
+
+def unbuilt() -> nn.Module:
+    raise AssertionError("the network was built")
+
+
+def test_a_network_compiled_before_is_not_built_and_gives_the_same_answers(
+    two_headed: Callable[[int], nn.Module], tmp_path: Path
 ) -> None:
-    fresh = OpenVinoBackend(two_headed(0), cache=CompiledCache(tmp_path))(BATCH)
-    backend = OpenVinoBackend(two_headed(0), cache=CompiledCache(tmp_path))
-    compiled = compilations(backend, monkeypatch)
-    again = backend(BATCH)
-    assert compiled == []
+    network = stored(two_headed)
+    fresh = OpenVinoBackend(network, cache=CompiledCache(tmp_path))(BATCH)
+    again = OpenVinoBackend(replace(network, build=unbuilt), cache=CompiledCache(tmp_path))(BATCH)
     assert list(again) == list(fresh) == ["segmentation", "classes"]
     for name, output in again.items():
         np.testing.assert_array_equal(output, fresh[name])
+
+
+def test_a_network_not_compiled_yet_is_built_at_once(tmp_path: Path) -> None:
+    def damaged() -> nn.Module:
+        raise BundleError("'fold_0.safetensors' does not fit its model")
+
+    with pytest.raises(BundleError, match=r"fold_0\.safetensors"):
+        OpenVinoBackend(StoredNetwork("damaged", BATCH.shape, damaged), cache=CompiledCache(tmp_path))
+
+
+def test_another_shape_than_foreseen_is_compiled_too(unet: Callable[[int], nn.Module], tmp_path: Path) -> None:
+    larger = np.concatenate([BATCH, BATCH], axis=2)
+    expected = OpenVinoBackend(unet(0))(larger)["segmentation"]
+    OpenVinoBackend(stored(unet), cache=CompiledCache(tmp_path))(BATCH)
+    for build in (stored(unet).build, unbuilt):  # built for the new shape, then that is kept as well
+        backend = OpenVinoBackend(replace(stored(unet), build=build), cache=CompiledCache(tmp_path))
+        np.testing.assert_array_equal(backend(larger)["segmentation"], expected)
 
 
 def test_another_network_shape_precision_or_version_is_not_mixed_up(
     two_headed: Callable[[int], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = CompiledCache(tmp_path)
-    backend = OpenVinoBackend(two_headed(0), cache=cache)
+    backend = OpenVinoBackend(stored(two_headed), cache=cache)
     keys = {backend._key(BATCH.shape), backend._key((1, 1, 8, 16, 32))}
-    keys.add(OpenVinoBackend(two_headed(1), cache=cache)._key(BATCH.shape))
-    keys.add(OpenVinoBackend(two_headed(0), "bf16", cache)._key(BATCH.shape))
+    keys.add(OpenVinoBackend(stored(two_headed, 1), cache=cache)._key(BATCH.shape))
+    keys.add(OpenVinoBackend(stored(two_headed), "bf16", cache)._key(BATCH.shape))
     assert len(keys) == 4
     assert backend._key(BATCH.shape) in keys
     for changed in ("processor_flags", "_openvino"):
@@ -131,9 +157,10 @@ def test_another_network_shape_precision_or_version_is_not_mixed_up(
                 patch.setattr(backend, "_openvino", SimpleNamespace(get_version=lambda: "another"))
             assert backend._key(BATCH.shape) not in keys
     for seed in (0, 1):
-        OpenVinoBackend(two_headed(seed), cache=cache)(BATCH)
+        OpenVinoBackend(stored(two_headed, seed), cache=cache)(BATCH)
     for seed in (0, 1):
-        cached, exact = OpenVinoBackend(two_headed(seed), cache=cache)(BATCH), TorchBackend(two_headed(seed))(BATCH)
+        cached = OpenVinoBackend(stored(two_headed, seed), cache=cache)(BATCH)
+        exact = TorchBackend(two_headed(seed))(BATCH)
         np.testing.assert_allclose(
             softmax(cached["segmentation"], axis=1), softmax(exact["segmentation"], axis=1), atol=1e-4
         )
@@ -147,7 +174,7 @@ def test_a_damaged_file_is_compiled_anew(
     caplog: pytest.LogCaptureFixture,
     damage: str,
 ) -> None:
-    fresh = OpenVinoBackend(unet(0), cache=CompiledCache(tmp_path))(BATCH)["segmentation"]
+    fresh = OpenVinoBackend(stored(unet), cache=CompiledCache(tmp_path))(BATCH)["segmentation"]
     (file,) = tmp_path.iterdir()
     content = bytearray(file.read_bytes())
     if damage == "a byte in the middle":
@@ -159,7 +186,7 @@ def test_a_damaged_file_is_compiled_anew(
         CompiledCache(tmp_path).store(file.stem, memoryview(b"not a compiled network"))
     with caplog.at_level(logging.WARNING):
         for compiled_shapes in ([BATCH.shape], []):
-            backend = OpenVinoBackend(unet(0), cache=CompiledCache(tmp_path))
+            backend = OpenVinoBackend(stored(unet), cache=CompiledCache(tmp_path))
             compiled = compilations(backend, monkeypatch)
             np.testing.assert_array_equal(backend(BATCH)["segmentation"], fresh)
             assert compiled == compiled_shapes
@@ -167,14 +194,8 @@ def test_a_damaged_file_is_compiled_anew(
     assert file.read_bytes() != bytes(content) or damage.startswith("checksum")
 
 
-def test_a_network_that_cannot_be_told_from_others_is_not_cached(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    kind = type("Typed", (nn.Conv3d,), {"__module__": "nowhere_to_be_found"})
-    with caplog.at_level(logging.WARNING):
-        backend = OpenVinoBackend(kind(1, 2, 1), cache=CompiledCache(tmp_path))
-        assert backend(BATCH)["segmentation"].shape == (1, 2, 8, 16, 16)
-    assert "is not cached: 'nowhere_to_be_found' has no source file" in caplog.text
+def test_a_network_that_is_not_stored_is_not_cached(tmp_path: Path) -> None:
+    OpenVinoBackend(nn.Conv3d(1, 2, 1), cache=CompiledCache(tmp_path))(BATCH)
     assert list(tmp_path.iterdir()) == []
 
 
