@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.bounds import Bound, print_bounds, print_figures
 from benchmarks.commands import run
-from benchmarks.systems import GRID, LEVELS, VOLUME
+from benchmarks.systems import GRID, LEVELS, PYRAMID, VOLUME
 from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, take_turns
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.nnunet.environment import nnunet_environment
@@ -34,7 +34,7 @@ BOTH = "segmentation and head"
 
 AS_NNUNET = ("augmentation=light", "optimizer=sgd", "schedule=poly", "ema_decay=none")
 """What nnU-Net's trainer fixes."""
-STUDY = (*GRID, LEVELS, f"patch_size={VOLUME}", "planner=recipe")
+STUDY = (*GRID, LEVELS, PYRAMID, f"patch_size={VOLUME}", "planner=recipe")
 """The grid and width of the systems study."""
 
 
