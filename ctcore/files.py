@@ -21,7 +21,7 @@ from ctcore.errors import (
     first_line,
 )
 from ctcore.geometry import Inset
-from ctcore.itk import from_sitk, itk_reason, to_sitk
+from ctcore.itk import from_sitk, itk_reason, to_sitk, without_itk_warnings
 from ctcore.nifti import read_stored, verify_and_restore
 from ctcore.nifti_writer import write_nifti
 from ctcore.volume import Geometry, Volume
@@ -98,6 +98,7 @@ def discover(path: Path) -> list[CaseFile]:
     return [cases[case_id] for case_id in sorted(cases)]
 
 
+@without_itk_warnings()  # the exception says enough
 def read(path: Path) -> Volume:
     """Reads an image file with its values and dtype as stored (scaled, where the header says so).
 
@@ -118,8 +119,6 @@ def read(path: Path) -> Volume:
         raise UnreadableImageError(f"'{path.with_suffix('').name}' lies beside '{path.name}'; remove one of them")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    warnings_were_on = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr from C++; the exception says enough
     try:
         reader.ReadImageInformation()
         dimension, size = reader.GetDimension(), reader.GetSize()
@@ -137,8 +136,6 @@ def read(path: Path) -> Volume:
         image = reader.Execute()
     except RuntimeError as error:
         raise UnreadableImageError(f"'{path.name}' cannot be read: {itk_reason(error)}; check or replace it") from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warnings_were_on)
     volume = from_sitk(image)
     if suffix in NIFTI_SUFFIXES:
         verify_and_restore(path, volume.array)
@@ -157,17 +154,30 @@ def read_ct(path: Path) -> Volume:
         IntensityError: values are complex, NaN or infinite, or all the same.
     """
     volume = read(path)
+    check_hounsfield(volume, path.name)
+    return volume
+
+
+def check_hounsfield(volume: Volume, name: str) -> None:
+    """Refuses values that cannot be a CT's.
+
+    Args:
+        volume: the CT.
+        name: what messages call it.
+
+    Raises:
+        IntensityError: values are complex, NaN or infinite, or all the same.
+    """
     array = volume.array
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise IntensityError(f"'{path.name}' holds {array.dtype} values; give Hounsfield units")
+        raise IntensityError(f"'{name}' holds {array.dtype} values; give Hounsfield units")
     if np.issubdtype(array.dtype, np.floating):
         bad = int(array.size - np.isfinite(array).sum())
         if bad:
-            raise IntensityError(f"'{path.name}' holds {bad} NaN or infinite voxels; convert the CT again")
+            raise IntensityError(f"'{name}' holds {bad} NaN or infinite voxels; convert the CT again")
     low, high = float(array.min()), float(array.max())
     if low == high:
-        raise IntensityError(f"'{path.name}' holds the single value {low:g}; it is not a CT")
-    return volume
+        raise IntensityError(f"'{name}' holds the single value {low:g}; it is not a CT")
 
 
 def is_writable(folder: Path) -> bool:

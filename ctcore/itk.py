@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +50,40 @@ def to_sitk(volume: Volume) -> sitk.Image:
     image.SetOrigin(volume.geometry.origin)
     image.SetDirection(volume.geometry.direction)
     return image
+
+
+class _Warnings:
+    """Who wants ITK to keep its warnings to itself, and what was set before the first of them came."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.unwanted = 0
+        self.were_on = True
+
+
+_WARNINGS = _Warnings()
+
+
+@contextlib.contextmanager
+def without_itk_warnings() -> Iterator[None]:
+    """Keeps ITK from printing to stderr from C++ while the block, or the decorated function, runs.
+
+    The switch belongs to the whole process: the last thread to leave sets it as the first has found it.
+    """
+    import SimpleITK as sitk
+
+    with _WARNINGS.lock:
+        if not _WARNINGS.unwanted:
+            _WARNINGS.were_on = sitk.ProcessObject.GetGlobalWarningDisplay()
+            sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        _WARNINGS.unwanted += 1
+    try:
+        yield
+    finally:
+        with _WARNINGS.lock:
+            _WARNINGS.unwanted -= 1
+            if not _WARNINGS.unwanted:
+                sitk.ProcessObject.SetGlobalWarningDisplay(_WARNINGS.were_on)
 
 
 def itk_reason(error: RuntimeError) -> str:

@@ -84,17 +84,40 @@ class CaseWriter:
 
     def _record(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
         """Returns the record of a case that has ended."""
-        common: dict[str, Any] = {
-            "case_id": item.case.case_id,
-            "image": item.case.path.name,
-            "seconds": {name: item.clock.seconds[name] for name in PHASES if name in item.clock.seconds},
-            "notice": self._bundle.notice,
-            "made_with": item.made_with,
-        }
-        if isinstance(result, Exception):
-            flags = (DEMO_FLAG,) if self._bundle.manifest.demo else ()
-            return CaseRecord(**common, status="failed", error=reason(result), flags=flags)
-        return CaseRecord(**common, status="done", **result.record_fields())
+        if not isinstance(result, Exception):
+            return record_of(item.case, result, item.clock, self._bundle, item.made_with)
+        return CaseRecord(
+            **_common(item.case, item.clock, self._bundle, item.made_with),
+            status="failed",
+            error=reason(result),
+            flags=(DEMO_FLAG,) if self._bundle.manifest.demo else (),
+        )
+
+
+def record_of(
+    case: CaseFile, result: CaseResult, clock: Clock, bundle: Bundle, made_with: MadeWith | None = None
+) -> CaseRecord:
+    """Returns the record of a case that is done.
+
+    Args:
+        case: its id and image.
+        result: what was computed.
+        clock: time by phase.
+        bundle: what it was made with.
+        made_with: what decides its results, where a later run may keep them.
+    """
+    return CaseRecord(**_common(case, clock, bundle, made_with), status="done", **result.record_fields())
+
+
+def _common(case: CaseFile, clock: Clock, bundle: Bundle, made_with: MadeWith | None) -> dict[str, Any]:
+    """Returns what is recorded of every case."""
+    return {
+        "case_id": case.case_id,
+        "image": case.path.name,
+        "seconds": {name: clock.seconds[name] for name in PHASES if name in clock.seconds},
+        "notice": bundle.notice,
+        "made_with": made_with,
+    }
 
 
 def reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ ExactBackendName = Literal["torch", "openvino"]
 
 
 class Backend(Protocol):
-    """A network ready to compute."""
+    """A network ready to compute; several threads may call it."""
 
     @property
     def name(self) -> ExactBackendName:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +35,8 @@ class OnGpu:
     Where memory runs out, what PyTorch holds for later is given back and the batch is tried again; then its halves
     are, and those of later batches (windows do not depend on one another, so that nothing changes but rounding); a
     single window that does not fit takes the network to the CPU for the rest of the run, and cases are flagged. A
-    window is never cut: instance normalisation would see another image.
+    window is never cut: instance normalisation would see another image. Threads may share it: their calls come one
+    after the other, so that a GPU's memory holds one batch.
 
     Args:
         module: the network; see `named_outputs` for what its `forward` may return.
@@ -52,6 +54,7 @@ class OnGpu:
     ) -> None:
         self._module, self._device, self._to_cpu = module, device, to_cpu
         self._at_once: int | None = None
+        self._lock = threading.Lock()
         self._on_cpu: Backend | None = None
         self._on_gpu: Backend | None = _unless_out_of_memory(lambda: TorchBackend(module, device, precision))
         if self._on_gpu is None:
@@ -74,12 +77,16 @@ class OnGpu:
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> Outputs:
         """Runs the network; see `Backend`."""
+        with self._lock:
+            return self._run(batch)
+
+    def _run(self, batch: npt.NDArray[np.float32]) -> Outputs:
         if self._on_cpu is not None:
             return self._on_cpu(batch)
         length = len(batch)
         at_once = min(self._at_once or length, length)
         if at_once < length:
-            parts = [self(batch[first : first + at_once]) for first in range(0, length, at_once)]
+            parts = [self._run(batch[first : first + at_once]) for first in range(0, length, at_once)]
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         answer = self._attempt(batch)
         if answer is not None:
@@ -89,7 +96,7 @@ class OnGpu:
             logger.warning("%s has too little memory for %d windows at once: halves from here", self._device, length)
         else:
             self._move_to_cpu("one window")
-        return self(batch)
+        return self._run(batch)
 
     def _attempt(self, batch: npt.NDArray[np.float32]) -> Outputs | None:
         """Runs the network, and once more with all the memory that can be given back; None where that fails too."""

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 _HINTS = {"PERFORMANCE_HINT": "LATENCY"}
 """All cores on one window. Two streams, unpinned threads and other partitioners were not faster."""
+
+_TRACING = threading.Lock()
+"""Tracing changes what belongs to the whole process: the filters of warnings, PyTorch's tracing state."""
 
 
 def import_openvino() -> Any:
@@ -67,6 +71,8 @@ def openvino_threads() -> int:
 class OpenVinoBackend:
     """A network computed by OpenVINO; converted and compiled once for each input shape, at the first such call.
 
+    Threads may share it: their calls come one after the other, each on all cores.
+
     Attributes:
         name: `openvino`.
         precision: `fp32` or `bf16`.
@@ -106,6 +112,7 @@ class OpenVinoBackend:
         self._stored = network if isinstance(network, StoredNetwork) else None
         self._cache = None if self._stored is None else cache
         self._built: torch.nn.Module | None = None
+        self._lock = threading.Lock()  # an inference request serves one call at a time
         if not isinstance(network, StoredNetwork):
             self._built = self._prepared(network)
         elif (compiled := self._from_cache(network.shape)) is not None:
@@ -115,12 +122,14 @@ class OpenVinoBackend:
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the network; see `Backend`."""
-        if batch.shape not in self._requests:
-            compiled = self._from_cache(batch.shape) or self._compile_and_keep(batch.shape)
-            self._requests[batch.shape] = _ready(compiled)
-        names, request = self._requests[batch.shape]
-        results = request.infer({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=True, share_outputs=False)
-        return {name: results[index] for index, name in enumerate(names)}
+        with self._lock:
+            if batch.shape not in self._requests:
+                compiled = self._from_cache(batch.shape) or self._compile_and_keep(batch.shape)
+                self._requests[batch.shape] = _ready(compiled)
+            names, request = self._requests[batch.shape]
+            inputs = {0: np.ascontiguousarray(batch, np.float32)}
+            results = request.infer(inputs, share_inputs=True, share_outputs=False)
+            return {name: results[index] for index, name in enumerate(names)}
 
     def _from_cache(self, shape: tuple[int, ...]) -> Any:
         """Returns the network that an earlier run has compiled for an input shape, None where there is none.
@@ -147,7 +156,8 @@ class OpenVinoBackend:
         return compiled
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
-        names, traced = _trace(self._module, shape)
+        with _TRACING:
+            names, traced = _trace(self._module, shape)
         model = self._openvino.convert_model(traced, input=[list(shape)])
         for output, name in zip(model.outputs, names, strict=True):
             output.get_tensor().set_names({name})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
     import torch
 
 
+_CUDNN_FLAGS = threading.Lock()
+"""cuDNN's flags belong to the whole process: threads that set and restore them in turn would leave each other's."""
+
+
 class TorchBackend:
-    """A network computed by PyTorch.
+    """A network computed by PyTorch; threads may share it.
 
     Attributes:
         name: `torch`.
@@ -56,8 +61,11 @@ class TorchBackend:
             image = torch.from_numpy(batch).to(self.device, memory_format=self._format)
             if self._cuda:
                 # Only for this call: the flags are global, and the caller's own work keeps its own.
-                with torch.backends.cudnn.flags(
-                    enabled=True, benchmark=True, deterministic=False, allow_tf32=self.precision != "fp32"
+                with (
+                    _CUDNN_FLAGS,
+                    torch.backends.cudnn.flags(
+                        enabled=True, benchmark=True, deterministic=False, allow_tf32=self.precision != "fp32"
+                    ),
                 ):
                     outputs = named_outputs(self._module(image))
             else:
