@@ -7,6 +7,7 @@ import typer
 from ctcore.console import OneLineGroup
 from pipeline.cli_bundle import app as bundle_app
 from pipeline.cli_evaluate import compare, evaluate
+from pipeline.cli_grand_challenge import grand_challenge
 from pipeline.cli_phantom import phantom
 from pipeline.cli_run import run
 
@@ -33,6 +34,7 @@ app.command()(run)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(phantom)
+app.command()(grand_challenge)
 
 
 def main() -> None:
