@@ -26,9 +26,10 @@ from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import BundleError, RequestError, describe_validation
 from ctcore.files import read_json, write_json, write_text
 from ctcore.labels import lesion_classes_of
+from pipeline.card_facts import CardFacts
 from pipeline.efforts import MeasuredEffort
 from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest
-from pipeline.model_card import model_card
+from pipeline.model_card import gaps, model_card
 
 MANIFEST = "bundle.json"
 MODEL_CARD = "MODEL_CARD.md"
@@ -65,6 +66,12 @@ class Bundle:
     def stage2(self) -> Path:
         """Folder of the multi-task network."""
         return self.folder / STAGE_FOLDERS[1]
+
+    @property
+    def card_gaps(self) -> list[str]:
+        """What its model card does not say, one entry each; empty where the card is complete."""
+        card = self.folder / MODEL_CARD
+        return gaps(card.read_text(encoding="utf-8")) if MODEL_CARD in self.manifest.files else [f"no {MODEL_CARD}"]
 
     @property
     def notice(self) -> str | None:
@@ -112,6 +119,8 @@ def create_bundle(
     temperature: float | None = None,
     calibration: Calibration | None = None,
     efforts: Sequence[MeasuredEffort] = (),
+    card: CardFacts | None = None,
+    complete: bool = False,
     overwrite: bool = False,
 ) -> Bundle:
     """Packs two exported stages into a bundle; the folder appears complete or not at all.
@@ -131,11 +140,13 @@ def create_bundle(
         temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
         calibration: what is known of the scores from validation cases.
         efforts: what less effort costs in accuracy, measured on validation cases.
+        card: what only its maker knows, for the model card; None for the defaults.
+        complete: whether a model card that says `not recorded` somewhere is refused.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
         RequestError: a stage folder lacks its model or weights, none of its classes stands for a lesion, the network
-            segments other lesion classes, or `output` exists.
+            segments other lesion classes, the model card is to be complete and is not, or `output` exists.
     """
     details = [_stage_details(folder) for folder in (stage1, stage2)]
     class_names = details[1].get("class_names")
@@ -170,9 +181,13 @@ def create_bundle(
             fusion=fusion or FusionSettings(),
             calibration=calibration,
             efforts=tuple(efforts),
+            card=card or CardFacts(),
             files={},
         )
-        write_text(new / MODEL_CARD, model_card(draft, *details))
+        text = model_card(draft, *details)
+        if complete and (missing := gaps(text)):
+            raise RequestError(f"the model card is not complete: {'; '.join(missing)}; say it, or leave --complete out")
+        write_text(new / MODEL_CARD, text)
         hashes = {file.relative_to(new).as_posix(): sha256_of(file) for file in _files_below(new)}
         write_json(new / MANIFEST, draft.model_copy(update={"files": hashes}).model_dump(mode="json"))
         load_bundle(new)
@@ -206,6 +221,7 @@ def remade(bundle: Bundle, output: Path, *, overwrite: bool, **changes: Any) -> 
         "lesion_classes": manifest.lesion_classes,
         "calibration": manifest.calibration,
         "efforts": manifest.efforts,
+        "card": manifest.card,
     }
     return create_bundle(bundle.stage1, bundle.stage2, output, overwrite=overwrite, **(kept | changes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +61,8 @@ def calibrate_bundle(
     """Makes a bundle with the same weights whose temperature, fusion, isotonic curve and operating points are fitted.
 
     The cases must not be those that the stages were trained on, or every score will look surer than it is. Where every
-    class is a lesion class no case is without, and there is nothing to fit but the temperature. A table of efforts is
-    not taken over: it was measured with other scores.
+    class is a lesion class no case is without, and there is nothing to fit but the temperature. A table of efforts and
+    the model card's metrics are not taken over: they were measured with other scores.
 
     Args:
         bundle: the bundle that made the run.
@@ -81,6 +81,7 @@ def calibrate_bundle(
         DatasetError: a case has no class, or the cases are not of both kinds.
     """
     manifest = bundle.manifest
+    unmeasured: dict[str, Any] = {"efforts": (), "card": manifest.card.model_copy(update={"metrics": None})}
     all_lesions = set(manifest.lesion_classes) == set(manifest.class_names)
     if all_lesions and fusion != "keep":
         raise RequestError(
@@ -92,7 +93,7 @@ def calibrate_bundle(
     probabilities = tempered(cases.probabilities, step)
     temperature = float(model.get("temperature", 1.0)) * step
     if all_lesions:
-        return remade(bundle, output, overwrite=overwrite, temperature=temperature, calibration=None, efforts=())
+        return remade(bundle, output, overwrite=overwrite, temperature=temperature, calibration=None, **unmeasured)
     lesion = [manifest.class_names.index(name) for name in manifest.lesion_classes]
     p_lesion = np.clip(probabilities[:, lesion].sum(axis=1), 0.0, 1.0)
     settings = _fusion(manifest.fusion, fusion, p_lesion, cases)
@@ -118,7 +119,7 @@ def calibrate_bundle(
         temperature=temperature,
         fusion=settings,
         calibration=calibration,
-        efforts=(),
+        **unmeasured,
     )
 
 

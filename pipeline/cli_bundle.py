@@ -21,6 +21,17 @@ from ctcore.detection.options import (
     Weight,
     chosen_candidates,
 )
+from pipeline.cli_card import (
+    Complete,
+    IntendedUse,
+    Licence,
+    Limits,
+    MeasuredOn,
+    Metrics,
+    chosen_card,
+    describe,
+    say_gaps,
+)
 from pipeline.console import console
 
 if TYPE_CHECKING:
@@ -56,6 +67,12 @@ def create(
     fusion: Fusion = RuleChoice.MEAN,
     weight: Weight = 0.5,
     weigh_candidates: WeighCandidates = False,
+    intended_use: IntendedUse = None,
+    licence: Licence = None,
+    limit: Limits = None,
+    metrics: Metrics = None,
+    measured_on: MeasuredOn = None,
+    complete: Complete = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:
     """Packs two exported stages into a bundle."""
@@ -73,9 +90,15 @@ def create(
         candidates=chosen_candidates(candidates, min_confidence, growth_factor, candidate_settings),
         fusion=FusionSettings(rule=fusion.value, weight=weight, weigh_candidates=weigh_candidates),
         lesion_classes=tuple(lesion_class or ()),
+        card=chosen_card(None, intended_use, licence, limit, metrics, measured_on),
+        complete=complete,
         overwrite=overwrite,
     )
     console().print(f"{bundle.folder}: {len(bundle.manifest.files)} files, {bundle.digest[:12]}", markup=False)
+    say_gaps(bundle)
+
+
+app.command()(describe)
 
 
 class FusionFitChoice(StrEnum):
@@ -133,6 +156,7 @@ def calibrate(
             markup=False,
             soft_wrap=True,
         )
+    say_gaps(made)
 
 
 @app.command("measure-efforts")
@@ -195,6 +219,8 @@ def inspect(bundle: Folder = None) -> None:
         "fusion": _settings(manifest.fusion.model_dump()),
         "calibration": _calibration(manifest.calibration),
         "efforts": "\n".join(_efforts(manifest.efforts)) or "not measured",
+        "licence": manifest.card.licence or "not recorded",
+        "model card": "; ".join(loaded.card_gaps) or "complete",
         "files": f"{len(manifest.files)}, {size / 2**20:.1f} MiB",
         "sha256": loaded.digest,
         "folder": str(loaded.folder),

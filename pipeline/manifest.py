@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
+from pipeline.card_facts import CardFacts
 from pipeline.efforts import MeasuredEffort
 
 BUNDLE_SCHEMA_VERSION: Final = 1
@@ -34,6 +35,7 @@ class BundleManifest(BaseModel):
         fusion: how the score is made.
         calibration: what is known of the scores from validation cases, or None.
         efforts: what less effort costs in accuracy, measured on validation cases; empty where it was not.
+        card: what its maker says of it, for the model card.
         files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
     """
 
@@ -51,6 +53,7 @@ class BundleManifest(BaseModel):
     fusion: FusionSettings
     calibration: Calibration | None = None
     efforts: tuple[MeasuredEffort, ...] = ()
+    card: CardFacts = CardFacts()
     files: dict[str, str]
 
     @property

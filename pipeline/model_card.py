@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctcore.detection.calibration import Calibration
+from pipeline.card_facts import PATIENT_SCORE, Figure, MeasuredMetrics
 from pipeline.efforts import MeasuredEffort
 from pipeline.manifest import DEMO_NOTICE, BundleManifest
 
-_UNKNOWN = "not recorded"
+NOT_RECORDED = "not recorded"
+"""What a card says of what nobody has told; nothing is made up."""
+
+INTENDED_USE, TRAINING_DATA, METRICS = "Intended use", "Training data", "Metrics"
+HEALTHY, LIMITS, LICENCE = "Scans without a lesion", "Limits", "Licence"
+REQUIRED = (INTENDED_USE, TRAINING_DATA, METRICS, HEALTHY, LIMITS, LICENCE)
+"""Sections that every card has."""
+
+CONFIDENCE = 0.95
 
 
 def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapping[str, Any]) -> str:
@@ -38,19 +47,19 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         f"- Lesion candidates: `{candidates.mode}`, minimum confidence {candidates.min_confidence:g}",
         f"- Fusion: `{fusion.rule}`" + (f", weight {fusion.weight:g}" if fusion.rule == "mean" else ""),
         f"- Input: one CT in Hounsfield units, brought to {manifest.orientation} order; any spacing",
-        "",
-        "## What it is not",
-        "",
-        "It is research software, not a medical device. Its scores have not been validated for any clinical decision.",
     ]
-    if manifest.demo:
-        lines.append("It has seen synthetic images alone: on patients its scores and maps have no established meaning.")
+    lines += _section(INTENDED_USE, [manifest.card.intended_use.rstrip(".") + "."])
+    lines += _section(LIMITS, _limits(manifest))
+    lines += _section(TRAINING_DATA, [f"- stage {n}: {_trained_on(d)}" for n, d in ((1, stage1), (2, stage2))])
+    lines += _section(METRICS, _metrics(manifest.card.metrics))
+    lines += _section(HEALTHY, _healthy(manifest))
     if manifest.calibration is not None:
-        lines += ["", "## Calibration", "", *_calibration(manifest.calibration)]
+        lines += _section("Calibration", _calibration(manifest.calibration))
     if manifest.efforts:
-        lines += ["", "## Less effort", "", *_efforts(manifest.efforts)]
+        lines += _section("Less effort", _efforts(manifest.efforts))
+    lines += _section(LICENCE, [manifest.card.licence or NOT_RECORDED])
     for title, details in (("Stage 1: localizer", stage1), ("Stage 2: multi-task network", stage2)):
-        lines += ["", f"## {title}", "", *_training(details)]
+        lines += _section(title, _training(details))
     lines += [
         "",
         "## Files",
@@ -59,6 +68,88 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         "",
     ]
     return "\n".join(lines)
+
+
+def gaps(card: str) -> list[str]:
+    """Returns what a model card does not say: sections that are missing or empty, and what is not recorded.
+
+    Args:
+        card: its text.
+    """
+    title, sections = "", dict[str, list[str]]()
+    for line in card.splitlines():
+        if line.startswith("## "):
+            title = line.removeprefix("## ").strip()
+        elif line.strip():
+            sections.setdefault(title, []).append(line.strip())
+    found = []
+    for required in REQUIRED:
+        name, lines = required.lower(), sections.get(required)
+        if lines is None:
+            found.append(f"{name}: no such section")
+        elif any(line.endswith(NOT_RECORDED) for line in lines):
+            found.append(f"{name}: {NOT_RECORDED}")
+    return found
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return ["", f"## {title}", "", *lines]
+
+
+def _limits(manifest: BundleManifest) -> list[str]:
+    """Returns what holds for every bundle, then what its maker adds."""
+    limits = [
+        "It is research software, not a medical device. Its scores have not been validated for any clinical decision.",
+        "A lesion outside the ROI is not seen; the flags `roi_fallback` and `field_of_view_truncated` say where that is"
+        " likelier.",
+    ]
+    if manifest.demo:
+        limits.append("It has seen synthetic images alone: of patients its scores and maps have no meaning.")
+    if manifest.calibration is not None:
+        limits.append("The calibrated probability holds at the validation cases' share of positive cases.")
+    return [f"- {limit}" for limit in (*limits, *manifest.card.limits)]
+
+
+def _trained_on(details: Mapping[str, Any]) -> str:
+    return _plain(details.get("trained_on")) or NOT_RECORDED
+
+
+def _metrics(metrics: MeasuredMetrics | None) -> list[str]:
+    """Returns what was measured as a table, with 95 % intervals."""
+    if metrics is None:
+        return [NOT_RECORDED]
+    rows = {"AUROC (patients)": metrics.auroc, "average precision (lesions)": metrics.ap}
+    if metrics.sensitivity is not None:
+        rows[f"sensitivity at score >= {PATIENT_SCORE}"] = metrics.sensitivity
+    return [
+        f"Measured on {metrics.measured_on}: {metrics.positive} cases with and {metrics.negative} without a lesion,"
+        f" {metrics.lesions} lesions. 95 % intervals in brackets.",
+        "",
+        *(f"- {name}: {figure}" for name, figure in rows.items()),
+    ]
+
+
+def _healthy(manifest: BundleManifest) -> list[str]:
+    """Returns how often scans without a lesion are called positive: as measured, and as calibration has found it."""
+    lines, metrics, calibration = [], manifest.card.metrics, manifest.calibration
+    if metrics is not None and metrics.false_positive_rate is not None:
+        of = f"of {metrics.negative} scans ({metrics.measured_on})"
+        lines.append(f"- score >= {PATIENT_SCORE}: {metrics.false_positive_rate} {of}")
+        if metrics.false_candidates is not None:
+            lines.append(f"- lesion candidates a scan: {metrics.false_candidates} {of}")
+    if calibration is not None:
+        from scipy.stats import binomtest
+
+        scans = calibration.cases - calibration.positive
+        for point in calibration.operating_points if scans else ():
+            false = round((1 - point.specificity) * scans)
+            interval = binomtest(false, scans).proportion_ci(CONFIDENCE, method="wilson")
+            rate = Figure(value=false / scans, ci95=(float(interval.low), float(interval.high)))
+            lines.append(
+                f"- {point.name} (score >= {point.threshold:.4f}): {rate} of {scans} scans ({calibration.fitted_on}, on"
+                " which the threshold was chosen; Wilson's interval)"
+            )
+    return ["Share that is called positive, 95 % intervals in brackets.", "", *lines] if lines else [NOT_RECORDED]
 
 
 def _calibration(calibration: Calibration) -> list[str]:
@@ -90,7 +181,6 @@ def _training(details: Mapping[str, Any]) -> list[str]:
     """Returns a stage's provenance as list items: what its `model.json` says of data, recipe and training."""
     recipe = details.get("recipe")
     told = {
-        "trained on": details.get("trained_on"),
         "recipe": recipe.get("name") if isinstance(recipe, Mapping) else recipe,
         "folds": details.get("folds"),
         "voxel spacing (z, y, x) in mm": details.get("spacing_mm"),
@@ -111,5 +201,5 @@ def _plain(value: Any) -> str | None:
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value) if len(value) <= 12 else f"{len(value)} entries"
     if value is None:
-        return _UNKNOWN
+        return NOT_RECORDED
     return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())

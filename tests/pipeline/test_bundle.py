@@ -46,7 +46,7 @@ def test_demo_bundle_says_what_it_is_not(make_bundle: Callable[..., Bundle]) -> 
     assert bundle.notice == DEMO_NOTICE
     card = (bundle.folder / "MODEL_CARD.md").read_text()
     assert "not for clinical use" in card
-    assert "trained on: parametric phantoms" in card
+    assert "- stage 1: parametric phantoms" in card
     assert "recipe: low" in card
 
 
