@@ -168,6 +168,12 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
                 show_default=False,
             ),
         ] = None,
+        mlflow: Annotated[
+            str | None,
+            typer.Option(
+                help="Also write parameters and curves to MLflow: a folder, or the URI of a server.", show_default=False
+            ),
+        ] = None,
     ) -> None:
         from ctcore.nnunet.training.initial_weights import stage_source
 
@@ -187,6 +193,7 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
                     progress=report,
                     init_from=source,
                     tell=report.say,
+                    mlflow=mlflow,
                 )
             typer.echo(f"Trained: {folder}")
 

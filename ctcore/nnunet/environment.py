@@ -1,12 +1,13 @@
-"""nnU-Net's environment variables, set for as long as a call needs them and put back afterwards."""
+"""Environment variables of nnU-Net and MLflow, set for as long as a call needs them and put back afterwards."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -31,16 +32,40 @@ def nnunet_environment(
     }
     if augmentation_workers is not None:
         values["nnUNet_n_proc_DA"] = str(augmentation_workers)
+    with _variables(values), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about nnU-Net's own use of torch
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="nnunetv2")  # Dice of an absent label
+        warnings.filterwarnings("ignore", message="WARNING: You are running nnUNetPlanner")  # memory as asked for
+        # Weights of 1x1x1 convolutions have several memory layouts, all of them right.
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
+        yield
+
+
+@contextlib.contextmanager
+def quiet_mlflow() -> Iterator[None]:
+    """Keeps MLflow off the console, and from telling its makers of its use, which it does from its first import on.
+
+    A server that does not answer is given up after seconds; MLflow would try for minutes.
+    """
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    values = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    }
+    with _variables(values):
+        yield
+
+
+@contextlib.contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables for a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # about nnU-Net's own use of torch
-            warnings.filterwarnings("ignore", category=RuntimeWarning, module="nnunetv2")  # Dice of an absent label
-            warnings.filterwarnings("ignore", message="WARNING: You are running nnUNetPlanner")  # memory as asked for
-            # Weights of 1x1x1 convolutions have several memory layouts, all of them right.
-            warnings.filterwarnings("ignore", message="Grad strides do not match")
-            yield
+        yield
     finally:
         for name, value in before.items():
             if value is None:

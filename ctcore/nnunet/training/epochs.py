@@ -16,6 +16,7 @@ from ctcore.nnunet.training.curves import Curves
 from ctcore.nnunet.training.early_stopping import epochs_without_improvement
 from ctcore.nnunet.training.figures import curves_of, mean_dice, means, pseudo_dice
 from ctcore.nnunet.training.fold_files import BEST_NAME, BEST_WEIGHTS_NAME, FINAL_NAME, LATEST_NAME
+from ctcore.nnunet.training.mlflow_run import MlflowRun
 from ctcore.nnunet.training.resumable import ResumableTrainer
 from ctcore.nnunet.training.seeds import Purpose, seed_generators
 
@@ -29,10 +30,14 @@ class EpochTrainer(ResumableTrainer):
     Attributes:
         progress: called after every epoch.
         curves: TensorBoard's curves; the leader's alone, while it trains.
+        mlflow: where MLflow keeps the same and the parameters; None: it does not.
+        mlflow_run: what writes them; the leader's alone, while it trains.
     """
 
     progress: Progress | None = None
     curves: Curves | None = None
+    mlflow: str | None = None
+    mlflow_run: MlflowRun | None = None
 
     def first_decisive_epoch(self) -> int:
         """Returns the first epoch (counted from 0) that early stopping looks at."""
@@ -91,6 +96,20 @@ class EpochTrainer(ResumableTrainer):
         super().on_train_start()
         if self.is_leader:
             self.curves = Curves(self.folder, self.current_epoch)
+            if self.mlflow is not None:
+                self.mlflow_run = self._begin_mlflow(self.mlflow)
+
+    def _begin_mlflow(self, place: str) -> MlflowRun:
+        dataset = self.plans_manager.dataset_name
+        parameters = self.recipe.model_dump(mode="json") | {"dataset": dataset, "fold": self.fold}
+        return MlflowRun(
+            place,
+            self.folder,
+            self.current_epoch,
+            experiment=f"{dataset} {self.recipe.name}",
+            name=f"fold {self.fold}",
+            parameters=parameters | {"device": str(self.device)},
+        )
 
     def close(self) -> None:
         """Ends loader processes and curves."""
@@ -99,6 +118,8 @@ class EpochTrainer(ResumableTrainer):
                 batches.close()
         if self.curves is not None:
             self.curves.close()
+        if self.mlflow_run is not None:
+            self.mlflow_run.close(finished=self.finished)
 
     def on_epoch_start(self) -> None:
         """Begins an epoch's figures."""
@@ -159,8 +180,10 @@ class EpochTrainer(ResumableTrainer):
     def _write_epoch(self, epoch: int, further: dict[str, float], *, is_best: bool) -> None:
         """Writes an epoch's files; the checkpoint to go on from comes last: killed before, the epoch is repeated."""
         labels = {value: name for name, value in self.dataset_json["labels"].items() if value in self._foreground()}
-        if self.curves is not None:
-            self.curves.add(epoch, curves_of(self.logger, labels) | self.figures | further)
+        shown = curves_of(self.logger, labels) | self.figures | further
+        for curves in (self.curves, self.mlflow_run):
+            if curves is not None:
+                curves.add(epoch, shown)
         if is_best:
             self.save_checkpoint(str(self.folder / BEST_NAME))
             write_weights(self.folder / BEST_WEIGHTS_NAME, self.trained_network())

@@ -24,6 +24,7 @@ from ctcore.nnunet.training.fold_files import (
     FINAL_NAME,
     INITIAL_WEIGHTS_NAME,
     LATEST_NAME,
+    MLFLOW_NAME,
     RECIPE_NAME,
     TRAINING_NAME,
     WEIGHTS_NAME,
@@ -48,6 +49,7 @@ REMOVED_BY_RESTART = (
     BEST_NAME,
     TRAINING_NAME,
     INITIAL_WEIGHTS_NAME,
+    MLFLOW_NAME,
 )
 
 
@@ -69,6 +71,7 @@ class TrainingOptions(TypedDict, total=False):
         progress: called after every epoch, by the leader alone.
         init_from: weights to start from: a model folder or a file; random ones if not given.
         tell: called with a line about them, by the leader alone.
+        mlflow: a folder or the URI of a server where MLflow keeps parameters and curves; None: it does not.
     """
 
     device: str
@@ -79,6 +82,7 @@ class TrainingOptions(TypedDict, total=False):
     progress: Progress | None
     init_from: Path | None
     tell: Callable[[str], None] | None
+    mlflow: str | None
 
 
 def train_fold(
@@ -108,14 +112,18 @@ def train_fold(
         DatasetError: nothing was planned, or the fold is not in the split.
         OutputError: a file could not be written in full.
         RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
-        RequestError: the device cannot train in the precision asked for, or the fold was begun from other weights.
+        RequestError: the device cannot train in the precision asked for, the fold was begun from other weights, or
+            MLflow is asked for and cannot be used.
         TrainingError: a batch could not be made, or another process failed.
     """
     from ctcore.nnunet.training import initial_weights
     from ctcore.nnunet.training.checkpoint import write_weights
     from ctcore.nnunet.training.distributed import is_leader, process_group, wait_for_all
+    from ctcore.nnunet.training.mlflow_run import check_mlflow
     from ctcore.nnunet.training.seeds import algorithms
 
+    if options.get("mlflow") is not None:
+        check_mlflow()
     plans = workspace.plans() | {"continue_training": False}
     check_planned(workspace, recipe)
     check_fold(workspace, fold)
@@ -149,6 +157,7 @@ def train_fold(
             if (folder / WEIGHTS_NAME).is_file():
                 return folder
         trainer.configure(recipe, report, workers=options.get("workers", 1), precision=options.get("precision", "auto"))
+        trainer.mlflow = options.get("mlflow")
         wait_for_all()  # all have looked before the leader writes
         if is_leader():
             begin_folder(folder, recipe, resume=resume)

@@ -129,7 +129,7 @@ def test_plan(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_train(stage: RecordingStage, flag: str, resume: bool) -> None:
     result = call(stage, "train --workspace w --fold all --device cuda --workers 0" + flag)
     options = {"device": "cuda", "resume": resume, "workers": 0, "precision": "auto", "deterministic": False}
-    assert stage.calls == [("w", "<demo>", "all", options | {"init_from": None})]
+    assert stage.calls == [("w", "<demo>", "all", options | {"init_from": None, "mlflow": None})]
     assert "half of the weights" in result.stdout
     assert "stage 9 fold all: epoch 1/2  dice 0.250" in result.stdout
     assert "Trained: w/all" in result.stdout
