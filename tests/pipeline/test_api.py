@@ -119,9 +119,9 @@ def test_a_bundle_that_is_none_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two phantom CTs that end 20 mm from the pancreatic region."""
+    """Two phantom CTs that end with the pancreatic region."""
     folder = tmp_path_factory.mktemp("phantoms")
-    write_cohort(folder, 2, 5, around_mm=20)
+    write_cohort(folder, 2, 5, around_mm=0)
     return sorted((folder / "imagesTr").glob("*.nii.gz"))
 
 

@@ -199,7 +199,7 @@ def test_an_output_that_is_a_file(call: Callable[..., Result], folders: tuple[Pa
 
 
 def test_the_shipped_model_without_a_network(tmp_path: Path) -> None:
-    write_cohort(tmp_path / "phantoms", 1, 9, around_mm=20)
+    write_cohort(tmp_path / "phantoms", 1, 9, around_mm=0)
     (ct,) = (tmp_path / "phantoms" / "imagesTr").iterdir()
     cts = tmp_path / "input" / "images" / "venous-ct"
     cts.mkdir(parents=True)
