@@ -72,7 +72,15 @@ demo-bundle: install
 		--no-report --overwrite
 	$(BIN)/pipeline bundle calibrate --bundle $(WORK)/bundle --predictions $(WORK)/validation \
 		--case-labels $(WORK)/phantoms-validation/case_labels.csv --fitted-on "phantoms of seed 1004 (synthetic CTs)" \
-		--fusion mean --sensitivity 0.95 --specificity 0.95 --overwrite --output pipeline/demo_bundle
+		--fusion mean --sensitivity 0.95 --specificity 0.95 --overwrite --output $(WORK)/calibrated
+	$(BIN)/pipeline phantom --cases 100 --seed 9001 --workers $(WORKERS) --output $(WORK)/phantoms-test
+	$(BIN)/pipeline run --bundle $(WORK)/calibrated --input $(WORK)/phantoms-test/imagesTr --output $(WORK)/test \
+		--no-report --overwrite
+	$(BIN)/pipeline evaluate --predictions $(WORK)/test --labels $(WORK)/phantoms-test/labelsTr \
+		--case-labels $(WORK)/phantoms-test/case_labels.csv --output $(WORK)/test-evaluation
+	$(BIN)/pipeline bundle describe --bundle $(WORK)/calibrated --metrics $(WORK)/test-evaluation/metrics.json \
+		--measured-on "100 phantoms of seed 9001 (synthetic CTs)" --licence Apache-2.0 \
+		--intended-use "Trying the software out, and testing it" --complete --overwrite --output pipeline/demo_bundle
 
 # Makes a bundle of our own recipe, for which label maps like PANORAMA's are needed: make flagship-bundle ANATOMY=DIR
 flagship-bundle: install-test

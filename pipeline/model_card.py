@@ -104,7 +104,9 @@ def _limits(manifest: BundleManifest) -> list[str]:
         " likelier.",
     ]
     if manifest.demo:
-        limits.append("It has seen synthetic images alone: of patients its scores and maps have no meaning.")
+        limits.append(
+            "It has seen synthetic images alone: its scores and maps have no established meaning on patients."
+        )
     if manifest.calibration is not None:
         limits.append("The calibrated probability holds at the validation cases' share of positive cases.")
     return [f"- {limit}" for limit in (*limits, *manifest.card.limits)]

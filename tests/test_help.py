@@ -20,6 +20,7 @@ HEAVY = (
     "ray",
     "timm",
     "report_guided_annotation",
+    "mlflow",
 )
 
 
