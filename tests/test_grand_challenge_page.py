@@ -41,6 +41,9 @@ def test_every_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             subprocess.run([program, *words], check=True, capture_output=True)
     assert len(likelihoods) == 2
     assert likelihoods[0] == likelihoods[1]
+    run = ["run", "--input", "scan.mha", "--output", "results", "--device", "cpu", "--no-report"]
+    assert CliRunner().invoke(app, run).exit_code == 0
+    assert json.loads(Path("results/cases/scan.json").read_text())["score"] == likelihoods[0]
     detection = read(Path("test/output/images/pdac-detection-map/detection_map.mha"))
     assert detection.geometry == read(Path("scan.mha")).geometry
     assert json.loads(Path("test/case.json").read_text())["clinical_information"] == CLINICAL

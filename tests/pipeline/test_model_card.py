@@ -13,9 +13,11 @@ from typer.testing import CliRunner, Result
 from ctcore.detection.calibration import Calibration, IsotonicCurve, OperatingPoint
 from ctcore.errors import RequestError
 from pipeline.bundle import DEMO_BUNDLE, MODEL_CARD, Bundle, create_bundle, load_bundle, remade
+from pipeline.calibrate import calibrate_bundle
 from pipeline.card_facts import CardFacts, Figure, MeasuredMetrics, read_metrics
 from pipeline.cli import app
 from pipeline.model_card import NOT_RECORDED, REQUIRED, gaps
+from tests.pipeline.test_calibrate import make_run
 
 METRICS: dict[str, Any] = {
     "schema_version": 2,
@@ -113,6 +115,17 @@ def test_facts_stay_when_a_bundle_is_made_again(
     assert load_bundle(made.folder).manifest.card == made.manifest.card
     again = remade(made, tmp_path / "again", overwrite=False)
     assert (again.folder / MODEL_CARD).read_text() == (made.folder / MODEL_CARD).read_text()
+
+
+def test_calibration_keeps_the_licence_and_drops_what_was_measured_with_other_scores(
+    make_bundle: Callable[..., Bundle], metrics_file: Path, tmp_path: Path
+) -> None:
+    made = make_bundle(card=CardFacts(licence="MIT", metrics=read_metrics(metrics_file, "ten cases")))
+    run = make_run(tmp_path, made)
+    calibrated = calibrate_bundle(made, run, tmp_path / "labels.csv", tmp_path / "new", fitted_on="sixty cases")
+    assert calibrated.manifest.card == CardFacts(licence="MIT")
+    assert calibrated.card_gaps == ["metrics: not recorded"]
+    assert "(sixty cases, on which the threshold was chosen" in sections(calibrated)["Scans without a lesion"]
 
 
 def test_a_card_can_be_asked_to_be_complete(make_bundle: Callable[..., Bundle], tmp_path: Path) -> None:
