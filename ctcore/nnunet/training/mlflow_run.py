@@ -98,7 +98,7 @@ class MlflowRun:
         if not self._memory.is_file():
             return None
         remembered = read_json(self._memory)
-        return str(remembered["run"]) if remembered["uri"] == uri else None
+        return str(remembered["run"]) if remembered["uri"] == _without_password(uri) else None
 
     def _new(self, uri: str, artifacts: str | None, experiment: str, name: str, parameters: Mapping[str, Any]) -> str:
         from mlflow.entities import Param
@@ -107,7 +107,7 @@ class MlflowRun:
         number = found.experiment_id if found else self._client.create_experiment(experiment, artifacts)
         run = str(self._client.create_run(number, run_name=name).info.run_id)
         self._client.log_batch(run, params=[Param(key, str(value)[:500]) for key, value in parameters.items()])
-        write_json(self._memory, {"uri": uri, "run": run})
+        write_json(self._memory, {"uri": _without_password(uri), "run": run})
         return run
 
     def _try(self, call: Callable[[], object]) -> None:
@@ -127,3 +127,7 @@ def _store(place: str) -> tuple[str, str | None]:
     folder = Path(place).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / DATABASE}", (folder / ARTIFACTS).as_uri()
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"(?<=://)[^/]*@", "", uri)

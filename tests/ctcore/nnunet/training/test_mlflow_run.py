@@ -147,3 +147,9 @@ def test_a_store_that_fails_later_costs_one_warning(
     assert [record.message for record in caplog.records] == [
         "MLflow does not answer, the training goes on without it: the server is gone"
     ]
+
+
+def test_no_password_is_kept() -> None:
+    without = mlflow_run._without_password
+    assert without("https://me:secret@server:5000/mlflow") == "https://server:5000/mlflow"
+    assert without("sqlite:////data/a@b/mlflow.db") == "sqlite:////data/a@b/mlflow.db"
