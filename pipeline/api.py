@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ def run_case(ct: sitk.Image | str | Path, bundle: LoadedBundle, *, case_id: str 
     with clock.phase("read"):
         case, volume = _from_path(Path(ct)) if isinstance(ct, str | Path) else _from_image(ct)
     if case_id is not None:
-        case = CaseFile(case_id, case.path)
+        case = replace(case, case_id=case_id)
     result = bundle.compute(volume, clock)
     return CaseOutput.of(result, record_of(case, result, clock, bundle.bundle))
 
