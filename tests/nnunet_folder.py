@@ -7,14 +7,14 @@ import io
 import json
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from benchmarks.exact_blending import blending_in_float32
 
 STAGE1_LABELS = {"background": 0, "pancreas": 1}
 STAGE2_LABELS = {"background": 0, "tumor": 1, "veins": 2, "pancreas": 3}
@@ -198,25 +198,6 @@ def nnunet_answer(
                 array[None].astype(np.float32), properties, None, None, True
             )
     return segmentation, probabilities
-
-
-@contextlib.contextmanager
-def blending_in_float32() -> Iterator[None]:
-    """Has nnU-Net's predictor weigh and sum windows in float32."""
-    from nnunetv2.inference import predict_from_raw_data
-
-    class Exact:
-        half = torch.float32
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(torch, name)
-
-    weights = partial(predict_from_raw_data.compute_gaussian, dtype=torch.float32)
-    with (
-        patch.object(predict_from_raw_data, "torch", Exact()),
-        patch.object(predict_from_raw_data, "compute_gaussian", weights),
-    ):
-        yield
 
 
 @contextlib.contextmanager
