@@ -1,12 +1,14 @@
-"""Do imported nnU-Net weights say the same? `python -m benchmarks.import_parity --plans DIR --output DIR`.
+"""Do imported nnU-Net weights say the same? `python -m benchmarks.import_parity [--plans DIR] --output DIR`.
 
-Networks of PANORAMA's plans (stage 1's are of the old format, stage 2's of the new) with seeded random weights, as
-nnU-Net's training leaves them, go through `pipeline bundle import-nnunet --preset panorama-baseline`. One CT then goes
-through the baseline's steps by nnU-Net's own code and through this project with exact windows in float32. Both are told
-the same pancreas, which random weights do not find. nnU-Net's predictor blends windows in float16; it runs as it is and
-with float32 in that place, which the bounds are on: with random weights its own error, told beside them, is larger than
-any of them (docs/performance.md). Prints every bound beside its figure and, as its
-last line, all figures as one JSON object. Exit code: 0 all bounds reached, 1 some missed, 2 the request was wrong.
+Trained weights: the demonstration bundle, exported to nnU-Net and imported again, on a phantom beside nnU-Net's
+predictor as it is. With --plans: networks of PANORAMA's plans (stage 1's are of the old format, stage 2's of the new)
+with seeded random weights go, as nnU-Net's training leaves them, through `pipeline bundle import-nnunet --preset
+panorama-baseline`. One CT then goes through the baseline's steps by nnU-Net's own code and through this project with
+exact windows in float32. Both are told the same pancreas, which random weights do not find. nnU-Net's predictor blends
+windows in float16; it runs as it is and with float32 in that place, which the bounds are on: with random weights its
+own error, told beside them, is larger than any of them (docs/performance.md). Prints every bound beside its figure and,
+as its last line, all figures as one JSON object. Exit code: 0 all bounds reached, 1 some missed, 2 the request was
+wrong.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ SHAPE, SPACING_XYZ = (60, 106, 238), (0.9, 0.9, 2.0)
 PANCREAS_MM = (60.0, 20.0, 60.0)
 """Size (z, y, x) of the box of tissue in its middle that both flows are told to be the pancreas."""
 
+PHANTOM_SEED, PHANTOM_MARGIN_MM = 9501, 40.0
+"""The phantom that trained weights see: its pancreatic region, and so much around it."""
+
 MOST_SOFTMAX, PERCENTILE = 2e-3, 99.9
 MOST_MAP, LEAST_DICE = 5e-3, 0.99
 
@@ -63,15 +68,18 @@ class Answer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.import_parity", description=__doc__)
-    parser.add_argument("--plans", type=Path, required=True, help="folder with PANORAMA's plans and dataset files")
+    parser.add_argument("--plans", type=Path, help="folder with PANORAMA's plans and dataset files")
     parser.add_argument("--output", type=Path, required=True, help="work folder")
     parser.add_argument("--folds", type=int, default=1, help="networks a stage (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--backend", default="torch", help="auto, torch or openvino (default: torch)")
     options = parser.parse_args(arguments)
     try:
-        models = make_models(options.plans, options.output / "models", options.folds)
-        figures, bounds = measure(models.nnunet, options.output, options.device, options.backend)
+        figures, bounds = measure_trained(options.output / "trained", options.device, options.backend)
+        if options.plans is not None:
+            models = make_models(options.plans, options.output / "models", options.folds)
+            of_random, reached_by_them = measure(models.nnunet, options.output, options.device, options.backend)
+            figures, bounds = figures | of_random, bounds + reached_by_them
     except PipelineError as error:
         sys.stderr.write(f"error: {first_line(error)}\n")
         return 2
@@ -121,6 +129,51 @@ def measure(
     own = figures["softmax_own_error_of_nnunet"] + MOST_SOFTMAX
     bounds.append(Bound("nnunet", "softmax, 99.9th percentile", figures["softmax_nnunet"], "at most", own))
     return figures, bounds
+
+
+def measure_trained(output: Path, device: str = "cpu", backend: str = "torch") -> tuple[dict[str, Any], list[Bound]]:
+    """Takes the demonstration bundle to nnU-Net and back, and runs its second stage on a phantom there and here.
+
+    Args:
+        output: work folder; what an earlier call wrote is replaced.
+        device: `cpu` or `cuda`.
+        backend: this project's.
+    """
+    from ctcore.detection.candidates import CandidateSettings, extract_candidates
+    from ctcore.detection.detection_map import detection_map
+    from ctcore.inference.backends.choose import resolve
+    from ctcore.phantom.phantom import make_phantom
+    from pipeline.bundle import DEMO_BUNDLE, load_bundle
+    from pipeline.export_nnunet import export_nnunet
+    from pipeline.import_nnunet import NnunetFolder, import_nnunet
+    from stage2_multitask.predictor import MultiTaskPredictor
+
+    shutil.rmtree(output, ignore_errors=True)
+    export_nnunet(load_bundle(DEMO_BUNDLE), output / "nnunet")
+    folders = [NnunetFolder(output / "nnunet" / name) for name in ("stage1", "stage2")]
+    bundle = import_nnunet(folders[0], folders[1], output / "bundle")
+    image = make_phantom(PHANTOM_SEED, positive=True, around_mm=PHANTOM_MARGIN_MM).image
+    write(image, output / "scan_0000.nii.gz")
+    roi = read_ct(output / "scan_0000.nii.gz")
+    stage = NnunetStage(folders[1].folder, "preprocess", NETWORK, "to grid")
+    with contextlib.redirect_stdout(io.StringIO()):
+        predict_scan(stage, output, Stopwatch(), device=device, tta=False)
+    predictor = MultiTaskPredictor(bundle.stage2, resolve(device, backend, "fp32"))
+    theirs = np.load(output / "scan.npz")["probabilities"][predictor.lesion_label]
+    ours = predictor.predict(roi).lesion_probability
+    settings = CandidateSettings(mode="dynamic-fast", min_confidence=0.0)
+    maps = [detection_map(extract_candidates(probability, settings)) for probability in (ours, theirs)]
+    figures = {
+        "windows_trained": stage.windows,
+        "map_maximum_trained": float(maps[0].max()),
+        "softmax_trained": float(np.percentile(np.abs(ours - theirs), PERCENTILE)),
+        **_map_differences(maps[0], maps[1], "trained"),
+    }
+    return figures, [
+        Bound("trained", "lesion probability, 99.9th percentile", figures["softmax_trained"], "at most", MOST_SOFTMAX),
+        Bound("trained", "detection map, largest difference", figures["map_trained"], "at most", MOST_MAP),
+        Bound("trained", "detection map, Dice", figures["dice_trained"], "at least", LEAST_DICE),
+    ]
 
 
 def made_ct() -> Volume:
@@ -209,18 +262,24 @@ def nnunet_answer(folders: tuple[Path, Path], ct: Path, work: Path, device: str)
     return Answer(sitk.GetArrayFromImage(found) > 0, probabilities, from_sitk(detection))
 
 
+def _map_differences(one: npt.NDArray[Any], other: npt.NDArray[Any], name: str) -> dict[str, Any]:
+    """Returns how far two detection maps are apart: voxel by voxel, and as the Dice of where they are above 0."""
+    sizes = int((one > 0).sum() + (other > 0).sum())
+    return {
+        f"map_{name}": float(np.abs(one - other).max()),
+        f"dice_{name}": 2 * int(((one > 0) & (other > 0)).sum()) / sizes if sizes else 1.0,
+    }
+
+
 def _differences(one: Answer, other: Answer, name: str) -> dict[str, Any]:
     """Returns how far two answers are apart."""
     if one.softmax.shape != other.softmax.shape:
         raise PipelineError(f"ROIs of {one.softmax.shape[1:]} and {other.softmax.shape[1:]} voxels cannot be compared")
     apart = np.abs(one.softmax - other.softmax).max(axis=0)
-    mine, theirs = one.detection.array, other.detection.array
-    sizes = int((mine > 0).sum() + (theirs > 0).sum())
     return {
         f"softmax_{name}": float(np.percentile(apart, PERCENTILE)),
         f"softmax_largest_{name}": float(apart.max()),
-        f"map_{name}": float(np.abs(mine - theirs).max()),
-        f"dice_{name}": 2 * int(((mine > 0) & (theirs > 0)).sum()) / sizes if sizes else 1.0,
+        **_map_differences(one.detection.array, other.detection.array, name),
         f"pancreas_equal_{name}": float((one.pancreas == other.pancreas).mean()),
     }
 

@@ -167,9 +167,10 @@ def read_cases(bundle: Bundle, run: Path, case_labels: Path) -> ValidationCases:
     if unknown:
         case_id, name = unknown[0]
         raise DatasetError(f"case '{case_id}' in '{case_labels}' has class '{name}'; the bundle has {', '.join(names)}")
+    probabilities = np.array([[case.classes[name] for name in told] for case in done], dtype=np.float64)
     return ValidationCases(
         np.array([names.index(name) for name in true], dtype=np.intp),
-        np.array([[case.classes[name] for name in told] for case in done], dtype=np.float64).reshape(-1, len(told)),
+        probabilities.reshape(len(done), len(told)),
         np.array([_map_maximum(case) for case in done], dtype=np.float64),
         np.array([name in bundle.manifest.lesion_classes for name in true], dtype=bool),
     )

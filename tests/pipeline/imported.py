@@ -21,7 +21,7 @@ def write_folders(
 ) -> tuple[Path, Path]:
     """Writes both stages' trained folders: the second of the plans, dataset and other arguments given."""
     low = plans_of(spacing=(9.0, 4.5, 4.5), old=True)
-    stage1 = write_folder(folder / "nnunet1", low, dataset_of(STAGE1_LABELS), stage2.get("folds", ("0",)), seed=5)
+    stage1 = write_folder(folder / "nnunet1", low, dataset_of(STAGE1_LABELS), stage2.get("folds", ("0",)), seed=8)
     return stage1, write_folder(folder / "nnunet2", plans or plans_of(), dataset or dataset_of(STAGE2_LABELS), **stage2)
 
 

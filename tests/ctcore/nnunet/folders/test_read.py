@@ -14,7 +14,7 @@ from tests.nnunet_folder import STAGE2_LABELS, dataset_of, plans_of, write_folde
 
 def changed(plans: dict[str, Any], **values: Any) -> dict[str, Any]:
     """Plans with other values in their configuration."""
-    (name, configuration), = plans["configurations"].items()
+    ((name, configuration),) = plans["configurations"].items()
     return plans | {"configurations": {name: configuration | values}}
 
 
