@@ -19,6 +19,7 @@ import io
 import json
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", default="torch", help="auto, torch or openvino (default: torch)")
     options = parser.parse_args(arguments)
     try:
-        figures, bounds = measure_trained(options.output / "trained", options.device, options.backend)
+        figures: dict[str, Any] = {}
+        bounds: list[Bound] = []
         if options.plans is not None:
             models = make_models(options.plans, options.output / "models", options.folds)
-            of_random, reached_by_them = measure(models.nnunet, options.output, options.device, options.backend)
-            figures, bounds = figures | of_random, bounds + reached_by_them
+            figures, bounds = measure(models.nnunet, options.output, options.device, options.backend)
+        of_trained, reached_by_them = measure_trained(options.output / "trained", options.device, options.backend)
+        figures, bounds = figures | of_trained, bounds + reached_by_them
     except PipelineError as error:
         sys.stderr.write(f"error: {first_line(error)}\n")
         return 2
@@ -110,9 +113,11 @@ def measure(
     folders = (NnunetFolder(nnunet[0]), NnunetFolder(nnunet[1]))
     bundle = import_nnunet(*folders, output / "bundle", preset="panorama-baseline", overwrite=True)
     ours = our_answer(bundle.folder, ct, device, backend)
-    theirs = nnunet_answer(nnunet, ct, output / "nnunet", device)
-    with blending_in_float32():
-        exact = nnunet_answer(nnunet, ct, output / "nnunet32", device)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # nnU-Net's chatter
+        warnings.simplefilter("ignore")
+        theirs = nnunet_answer(nnunet, ct, output / "nnunet", device)
+        with blending_in_float32():
+            exact = nnunet_answer(nnunet, ct, output / "nnunet32", device)
     figures = {
         **_differences(ours, theirs, "nnunet"),
         **_differences(ours, exact, "nnunet_in_float32"),
@@ -243,16 +248,14 @@ def nnunet_answer(folders: tuple[Path, Path], ct: Path, work: Path, device: str)
     watch = Stopwatch()
     image = sitk.ReadImage(str(ct), sitk.sitkFloat32)
     sitk.WriteImage(resampled(image), str(low / "scan_0000.nii.gz"))
-    with contextlib.redirect_stdout(io.StringIO()):
-        predict_scan(first, low, watch, device=device, tta=False)
+    predict_scan(first, low, watch, device=device, tta=False)
     found = sitk.ReadImage(str(low / "scan.nii.gz"))
     given = sitk.GetImageFromArray(given_pancreas(from_sitk(found).geometry))
     given.CopyInformation(found)
     box = pancreas_box(image, given)
     z, y, x = box.slices
     sitk.WriteImage(image[x, y, z], str(full / "scan_0000.nii.gz"))
-    with contextlib.redirect_stdout(io.StringIO()):
-        predict_scan(second, full, watch, device=device, tta=False)
+    predict_scan(second, full, watch, device=device, tta=False)
     probabilities = np.load(full / "scan.npz")["probabilities"]
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(full / "scan.nii.gz")))
     whole = np.zeros(sitk.GetArrayFromImage(image).shape, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ def test_imported_networks_say_what_nnunet_says(
 ) -> None:
     monkeypatch.setattr(import_parity, "SHAPE", (40, 70, 80))
     monkeypatch.setattr(import_parity, "SPACING_XYZ", (3.0, 3.0, 4.0))
-    models = make_models(plans, tmp_path / "models", folds)
+    shutil.copytree(plans, tmp_path / "plans")
+    low = tmp_path / "plans" / "stage1_plans.json"
+    described = json.loads(low.read_text())
+    described["configurations"]["3d_fullres"]["spacing"] = [9.0, 4.5, 4.5]  # of the baseline's B-splines
+    low.write_text(json.dumps(described))
+    models = make_models(tmp_path / "plans", tmp_path / "models", folds)
     figures, bounds = import_parity.measure(models.nnunet, tmp_path)
     assert [bound for bound in bounds if not bound.reached] == []
     assert figures["softmax_largest_nnunet_in_float32"] < 1e-5
