@@ -48,7 +48,8 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert "stage1_plans.json' is missing" in capsys.readouterr().err
 
 
-def test_the_trained_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_trained_part(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_parity, "PHANTOM_MARGIN_MM", 10.0)
     assert import_parity.main(["--output", str(tmp_path)]) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert summary["reached"]

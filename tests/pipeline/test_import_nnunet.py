@@ -13,9 +13,11 @@ import torch
 from typer.testing import CliRunner
 
 from ctcore.errors import RequestError
-from ctcore.files import read, read_json, write
+from ctcore.files import read, read_json, write, write_json
+from ctcore.geometry import to_lps
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import load_model
+from ctcore.resample import resample_array
 from ctcore.volume import Volume
 from pipeline.cli import app
 from pipeline.import_nnunet import NnunetFolder, import_nnunet
@@ -96,19 +98,35 @@ def test_regions(tmp_path: Path) -> None:
     assert set(np.unique(segmentation)) == {0, 1, 2, 3}
 
 
-def test_stage_1_finds_what_nnunet_finds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cropped", [False, True])
+def test_stage_1_finds_what_nnunet_finds(tmp_path: Path, cropped: bool) -> None:
     bundle, (folder, _) = imported(tmp_path)
     ct = ct_volume()
+    if cropped:
+        ct.array[:, :7], ct.array[..., -5:] = 0, 0
     mask = Localizer(bundle.stage1, FP32).segment(ct)
     segmentation, _ = nnunet_answer(folder, ct.array, SPACING_ZYX)
-    assert mask.geometry.shape == (4, 8, 8)  # the network's grid, over the same field of view
-    z, y, x = (
-        np.minimum((np.arange(n) + 0.5) * m / n, m - 1).astype(int)
-        for n, m in zip((14, 40, 44), (4, 8, 8), strict=True)
-    )
-    nearest = mask.array[np.ix_(z, y, x)]
+    # The network's grid, over the same field of view; or the CT's, where a part of it was cropped.
+    assert mask.geometry.shape == ((14, 40, 44) if cropped else (4, 8, 8))
+    nearest = resample_array(mask.array, (14, 40, 44), "nearest")
     assert 0.05 < segmentation.mean() < 0.95
     assert (nearest == segmentation).mean() > 0.85  # at its edges nnU-Net interpolates logits
+    if cropped:
+        assert not mask.array[:, :7].any()
+
+
+@pytest.mark.parametrize("preset", ["none", "panorama-baseline"])
+def test_the_fallback_is_the_same_body_part_in_any_order(tmp_path: Path, preset: Any) -> None:
+    bundle, _ = imported(tmp_path, preset=preset)
+    path = bundle.stage1 / "model.json"
+    write_json(path, read_json(path) | {"minimum_ml": 1e6})
+    straight, turned = ct_volume(), ct_volume()
+    turned = Volume(np.ascontiguousarray(turned.array[:, ::-1, ::-1]), flipped(turned))
+    localizer = Localizer(bundle.stage1, FP32)
+    found, other = localizer.locate(straight), localizer.locate(turned)
+    assert found.source == other.source == "fallback"
+    assert to_lps(turned)[1].apply_box(other.box) == found.box
+    assert not found.pancreas.array.any()
 
 
 def test_guided_windows_are_fewer_and_agree_where_they_lie(tmp_path: Path) -> None:

@@ -47,13 +47,14 @@ class Plan:
                 self._plans = PlansManager(deepcopy(dict(plans)))
                 self._configuration = self._plans.get_configuration(configuration)
                 self._labels = self._plans.get_label_manager(dict(dataset))
+                self._check_input()
+                _ = self.architecture, self.patch_size, self.spacing_mm, self.normalization, self.processing
         except KeyError as error:
             raise RequestError(
                 f"'{place}': its plans or dataset lack {error}; give a trained nnU-Net v2 folder"
             ) from error
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-            raise RequestError(f"'{place}': nnU-Net refuses its plans ({first_line(error)})") from error
-        self._check_input()
+            raise RequestError(f"'{place}': its plans or dataset cannot be used ({first_line(error)})") from error
 
     @property
     def architecture(self) -> dict[str, Any]:

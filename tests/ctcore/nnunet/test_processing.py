@@ -18,6 +18,17 @@ SPACING = (2.5, 0.9, 0.8)
 DATASET = dataset_of(STAGE2_LABELS)
 
 
+TORCH = {"is_seg": False, "force_separate_z": None, "memefficient_seg_resampling": False}
+
+
+def with_torch(plans: dict[str, Any]) -> dict[str, Any]:
+    """Plans of nnU-Net's planner that resamples with torch."""
+    configuration = plans["configurations"]["3d_fullres"]
+    for what in ("data", "probabilities"):
+        configuration |= {f"resampling_fn_{what}": "resample_torch_fornnunet", f"resampling_fn_{what}_kwargs": TORCH}
+    return plans
+
+
 def processed(plans: dict[str, Any], ct: Any) -> ProcessedImage:
     plan = Plan(plans, DATASET, next(iter(plans["configurations"])), "here")
     return process(ct, SPACING, plan.processing, plan.normalization.apply, plan.spacing_mm)
@@ -25,11 +36,15 @@ def processed(plans: dict[str, Any], ct: Any) -> ProcessedImage:
 
 @pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
 @pytest.mark.parametrize("spacing", [(3.0, 1.5, 1.5), (8.0, 1.5, 1.5)], ids=["together", "slices apart"])
-def test_the_image_is_nnunets(transpose: tuple[int, int, int], spacing: tuple[float, float, float]) -> None:
+@pytest.mark.parametrize("torch", [False, True], ids=["skimage", "torch"])
+def test_the_image_is_nnunets(
+    transpose: tuple[int, int, int], spacing: tuple[float, float, float], torch: bool
+) -> None:
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     plans = plans_of(transpose=transpose, spacing=spacing)
+    plans = with_torch(plans) if torch else plans
     ct = crafted_ct()
     ct[:, :4], ct[-2:] = 0, 0  # what is exactly 0 is cropped
     ours = processed(plans, ct)

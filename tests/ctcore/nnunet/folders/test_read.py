@@ -107,14 +107,16 @@ def test_missing_folds_and_files(tmp_path: Path) -> None:
         (plans_of() | {"image_reader_writer": "NibabelIOWithReorient"}, "NibabelIOWithReorient"),
         (plans_of() | {"configurations": {}}, "3d_fullres not found"),
         ({"dataset_name": "x"}, "lack"),
+        (plans_of() | {"foreground_intensity_properties_per_channel": {}}, "lack '0'"),
+        (changed(plans_of(), spacing=["thin", 1, 1]), "cannot be used"),
     ],
-    ids=["old", "new", "norm", "cascade", "resampling", "reader", "configuration", "empty"],
+    ids=["old", "new", "norm", "cascade", "resampling", "reader", "configuration", "empty", "intensities", "spacing"],
 )
 def test_plans_that_cannot_be_run(tmp_path: Path, plans: dict[str, Any], told: str) -> None:
     folder = write_folder(tmp_path / "m", plans_of(), dataset_of(STAGE2_LABELS))
     (folder / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(PipelineError, match=told) as caught:
-        _ = read_trained_folder(folder).plan.processing
+        read_trained_folder(folder)
     assert "\n" not in str(caught.value)
 
 
