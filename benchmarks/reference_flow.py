@@ -113,8 +113,8 @@ def run_case(
     with watch.phase("read"):
         image = sitk.ReadImage(str(image_path), sitk.sitkFloat32)
     with watch.phase("stage 1"):
-        sitk.WriteImage(_resampled(image), str(low / "scan_0000.nii.gz"))
-    _predict(stages[0], low, watch, device=device, tta=tta)
+        sitk.WriteImage(resampled(image), str(low / "scan_0000.nii.gz"))
+    predict_scan(stages[0], low, watch, device=device, tta=tta)
     with watch.phase("stage 1"):
         found = sitk.ReadImage(str(low / "scan.nii.gz"))
     given = sitk.GetImageFromArray(pancreas_mask(from_sitk(found).geometry))
@@ -124,7 +124,7 @@ def run_case(
         (z, y, x) = box.slices
         cropped = image[x, y, z]
         sitk.WriteImage(cropped, str(full / "scan_0000.nii.gz"))
-    _predict(stages[1], full, watch, device=device, tta=tta)
+    predict_scan(stages[1], full, watch, device=device, tta=tta)
     with watch.phase("to grid"):
         probabilities = np.load(full / "scan.npz")["probabilities"]
     probabilities[LESION] = lesion_probability(from_sitk(cropped).geometry)
@@ -170,7 +170,7 @@ def near_gland(probability: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.N
     return np.where(gland, probability, np.float32(0))
 
 
-def _resampled(image: Any) -> Any:
+def resampled(image: Any) -> Any:
     """Returns a SimpleITK image at stage 1's spacing; what lies outside becomes the pixel type's number, as there."""
     import SimpleITK as sitk
 
@@ -185,7 +185,7 @@ def _resampled(image: Any) -> Any:
     return resample.Execute(image)
 
 
-def _predict(stage: NnunetStage, folder: Path, watch: Stopwatch, *, device: str, tta: bool) -> None:
+def predict_scan(stage: NnunetStage, folder: Path, watch: Stopwatch, *, device: str, tta: bool) -> None:
     """Segments `scan_0000.nii.gz` of a folder as nnU-Net does, all probabilities kept: `scan.nii.gz`, `scan.npz`."""
     import torch
     from nnunetv2.inference.export_prediction import export_prediction_from_logits

@@ -183,6 +183,25 @@ class Reorientation:
         inverse = np.argsort(self.axes)
         return np.ascontiguousarray(array[self._flip()].transpose(inverse))
 
+    def apply_box(self, box: Box) -> Box:
+        """Takes an index box of the stored grid to the LPS form."""
+        start, stop = [0, 0, 0], [0, 0, 0]
+        for axis, (source, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
+            a, b, n = box.start[source], box.stop[source], self.stored.shape[source]
+            start[axis], stop[axis] = (n - b, n - a) if flip else (a, b)
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+    def restore_geometry(self, geometry: Geometry) -> Geometry:
+        """Takes the grid of a crop of the LPS form, or of another spacing, to the stored order of axes."""
+        inverse = np.argsort(self.axes)
+        z, y, x = (geometry.shape[axis] for axis in inverse)
+        sz, sy, sx = (geometry.spacing_zyx[axis] for axis in inverse)
+        corner = [n - 1 if flip else 0 for n, flip in zip(geometry.shape, self.flips, strict=True)]
+        origin = geometry.index_to_physical(corner)
+        return Geometry(
+            (z, y, x), (sx, sy, sz), (float(origin[0]), float(origin[1]), float(origin[2])), self.stored.direction
+        )
+
     def restore_box(self, box: Box) -> Box:
         """Takes an index box of the LPS form to the stored grid."""
         start, stop = [0, 0, 0], [0, 0, 0]
@@ -190,6 +209,11 @@ class Reorientation:
             a, b, n = box.start[axis], box.stop[axis], self.stored.shape[source]
             start[source], stop[source] = (n - b, n - a) if flip else (a, b)
         return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def as_stored(volume: Volume) -> tuple[Volume, Reorientation]:
+    """Returns a volume as it is, with the way back that changes nothing: in the place of `to_lps`."""
+    return volume, Reorientation((0, 1, 2), (False, False, False), volume.geometry)
 
 
 def to_lps(volume: Volume) -> tuple[Volume, Reorientation]:

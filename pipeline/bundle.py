@@ -25,10 +25,10 @@ from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import BundleError, RequestError, describe_validation
 from ctcore.files import read_json, write_json, write_text
-from ctcore.labels import lesion_classes_of
+from ctcore.labels import CLASS_NAMES, lesion_classes_of
 from pipeline.card_facts import CardFacts
 from pipeline.efforts import MeasuredEffort
-from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest
+from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest, Orientation
 from pipeline.model_card import gaps, model_card
 
 MANIFEST = "bundle.json"
@@ -121,13 +121,15 @@ def create_bundle(
     efforts: Sequence[MeasuredEffort] = (),
     card: CardFacts | None = None,
     complete: bool = False,
+    orientation: Orientation = "LPS",
     overwrite: bool = False,
 ) -> Bundle:
     """Packs two exported stages into a bundle; the folder appears complete or not at all.
 
     Args:
         stage1: exported localizer: `model.json` and `fold_<k>.safetensors`.
-        stage2: exported multi-task network, the same; its `model.json` names the classes.
+        stage2: exported multi-task network, the same; its `model.json` names the classes. One without a classification
+            head has none: patients are then PDAC or not, by the maximum of the map.
         output: the folder to make.
         name: the bundle's name.
         description: one sentence on what it is.
@@ -142,6 +144,7 @@ def create_bundle(
         efforts: what less effort costs in accuracy, measured on validation cases.
         card: what only its maker knows, for the model card; None for the defaults.
         complete: whether a model card that says `not recorded` somewhere is refused.
+        orientation: axis order that both stages were trained with.
         overwrite: whether a bundle that already lies at `output` is replaced.
 
     Raises:
@@ -150,6 +153,9 @@ def create_bundle(
     """
     details = [_stage_details(folder) for folder in (stage1, stage2)]
     class_names = details[1].get("class_names")
+    classifier = details[1].get("head", ...) is not None
+    if not classifier:
+        class_names, fusion = list(CLASS_NAMES), fusion or FusionSettings(rule="map")
     if not isinstance(class_names, list):
         raise RequestError(f"'{stage2 / 'model.json'}' names no classes ('class_names'); export the stage again")
     lesion_classes = _lesion_classes(details[1].get("lesion_labels") or {}, lesion_classes)
@@ -175,7 +181,9 @@ def create_bundle(
             version=version,
             description=description,
             demo=demo,
+            orientation=orientation,
             class_names=tuple(class_names),
+            classifier=classifier,
             lesion_classes=lesion_classes_of(class_names, lesion_classes),
             candidates=candidates or CandidateSettings(),
             fusion=fusion or FusionSettings(),
@@ -222,6 +230,7 @@ def remade(bundle: Bundle, output: Path, *, overwrite: bool, **changes: Any) -> 
         "calibration": manifest.calibration,
         "efforts": manifest.efforts,
         "card": manifest.card,
+        "orientation": manifest.orientation,
     }
     return create_bundle(bundle.stage1, bundle.stage2, output, overwrite=overwrite, **(kept | changes))
 

@@ -19,6 +19,7 @@ from ctcore.evaluation.predictions import listed, read_table
 from ctcore.files import read_json
 from pipeline.bundle import Bundle, remade
 from pipeline.records import CaseRecord
+from pipeline.scored import map_score
 
 FusionFit = Literal["keep", "mean", "logistic"]
 """Which fusion the new bundle has: that of the old one, or one of the rules with constants, fitted."""
@@ -35,7 +36,7 @@ class ValidationCases:
 
     Attributes:
         classes: (cases,) index of the true class.
-        probabilities: (cases, classes) by the bundle that is calibrated.
+        probabilities: (cases, classes) by the bundle that is calibrated; (cases, 0) where it has no classifier.
         detection_max: (cases,) maximum of the detection map, before candidates were weighed by the class.
         positive: (cases,) whether the class is a lesion class.
     """
@@ -61,8 +62,9 @@ def calibrate_bundle(
     """Makes a bundle with the same weights whose temperature, fusion, isotonic curve and operating points are fitted.
 
     The cases must not be those that the stages were trained on, or every score will look surer than it is. Where every
-    class is a lesion class no case is without, and there is nothing to fit but the temperature. A table of efforts and
-    the model card's metrics are not taken over: they were measured with other scores.
+    class is a lesion class no case is without, and there is nothing to fit but the temperature; without a classifier
+    there is no temperature. A table of efforts and the model card's metrics are not taken over: they were measured with
+    other scores.
 
     Args:
         bundle: the bundle that made the run.
@@ -77,7 +79,7 @@ def calibrate_bundle(
 
     Raises:
         RequestError: the run was made by another bundle, or cannot be read; or a fusion is to be fitted, and every
-            class is a lesion class.
+            class is a lesion class, or there is no classifier.
         DatasetError: a case has no class, or the cases are not of both kinds.
     """
     manifest = bundle.manifest
@@ -87,7 +89,13 @@ def calibrate_bundle(
         raise RequestError(
             f"fusion '{fusion}' cannot be fitted: every class of '{bundle.folder}' is a lesion class; leave it out"
         )
+    if not manifest.classifier and fusion != "keep":
+        raise RequestError(f"fusion '{fusion}' cannot be fitted: '{bundle.folder}' has no classifier; leave it out")
     cases = read_cases(bundle, run, case_labels)
+    if not manifest.classifier:
+        scores = [map_score(float(d), manifest).score for d in cases.detection_max]
+        found = _calibration(scores, cases, fitted_on, sensitivities, specificities)
+        return remade(bundle, output, overwrite=overwrite, calibration=found, **unmeasured)
     model = read_json(bundle.stage2 / "model.json")
     step = fit_temperature(np.log(np.maximum(cases.probabilities, SMALLEST_PROBABILITY)), cases.classes)
     probabilities = tempered(cases.probabilities, step)
@@ -103,23 +111,33 @@ def calibrate_bundle(
         ).score
         for row, d in zip(probabilities, cases.detection_max, strict=True)
     ]
-    points = [choose_operating_point(scores, cases.positive, "sensitivity", value) for value in sensitivities]
-    points += [choose_operating_point(scores, cases.positive, "specificity", value) for value in specificities]
-    calibration = Calibration(
-        cases=len(scores),
-        positive=int(cases.positive.sum()),
-        fitted_on=fitted_on,
-        isotonic=fit_isotonic(scores, cases.positive),
-        operating_points=tuple(points),
-    )
     return remade(
         bundle,
         output,
         overwrite=overwrite,
         temperature=temperature,
         fusion=settings,
-        calibration=calibration,
+        calibration=_calibration(scores, cases, fitted_on, sensitivities, specificities),
         **unmeasured,
+    )
+
+
+def _calibration(
+    scores: Sequence[float],
+    cases: ValidationCases,
+    fitted_on: str,
+    sensitivities: Sequence[float],
+    specificities: Sequence[float],
+) -> Calibration:
+    """Returns what is known of scores from the cases that they are of."""
+    points = [choose_operating_point(scores, cases.positive, "sensitivity", value) for value in sensitivities]
+    points += [choose_operating_point(scores, cases.positive, "specificity", value) for value in specificities]
+    return Calibration(
+        cases=len(scores),
+        positive=int(cases.positive.sum()),
+        fitted_on=fitted_on,
+        isotonic=fit_isotonic(scores, cases.positive),
+        operating_points=tuple(points),
     )
 
 
@@ -144,15 +162,16 @@ def read_cases(bundle: Bundle, run: Path, case_labels: Path) -> ValidationCases:
     missing = [case.case_id for case in done if case.case_id not in rows]
     if missing:
         raise DatasetError(f"'{case_labels}' has no row for {listed(missing)}; add their class")
-    names = bundle.manifest.class_names
+    names, told = bundle.manifest.class_names, bundle.manifest.probability_names
     true = [rows[case.case_id]["class_name"] for case in done]
     unknown = [(case.case_id, name) for case, name in zip(done, true, strict=True) if name not in names]
     if unknown:
         case_id, name = unknown[0]
         raise DatasetError(f"case '{case_id}' in '{case_labels}' has class '{name}'; the bundle has {', '.join(names)}")
+    probabilities = np.array([[case.classes[name] for name in told] for case in done], dtype=np.float64)
     return ValidationCases(
         np.array([names.index(name) for name in true], dtype=np.intp),
-        np.array([[case.classes[name] for name in names] for case in done], dtype=np.float64).reshape(-1, len(names)),
+        probabilities.reshape(len(done), len(told)),
         np.array([_map_maximum(case) for case in done], dtype=np.float64),
         np.array([name in bundle.manifest.lesion_classes for name in true], dtype=bool),
     )

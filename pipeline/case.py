@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ctcore.geometry import Box, Inset, Reorientation, crop, to_lps
 from ctcore.resample import nearest_index
 from ctcore.volume import Volume
+from pipeline.as_stored import as_stored
 from pipeline.budget import Chooser, everything
 from pipeline.clock import Clock, TimedFolds
 from pipeline.early_exit import FLAG_EARLY_EXIT, mean_of_folds, run_folds
@@ -141,6 +142,8 @@ def process_case(
     manifest = bundle.manifest
     with clock.phase("locate"):
         lps, reorientation = to_lps(ct)
+        if manifest.orientation == "as-stored":
+            stages = as_stored(stages, reorientation)
         location = stages.localizer.locate(lps)
         roi = crop(lps, location.box)
         pancreas = _on_roi(location.pancreas.array, lps.geometry.shape, location.box)

@@ -32,6 +32,7 @@ from pipeline.cli_card import (
     describe,
     say_gaps,
 )
+from pipeline.cli_nnunet import export_nnunet, import_nnunet
 from pipeline.console import console
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from pipeline.efforts import MeasuredEffort
 
 app = typer.Typer(help="Make, show and check model bundles.", pretty_exceptions_enable=False)
+app.command("import-nnunet")(import_nnunet)
+app.command("export-nnunet")(export_nnunet)
 
 Folder = Annotated[
     Path | None,
@@ -212,7 +215,7 @@ def inspect(bundle: Folder = None) -> None:
         "version": manifest.version,
         "description": manifest.description,
         "demonstration": f"yes: {loaded.notice}" if loaded.notice else "no",
-        "classes": ", ".join(manifest.class_names),
+        "classes": ", ".join(manifest.class_names) + ("" if manifest.classifier else " (no classifier)"),
         "lesion classes": ", ".join(manifest.lesion_classes),
         "orientation": manifest.orientation,
         "candidates": _settings(manifest.candidates.model_dump()),

@@ -109,7 +109,7 @@ def run(
 
     del executor  # one choice so far
     options = RunOptions(
-        folds=_folds(folds),
+        folds=parse_folds(folds),
         tta=tta,
         windows=windows.value,
         early_exit=early_exit,
@@ -155,7 +155,12 @@ def run(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _folds(text: str | None) -> tuple[str, ...] | None:
+def parse_folds(text: str | None) -> tuple[str, ...] | None:
+    """Returns the folds in a text such as `0,2`; None for all.
+
+    Raises:
+        RequestError: it is no list of folds.
+    """
     from ctcore.errors import RequestError
 
     if text is None:

@@ -19,6 +19,9 @@ DEMO_NOTICE = "demonstration model trained on synthetic images (phantoms); not f
 """What every output of a demonstration bundle says."""
 
 
+Orientation = Literal["LPS", "as-stored"]
+
+
 class BundleManifest(BaseModel):
     """What `bundle.json` holds.
 
@@ -28,8 +31,11 @@ class BundleManifest(BaseModel):
         version: version of the model, chosen by whoever made it.
         description: one sentence.
         demo: whether it is a demonstration model: every output then says so.
-        orientation: axis order that the stages expect; `LPS` volumes are brought to it and results taken back.
+        orientation: axis order that the stages expect: `LPS`, to which volumes are brought and results taken back, or
+            `as-stored`, the order of the file, as nnU-Net has it.
         class_names: patient-level classes, in the order of the classifier's outputs.
+        classifier: whether the multi-task network has a classification head; without one cases have no class
+            probabilities, and the score is the maximum of the detection map (fusion `map`).
         lesion_classes: those of them that stand for a lesion.
         candidates: how lesion candidates are cut out of the lesion probability.
         fusion: how the score is made.
@@ -46,8 +52,9 @@ class BundleManifest(BaseModel):
     version: str = "1"
     description: str
     demo: bool
-    orientation: Literal["LPS"] = "LPS"
+    orientation: Orientation = "LPS"
     class_names: tuple[str, ...] = Field(min_length=2)
+    classifier: bool = True
     lesion_classes: tuple[str, ...] = Field(min_length=1)
     candidates: CandidateSettings
     fusion: FusionSettings
@@ -55,6 +62,19 @@ class BundleManifest(BaseModel):
     efforts: tuple[MeasuredEffort, ...] = ()
     card: CardFacts = CardFacts()
     files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _fusion_has_its_terms(self) -> BundleManifest:
+        if not self.classifier and self.fusion.rule != "map":
+            raise ValueError(
+                f"fusion '{self.fusion.rule}' needs class probabilities, and there is no classifier: use map"
+            )
+        return self
+
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """Classes that have a probability; none without a classifier."""
+        return self.class_names if self.classifier else ()
 
     @property
     def thresholds(self) -> tuple[float, ...]:

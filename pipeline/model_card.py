@@ -20,6 +20,15 @@ REQUIRED = (INTENDED_USE, TRAINING_DATA, METRICS, HEALTHY, LIMITS, LICENCE)
 
 CONFIDENCE = 0.95
 
+_WITH_CLASSES = (
+    "a multi-task network segments the region around it and classifies the patient. Lesion candidates become a"
+    " detection map, whose maximum is fused with the class probability."
+)
+_WITHOUT_CLASSES = (
+    "a second network segments the region around it. Lesion candidates become a detection map, whose maximum is the"
+    " score: there is no classifier."
+)
+
 
 def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapping[str, Any]) -> str:
     """Returns the model card as Markdown.
@@ -39,14 +48,15 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
     lines += [
         "## What it does",
         "",
-        "A low-resolution network finds the pancreas in a contrast-enhanced abdominal CT; a multi-task network segments"
-        " the region around it and classifies the patient. Lesion candidates become a detection map, whose maximum is"
-        " fused with the class probability.",
+        "A low-resolution network finds the pancreas in a contrast-enhanced abdominal CT; "
+        + (_WITH_CLASSES if manifest.classifier else _WITHOUT_CLASSES),
         "",
         f"- Patient-level classes: {classes}",
         f"- Lesion candidates: `{candidates.mode}`, minimum confidence {candidates.min_confidence:g}",
         f"- Fusion: `{fusion.rule}`" + (f", weight {fusion.weight:g}" if fusion.rule == "mean" else ""),
-        f"- Input: one CT in Hounsfield units, brought to {manifest.orientation} order; any spacing",
+        "- Input: one CT in Hounsfield units, "
+        + ("brought to LPS order" if manifest.orientation == "LPS" else "in the order of axes it is stored in")
+        + "; any spacing",
     ]
     lines += _section(INTENDED_USE, [manifest.card.intended_use.rstrip(".") + "."])
     lines += _section(LIMITS, _limits(manifest))

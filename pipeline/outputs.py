@@ -160,22 +160,32 @@ class OutputFolder:
         """Writes `run.json`."""
         write_json(self.folder / "run.json", record.model_dump(mode="json"))
 
-    def write_results(self, records: Sequence[CaseRecord], class_names: Sequence[str]) -> None:
-        """Writes `results.csv`, one row a case."""
-        write_text(self.folder / "results.csv", results_csv(records, class_names))
+    def write_results(
+        self, records: Sequence[CaseRecord], class_names: Sequence[str], with_probability: Sequence[str] | None = None
+    ) -> None:
+        """Writes `results.csv`, one row a case; arguments: `results_csv`."""
+        write_text(self.folder / "results.csv", results_csv(records, class_names, with_probability))
 
 
-def results_csv(records: Sequence[CaseRecord], class_names: Sequence[str]) -> str:
+def results_csv(
+    records: Sequence[CaseRecord], class_names: Sequence[str], with_probability: Sequence[str] | None = None
+) -> str:
     """Returns the table of results; numbers are written in full, so that ranking by them loses nothing.
 
     With two classes their scores are `score` and the rest to 1; with more, the table has each class's score, the class
     of the highest, and the maximum of each lesion class's own detection map where there are such.
+
+    Args:
+        records: the cases.
+        class_names: patient-level classes.
+        with_probability: those that a classifier gives a probability; None for all.
     """
+    with_probability = class_names if with_probability is None else with_probability
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     several = class_names if len(class_names) > 2 else ()
     own = [name for name in several if any(name in _classes_with_maps(record) for record in records)]
-    header = [f"p_{name}" for name in class_names] + [f"score_{name}" for name in several]
+    header = [f"p_{name}" for name in with_probability] + [f"score_{name}" for name in several]
     header += ["label"] * bool(several) + [f"{_MAXIMUM}{name}" for name in own]
     table.writerow((*CSV_FIXED_BEFORE, *header, *CSV_FIXED_AFTER))
     for record in records:
@@ -186,7 +196,7 @@ def results_csv(records: Sequence[CaseRecord], class_names: Sequence[str]) -> st
                 record.case_id,
                 record.status,
                 "" if record.score is None else repr(record.score),
-                *(repr(record.classes[name]) if name in record.classes else "" for name in class_names),
+                *(repr(record.classes[name]) if name in record.classes else "" for name in with_probability),
                 *(repr(record.scores[name]) if name in record.scores else "" for name in several),
                 *([record.label or ""] if several else ()),
                 *(repr(terms[f"{_MAXIMUM}{name}"]) if f"{_MAXIMUM}{name}" in terms else "" for name in own),

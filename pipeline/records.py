@@ -176,7 +176,7 @@ class CaseRecord(_Record):
         score: the fused score of a lesion, 0..1.
         scores: the fused score of every class.
         label: the class with the highest score.
-        classes: calibrated probability of every class.
+        classes: calibrated probability of every class; empty where the bundle has no classifier.
         detection_max: maximum of the detection map.
         fusion: how the score was made.
         calibrated_probability: share of positive cases at this score among the bundle's validation cases, or None.

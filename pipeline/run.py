@@ -275,7 +275,8 @@ class _Run:
             wall_seconds=wall,
             loading_seconds=loading,
         )
-        self._output.write_results(records, self._bundle.manifest.class_names)
+        manifest = self._bundle.manifest
+        self._output.write_results(records, manifest.class_names, manifest.probability_names)
         self._output.write_run(run)
         if self._options.report:
             from pipeline.report.page import write_report

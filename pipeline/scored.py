@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ctcore.detection.by_class import FoundLesions, find_lesions
-from ctcore.detection.fusion import FusionResult, fuse
+from ctcore.detection.fusion import FusionResult, fuse, score_of_map
 
 if TYPE_CHECKING:
     from ctcore.volume import Geometry
@@ -21,7 +22,7 @@ class Scored:
     """A prediction's candidates and scores.
 
     Attributes:
-        classes: calibrated probability of every class.
+        classes: calibrated probability of every class; empty without a classifier.
         found: lesion candidates, as they were cut out.
         fused: the scores.
     """
@@ -48,4 +49,11 @@ def score(prediction: Prediction, manifest: BundleManifest, geometry: Geometry, 
         geometry,
         pancreas,
     )
+    if not manifest.classifier:
+        return Scored(classes, found, map_score(float(np.float32(found.candidates.maximum)), manifest))
     return Scored(classes, found, fuse(classes, found.maxima(), manifest.fusion, manifest.lesion_classes))
+
+
+def map_score(detection_max: float, manifest: BundleManifest) -> FusionResult:
+    """Returns the scores of a bundle without a classifier from the maximum of the detection map."""
+    return score_of_map(detection_max, manifest.class_names, manifest.lesion_classes)

@@ -62,7 +62,7 @@ class Prediction(Protocol):
 
     @property
     def class_probabilities(self) -> Mapping[str, float]:
-        """Calibrated softmax by class name."""
+        """Calibrated softmax by class name; empty where the network has no classification head."""
 
 
 class LocatorStage(Protocol):

@@ -7,24 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from ctcore.geometry import Box
+from ctcore.bspline import bspline_to_spacing, nearest_from_first
+from ctcore.geometry import Box, to_lps
 from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights, weights_file
-from ctcore.resample import resample_to_spacing
-from ctcore.volume import Volume
+from ctcore.nnunet.processing import ProcessedImage, process
+from ctcore.resample import resample_array, resample_to_spacing, resampled_geometry
+from ctcore.volume import Geometry, Volume
 from stage1_localizer.model import LocalizerModel
-from stage1_localizer.roi import fallback_box, largest_cluster, roi_box, scale_box, touches_border
+from stage1_localizer.roi import centre_roi_box, fallback_box, largest_cluster, roi_box, scale_box, touches_border
 
 if TYPE_CHECKING:
     import torch
 
     from ctcore.inference.backends.choose import Execution
 
-PANCREAS = 1
+FALLBACK_MM = (5.0, 5.0, 5.0)
+"""Spacing at which the body's outline is sought where the network's own axes are another's."""
 
 FLAG_NOT_FOUND = "pancreas_not_found"
 FLAG_FALLBACK = "roi_fallback"
@@ -36,7 +40,7 @@ class Localization:
     """Where the pancreas is.
 
     Attributes:
-        pancreas: largest cluster of the predicted mask, uint8, on the low-resolution LPS grid; empty if none.
+        pancreas: largest cluster of the predicted mask, uint8, on a grid over the CT's field of view; empty if none.
         box: region of interest, an index box of the CT's grid.
         source: `localizer`, or `fallback` where nothing was found and the box comes from the body's outline.
         flags: what a reader must know.
@@ -95,22 +99,45 @@ class Localizer:
         return flags_of(self._backends)
 
     def segment(self, ct: Volume) -> Volume:
-        """Returns the pancreas mask of a CT in LPS order: uint8 on the low-resolution grid, all components."""
+        """Returns the pancreas mask of a CT: uint8 on the low-resolution grid, all components.
+
+        That grid covers the CT's field of view, or has its first voxel where the model's B-splines begin.
+        """
         from ctcore.inference.predict import predict_ensemble
 
-        low = resample_to_spacing(ct, self.model.spacing_mm)
-        image = self.model.normalization.apply(np.rint(low.array))[None]
+        model = self.model
+        if model.processing is None:
+            low = resample_to_spacing(ct, model.spacing_mm)
+            image, processed = model.normalization.apply(np.rint(low.array))[None], None
+        else:
+            low = ct if model.bspline_mm is None else bspline_to_spacing(ct, model.bspline_mm)
+            processed = process(
+                low.array, low.geometry.spacing_zyx, model.processing, model.normalization.apply, model.spacing_mm
+            )
+            image = processed.image
+        channel = model.channel_of(model.pancreas_label)
         prediction = predict_ensemble(
-            self._backends, image, self.model.patch_size, mirror_axes=self._mirror_axes, foreground=(PANCREAS,)
+            self._backends, image, model.patch_size, mirror_axes=self._mirror_axes, foreground=(channel,)
         )
-        labels = prediction.segmentation.argmax(axis=0)
-        return low.with_array((labels == PANCREAS).astype(np.uint8))
+        logits = prediction.segmentation
+        mask = logits[channel] > 0 if model.regions else logits.argmax(axis=0) == channel
+        return low.with_array(mask.astype(np.uint8)) if processed is None else self._on_grid(mask, processed, low)
+
+    def _on_grid(self, mask: npt.NDArray[np.bool_], processed: ProcessedImage, low: Volume) -> Volume:
+        """Returns a mask of the network's grid on a grid over the field of view of what was processed."""
+        whole = Box.whole(processed.whole)
+        if processed.inside != whole or self.model.bspline_mm is not None:
+            inside = resample_array(mask.astype(np.uint8), processed.inside.shape, "nearest")
+            return low.with_array(processed.as_stored(inside))
+        stored = processed.processing.backward(mask.astype(np.uint8))
+        shape = (stored.shape[0], stored.shape[1], stored.shape[2])
+        return Volume(stored, resampled_geometry(low.geometry, shape))
 
     def locate(self, ct: Volume) -> Localization:
         """Finds the region of interest.
 
         Args:
-            ct: Hounsfield units in LPS order.
+            ct: Hounsfield units, in the order of axes that the model was trained with.
 
         Returns:
             The ROI; where no cluster reaches the model's minimum volume it is the documented fallback, flagged.
@@ -121,7 +148,7 @@ class Localizer:
         flags: list[str] = []
         box = None
         if volume_ml >= self.model.minimum_ml and not math.isclose(volume_ml, 0.0):
-            box = roi_box(pancreas, ct.geometry, self.model.margin_mm)
+            box = self._box(pancreas, mask.geometry, ct.geometry)
             if touches_border(pancreas):
                 flags.append(FLAG_TRUNCATED)
         else:
@@ -131,6 +158,20 @@ class Localizer:
         if box is None:
             source = "fallback"
             flags += [FLAG_NOT_FOUND, FLAG_FALLBACK]
-            low_box = fallback_box(resample_to_spacing(ct, self.model.spacing_mm).array)
-            box = scale_box(low_box, mask.geometry.shape, ct.geometry.shape)
-        return Localization(mask.with_array(pancreas.astype(np.uint8)), box, source, tuple(flags), volume_ml)
+            box = _fallback(ct, self.model.spacing_mm if self.model.processing is None else FALLBACK_MM)
+        found = mask.with_array(pancreas.astype(np.uint8))
+        if self.model.bspline_mm is not None:
+            found = ct.with_array(nearest_from_first(found.array, found.geometry, ct.geometry))
+        return Localization(found, box, source, tuple(flags), volume_ml)
+
+    def _box(self, pancreas: npt.NDArray[Any], grid: Geometry, ct: Geometry) -> Box | None:
+        if self.model.roi_rule == "voxel-centres":
+            return centre_roi_box(pancreas, grid, ct, self.model.margin_mm)
+        return roi_box(pancreas, ct, self.model.margin_mm)
+
+
+def _fallback(ct: Volume, spacing_zyx: tuple[float, float, float]) -> Box:
+    """Returns the ROI of a CT in any order of axes in which no pancreas was found, from its outline at a spacing."""
+    lps, reorientation = to_lps(ct)
+    low = resample_to_spacing(lps, spacing_zyx)
+    return reorientation.restore_box(scale_box(fallback_box(low.array), low.geometry.shape, lps.geometry.shape))

@@ -13,11 +13,18 @@ from stage1_localizer.dataset import LABELS
 from stage1_localizer.margins import FoundMargins, Millimetres
 from stage1_localizer.recipe import LocalizerRecipe
 
+RoiRule = Literal["field-of-view", "voxel-centres"]
+
 
 class LocalizerModel(ExportedModel):
     """`model.json` of a stage-1 folder.
 
     Attributes:
+        pancreas_label: name of the label that makes the ROI.
+        bspline_mm: spacing (z, y, x) in mm to which ITK's cubic B-splines bring the CT before anything else, as in the
+            PANORAMA baseline; None: not.
+        roi_rule: how the mask's box becomes one of the CT: `field-of-view`, whole voxels of the mask, margins rounded
+            up; `voxel-centres`, the CT's voxels at the centres of the mask's, margins rounded down, as in the baseline.
         margin_mm: margin (z, y, x) in mm around the pancreas mask that makes the ROI.
         margins_found: how that margin was found; None where the recipe gives it.
         bridge_mm: components no farther apart than this are one cluster.
@@ -25,6 +32,9 @@ class LocalizerModel(ExportedModel):
     """
 
     stage: Literal["stage1"] = "stage1"
+    pancreas_label: str = "pancreas"
+    bspline_mm: tuple[float, float, float] | None = None
+    roi_rule: RoiRule = "field-of-view"
     margin_mm: tuple[float, float, float]
     margins_found: FoundMargins | None = None
     bridge_mm: float

@@ -8,7 +8,7 @@ from typing import Any
 
 from ctcore.errors import CaseError, first_line
 from ctcore.files import discover, read_ct, write, write_json
-from ctcore.geometry import to_lps
+from ctcore.geometry import as_stored, to_lps
 from ctcore.resample import resample_array
 from stage1_localizer.localizer import Localizer
 
@@ -42,10 +42,13 @@ def predict_folder(
     localizer = Localizer(model, resolve(device))
     rois: dict[str, Any] = {}
     failed: dict[str, str] = {}
+    turned = (
+        to_lps if localizer.model.processing is None else as_stored
+    )  # nnU-Net's own models know the order of the file
     for done, case in enumerate(cases, start=1):
         try:
             stored = read_ct(case.path)
-            ct, reorientation = to_lps(stored)
+            ct, reorientation = turned(stored)
             found = localizer.locate(ct)
             mask = reorientation.restore(resample_array(found.pancreas.array, ct.geometry.shape, "nearest"))
             write(stored.with_array(mask), output / f"{case.case_id}.nii.gz")

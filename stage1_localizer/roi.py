@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ctcore.bspline import index_of_centre
 from ctcore.geometry import Box
 from ctcore.volume import Geometry
 
@@ -78,6 +79,35 @@ def roi_box(mask: npt.NDArray[Any], geometry: Geometry, margin_mm: tuple[float, 
     shape = (mask.shape[0], mask.shape[1], mask.shape[2])
     box = scale_box(tight, shape, geometry.shape)
     return box.expand_mm(margin_mm, geometry.spacing_zyx).clip(geometry.shape)
+
+
+def centre_roi_box(
+    mask: npt.NDArray[Any], grid: Geometry, geometry: Geometry, margin_mm: tuple[float, float, float]
+) -> Box | None:
+    """Returns the ROI as the PANORAMA baseline cuts it: from voxel centres, the margin in whole voxels that it holds.
+
+    Args:
+        mask: pancreas (z, y, x).
+        grid: the mask's grid.
+        geometry: the CT's grid.
+        margin_mm: margin (z, y, x) in mm.
+
+    Returns:
+        The box, clipped to the CT; None if the mask is empty.
+    """
+    tight = Box.of_mask(mask)
+    if tight is None:
+        return None
+    end = tight.stop
+    first = index_of_centre(tight.start, grid, geometry)
+    last = index_of_centre((end[0] - 1, end[1] - 1, end[2] - 1), grid, geometry)
+    start, stop = [], []
+    for axis, (spacing, length) in enumerate(zip(geometry.spacing_zyx, geometry.shape, strict=True)):
+        margin = int(margin_mm[axis] / spacing)
+        low = min(max(first[axis] - margin, 0), length - 1)
+        start.append(low)
+        stop.append(max(min(last[axis] + margin, length), low + 1))
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
 def touches_border(mask: npt.NDArray[Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctcore.errors import CaseError, DatasetError, LabelError, first_line
+from ctcore.errors import CaseError, DatasetError, LabelError, RequestError, first_line
 from ctcore.evaluation.worst import Worst
 from ctcore.labels import lesion_classes_of
 from ctcore.nnunet.exported import CheckpointChoice, load_model
@@ -235,7 +235,16 @@ def cross_validate(
 
 
 def _settled(scoring: Scoring, model: MultiTaskModel) -> Scoring:
-    """Returns the scoring with the lesion classes of a model spelt out."""
+    """Returns the scoring with the lesion classes of a model spelt out.
+
+    Raises:
+        RequestError: the model has no classes.
+    """
+    if model.head is None:
+        raise RequestError(
+            "the model has no classification head, whose classes are measured here; measure its bundle with"
+            " 'pipeline run' and 'pipeline evaluate'"
+        )
     asked = scoring.lesion_classes or tuple(model.lesion_labels)
     return replace(scoring, lesion_classes=lesion_classes_of(model.class_names, asked))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FLOAT_BYTES = 4
 SLAB_ARRAYS = 3
 """Arrays of a slab's logits that exist at once, at most, while it is resampled and turned into probabilities."""
+DOUBLE_ARRAYS = 6
+"""Arrays of the ROI's grid that exist at once, at most, while nnU-Net resamples: in units of float32."""
 PREPARED_ARRAYS = 4
 """The same of the network's grid, while the image is resampled and normalised."""
 
@@ -48,4 +50,7 @@ def bytes_of(
     held = image + padded + (blends * labels + 2) * covered
     outputs = (2 if mirrors == 0 else 4) * batch
     to_grid = (1 + lesions) * voxels + SLAB_ARRAYS * labels * min(slab_voxels, voxels)
+    if model.processing is not None:  # nnU-Net resamples whole arrays, in double precision
+        preparing = (2 + DOUBLE_ARRAYS) * voxels + PREPARED_ARRAYS * image
+        to_grid = (1 + lesions + labels + DOUBLE_ARRAYS) * voxels + 3 * labels * image
     return FLOAT_BYTES * max(preparing, held + max(outputs, to_grid))

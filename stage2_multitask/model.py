@@ -1,11 +1,25 @@
 """What an exported multi-task network holds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ctcore.nnunet.exported import ExportedModel
 from stage2_multitask.heads.settings import HeadSettings
+
+
+class LabelGate(BaseModel):
+    """Where a lesion can be: near what the network itself labels so.
+
+    Attributes:
+        labels: names of these labels.
+        voxels: size (z, y, x) of the box of voxels by which they are dilated, odd.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...] = Field(min_length=1)
+    voxels: tuple[int, int, int] = (5, 5, 5)
 
 
 class MultiTaskModel(ExportedModel):
@@ -14,22 +28,34 @@ class MultiTaskModel(ExportedModel):
     Attributes:
         lesion_label: name of the label that becomes the detection map.
         lesion_labels: label of each lesion class that has one of its own; then their sum stands for `lesion_label`.
-        class_names: patient-level classes, in the order of the logits.
-        head: the classification head.
+        class_names: patient-level classes, in the order of the logits; empty without a head.
+        head: the classification head; None: the network segments alone.
         aggregation: how class logits of several windows become one.
         class_priors: share of each class among the training cases, where the class loss added their logarithm to the
             logits; None where it did not. At inference the logits are used as they are.
         temperature: divides the aggregated class logits before the softmax.
+        lesion_gate: outside it the lesion probability is cleared, as in the PANORAMA baseline; None: nowhere.
     """
 
     stage: Literal["stage2"] = "stage2"
     lesion_label: str
     lesion_labels: dict[str, str] = Field(default_factory=dict)
     class_names: tuple[str, ...]
-    head: HeadSettings
-    aggregation: Literal["foreground-weighted mean", "mean", "max"]
+    head: HeadSettings | None
+    aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
     class_priors: tuple[float, ...] | None = None
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    lesion_gate: LabelGate | None = None
+
+    @model_validator(mode="after")
+    def _labels_are_there(self) -> Self:
+        if (self.head is None) != (not self.class_names):
+            raise ValueError(f"class_names {self.class_names} are the outputs of a head; give both or none")
+        gate = self.lesion_gate.labels if self.lesion_gate else ()
+        unknown = [name for name in (*self.lesions, *gate) if name not in self.labels]
+        if unknown:
+            raise ValueError(f"label '{unknown[0]}' is none of {', '.join(self.labels)}")
+        return self
 
     @property
     def readable_labels(self) -> dict[str, int]:

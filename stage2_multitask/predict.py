@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctcore.errors import CaseError, first_line
 from ctcore.files import discover, read_ct, write, write_text
-from ctcore.geometry import to_lps
+from ctcore.geometry import as_stored, to_lps
 from stage2_multitask.predictor import MultiTaskPredictor
 
 
@@ -38,12 +38,15 @@ def predict_folder(
 
     cases = discover(source)
     predictor = MultiTaskPredictor(model, resolve(device))
-    rows = ["case_id," + ",".join(f"p_{name}" for name in predictor.class_names)]
+    rows = [",".join(["case_id", *(f"p_{name}" for name in predictor.class_names)])]
     failed: dict[str, str] = {}
+    turned = (
+        to_lps if predictor.model.processing is None else as_stored
+    )  # nnU-Net's own models know the order of the file
     for done, case in enumerate(cases, start=1):
         try:
             stored = read_ct(case.path)
-            roi, reorientation = to_lps(stored)
+            roi, reorientation = turned(stored)
             prediction = predictor.predict(roi)
             labels = reorientation.restore(prediction.segmentation)
             write(stored.with_array(labels), output / f"{case.case_id}.nii.gz")

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.geometry import Triple
+from ctcore.geometry import Box, Triple
 from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
 from ctcore.inference.effort import SLAB_VOXELS, Effort
 from ctcore.nnunet.exported import chosen_folds, load_model, load_weights, weights_file
-from ctcore.resample import resample_array, resample_to_spacing, resampled_geometry, shape_for_spacing
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.model import MultiTaskModel
-from stage2_multitask.probabilities import softmax, to_grid
+from stage2_multitask.probabilities import softmax
+from stage2_multitask.roi_grid import RoiGrid, network_grid, network_mask, roi_grid
 from stage2_multitask.running import RunningPrediction
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ctcore.inference.backends.backend import Backend
     from ctcore.inference.backends.choose import Execution
-    from ctcore.inference.cover import Guide, WindowMode
+    from ctcore.inference.cover import WindowMode
     from ctcore.inference.predict import WindowPrediction
 
 
@@ -39,7 +39,7 @@ class MultiTaskPrediction:
     Attributes:
         lesion_probability: float32 (z, y, x) on the ROI's own grid: of any lesion.
         labels: uint8 labels (z, y, x) on the ROI's own grid; None where the predictor was not asked for them.
-        class_probabilities: calibrated softmax by class name.
+        class_probabilities: calibrated softmax by class name; empty where the network has no classification head.
         class_lesion_probabilities: that of each lesion class's own label; empty where all lesions are one label.
     """
 
@@ -116,13 +116,20 @@ class MultiTaskPredictor:
         }
 
     def _identity(self, folder: Path, fold: str) -> str:
-        return identity_of(weights_file(folder, fold), self._network, __package__)
+        described = (self._network, self.model.output_channels)
+        return identity_of(weights_file(folder, fold), described, __package__)
 
     def _build(self, folder: Path, fold: str) -> torch.nn.Module:
         from ctcore.inference.slices import for_windows
+        from ctcore.nnunet.networks import build_unet
         from stage2_multitask.network import build_network
 
-        network = build_network(**self._network)
+        model = self.model
+        network: torch.nn.Module = (
+            build_unet(model.architecture, 1, model.output_channels)
+            if model.head is None
+            else build_network(**self._network)
+        )
         load_weights(network, folder, fold)
         return for_windows(network, self.model.patch_size)
 
@@ -135,7 +142,7 @@ class MultiTaskPredictor:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Patient-level classes."""
+        """Patient-level classes; none where the network has no classification head."""
         return self.model.class_names
 
     @property
@@ -173,28 +180,30 @@ class MultiTaskPredictor:
         self, roi: Volume, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None
     ) -> RunningPrediction:
         """Prepares an ROI for the networks, which then run one after the other. Arguments: `predict`."""
+        from ctcore.inference.cover import Guide
         from ctcore.inference.predict import RunningEnsemble
 
         effort = effort or self.effort
-        low = resample_to_spacing(roi, self.model.spacing_mm)
+        grid = roi_grid(roi, self.model)
+        guide = None
+        if pancreas is not None and self._guided(effort):
+            guide = Guide.around(grid.mask(pancreas), network_grid(roi.geometry, self.model)[1])
         ensemble = RunningEnsemble(
-            self.model.normalization.apply(np.rint(low.array))[None],
+            grid.image,
             self.model.patch_size,
             mirror_axes=self._mirror_axes(effort),
             foreground=self._foreground,
             aggregation=self.model.aggregation,
-            guide=self._guide(low.geometry, pancreas, effort),
+            guide=guide,
         )
-        grids = (low.geometry.shape, roi.geometry.shape)
-        return RunningPrediction(self, ensemble, self._backends[: effort.folds], *grids, effort.slab_voxels)
+        return RunningPrediction(self, ensemble, self._backends[: effort.folds], grid, effort.slab_voxels)
 
     def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None) -> int:
         """Returns how often an ROI of this grid calls a network. Arguments: `predict`."""
-        from ctcore.inference.predict import window_boxes, windows_at_once
+        from ctcore.inference.predict import windows_at_once
 
         effort = effort or self.effort
-        low = resampled_geometry(geometry, shape_for_spacing(geometry, self.model.spacing_mm))
-        windows = window_boxes(low.shape, self.model.patch_size, guide=self._guide(low, pancreas, effort))
+        _, windows = self._windows(geometry, pancreas, effort)
         batches = -(-len(windows) // windows_at_once(self.model.patch_size))
         return effort.folds * (1 << len(self._mirror_axes(effort))) * batches
 
@@ -207,14 +216,12 @@ class MultiTaskPredictor:
             effort: how much is computed.
             apart: whether each fold's logits are kept by themselves for a while.
         """
-        from ctcore.inference.predict import window_boxes
         from stage2_multitask.memory import bytes_of
 
-        low = resampled_geometry(geometry, shape_for_spacing(geometry, self.model.spacing_mm))
-        windows = window_boxes(low.shape, self.model.patch_size, guide=self._guide(low, pancreas, effort))
+        low, windows = self._windows(geometry, pancreas, effort)
         mirrors = len(self._mirror_axes(effort))
         blends = 2 if apart and effort.folds > 1 else 1
-        return bytes_of(self.model, geometry.shape, low.shape, windows, blends, mirrors, effort.slab_voxels)
+        return bytes_of(self.model, geometry.shape, low, windows, blends, mirrors, effort.slab_voxels)
 
     def warm_up(self) -> float:
         """Runs every network once on nothing, so that what it allocates is there; returns the seconds of one call."""
@@ -230,42 +237,58 @@ class MultiTaskPredictor:
     def _mirror_axes(self, effort: Effort) -> tuple[int, ...]:
         return self.model.mirror_axes if effort.tta else ()
 
-    def _guide(self, low: Geometry, pancreas: npt.NDArray[Any] | None, effort: Effort) -> Guide | None:
-        """Returns the guide on the network's grid, None for exact windows."""
-        from ctcore.inference.cover import Guide
+    def _guided(self, effort: Effort) -> bool:
+        """Tells whether windows are guided; regions have no background whose logit could stand where none lies."""
+        return effort.windows == "guided" and not self.model.regions
 
-        if effort.windows == "exact" or pancreas is None:
-            return None
-        return Guide.around(resample_array(pancreas, low.shape, "nearest"), low.spacing_zyx)
+    def _windows(
+        self, geometry: Geometry, pancreas: npt.NDArray[Any] | None, effort: Effort
+    ) -> tuple[Triple, list[Box]]:
+        """Returns sizes of the network's grid and the windows for an ROI of a grid, without its image."""
+        from ctcore.inference.cover import Guide
+        from ctcore.inference.predict import window_boxes
+
+        shape, spacing = network_grid(geometry, self.model)
+        guide = None
+        if pancreas is not None and self._guided(effort):
+            guide = Guide.around(network_mask(pancreas, shape, self.model), spacing)
+        return shape, window_boxes(shape, self.model.patch_size, guide=guide)
 
     def to_prediction(
-        self, answer: WindowPrediction, low: Triple, roi: Triple, slab_voxels: int = SLAB_VOXELS
+        self, answer: WindowPrediction, grid: RoiGrid, slab_voxels: int = SLAB_VOXELS
     ) -> MultiTaskPrediction:
         """Takes what the network says on its grid to that of the ROI.
 
         Args:
             answer: logits, and where they lie.
-            low: sizes (z, y, x) of the network's grid.
-            roi: sizes (z, y, x) of the ROI's.
+            grid: the ROI on the network's grid, and the way back.
             slab_voxels: how many of its voxels are computed at once.
         """
-        if answer.class_logits is None:
-            raise ValueError("the network has no classification head")
-        own = self.lesion_labels
-        values = list(own.values()) or [self.lesion_label]
-        on_grid = to_grid(
-            answer.segmentation,
-            roi,
-            values,
-            box=answer.box,
-            grid=low,
-            labels=self._segment,
-            slab_voxels=slab_voxels,
-        )
-        lesions, labels = on_grid.lesions, on_grid.labels
-        probabilities = softmax(answer.class_logits / self.model.temperature, axis=0)
-        classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
+        model, own = self.model, self.lesion_labels
+        channels = [model.channel_of(name) for name in model.lesions]
+        gate = model.lesion_gate
+        on_roi = grid.probabilities(answer, channels, self._segment or gate is not None, slab_voxels)
+        lesions, labels = on_roi.lesions, on_roi.labels
+        if gate is not None and labels is not None:
+            clear_outside(lesions, labels, [model.labels[name] for name in gate.labels], gate.voxels)
+        labels = labels if self._segment else None
+        classes: dict[str, float] = {}
+        if model.head is not None:
+            if answer.class_logits is None:
+                raise ValueError("the network has no classification head")
+            probabilities = softmax(answer.class_logits / model.temperature, axis=0)
+            classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
         if not own:
             return MultiTaskPrediction(lesions[0], labels, classes)
         any_lesion = np.minimum(lesions.sum(axis=0), np.float32(1))
         return MultiTaskPrediction(any_lesion, labels, classes, dict(zip(own, lesions, strict=True)))
+
+
+def clear_outside(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], inside: Sequence[int], voxels: Triple
+) -> None:
+    """Sets probabilities (n, z, y, x) to 0 outside some labels (z, y, x), dilated by a box of voxels; in place."""
+    from scipy import ndimage
+
+    near = ndimage.maximum_filter(np.isin(labels, inside).view(np.uint8), size=voxels, mode="constant")
+    probabilities *= near

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctcore.geometry import Triple
     from ctcore.inference.backends.backend import Backend
     from ctcore.inference.predict import RunningEnsemble
     from stage2_multitask.predictor import MultiTaskPrediction, MultiTaskPredictor
+    from stage2_multitask.roi_grid import RoiGrid
 
 
 class RunningPrediction:
@@ -19,8 +19,7 @@ class RunningPrediction:
         predictor: takes logits to the ROI's grid.
         ensemble: the windows and what the folds so far say.
         backends: the folds.
-        low: sizes (z, y, x) of the network's grid.
-        roi: sizes (z, y, x) of the ROI's.
+        grid: the ROI on the network's grid, and the way back.
         slab_voxels: how many of its voxels are computed at once.
     """
 
@@ -29,13 +28,12 @@ class RunningPrediction:
         predictor: MultiTaskPredictor,
         ensemble: RunningEnsemble,
         backends: Sequence[Backend],
-        low: Triple,
-        roi: Triple,
+        grid: RoiGrid,
         slab_voxels: int,
     ) -> None:
         self._predictor, self._ensemble = predictor, ensemble
         self._left = list(backends)
-        self._low, self._roi, self._slab_voxels = low, roi, slab_voxels
+        self._grid, self._slab_voxels = grid, slab_voxels
 
     @property
     def folds_left(self) -> int:
@@ -49,8 +47,8 @@ class RunningPrediction:
     def add_apart(self) -> MultiTaskPrediction:
         """Runs the next fold, and returns what it says by itself."""
         alone = self._ensemble.add_apart(self._left.pop(0))
-        return self._predictor.to_prediction(alone, self._low, self._roi, self._slab_voxels)
+        return self._predictor.to_prediction(alone, self._grid, self._slab_voxels)
 
     def finish(self) -> MultiTaskPrediction:
         """Returns what the folds so far say together; there is one at least, and none can be added afterwards."""
-        return self._predictor.to_prediction(self._ensemble.finish(), self._low, self._roi, self._slab_voxels)
+        return self._predictor.to_prediction(self._ensemble.finish(), self._grid, self._slab_voxels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ctcore.detection.candidates import PROBABILITY_TOLERANCE
 from ctcore.errors import ProbabilityError, RequestError
 
-FusionRule = Literal["mean", "max", "product", "noisy-or", "logistic"]
+FusionRule = Literal["mean", "max", "product", "noisy-or", "logistic", "map"]
 
 
 class LogisticConstants(BaseModel):
@@ -36,7 +36,8 @@ class FusionSettings(BaseModel):
 
     Attributes:
         rule: `mean` w p + (1 - w) d; `max` max(p, d); `product` sqrt(p d), the geometric mean; `noisy-or`
-            1 - (1 - p)(1 - d); `logistic` 1 / (1 + exp(-(intercept + class_weight p + map_weight d))).
+            1 - (1 - p)(1 - d); `logistic` 1 / (1 + exp(-(intercept + class_weight p + map_weight d))); `map` d alone,
+            for networks without a classification head.
         weight: w of the `mean` rule; the others do not use it.
         logistic: constants of the `logistic` rule, which needs them.
         weigh_candidates: whether each candidate's confidence is multiplied by p (`FoundLesions.weighed`), so that
@@ -54,6 +55,14 @@ class FusionSettings(BaseModel):
     def _logistic_has_constants(self) -> FusionSettings:
         if self.rule == "logistic" and self.logistic is None:
             raise ValueError("rule 'logistic' needs its constants in 'logistic'; fit them on validation cases")
+        return self
+
+    @model_validator(mode="after")
+    def _map_has_no_classes(self) -> FusionSettings:
+        if self.rule == "map" and self.weigh_candidates:
+            raise ValueError(
+                "rule 'map' uses no class probabilities, by which candidates could be weighed; drop either"
+            )
         return self
 
 
@@ -138,6 +147,31 @@ def fuse(
     return FusionResult(score, scores, max(scores, key=scores.__getitem__), settings.rule, terms)
 
 
+def score_of_map(detection_max: float, class_names: Sequence[str], lesion_classes: Collection[str]) -> FusionResult:
+    """Makes the maximum of the detection map the score, where there are no class probabilities (rule `map`).
+
+    The lesion classes share the score equally, the others what it leaves to 1.
+
+    Args:
+        detection_max: maximum of the detection map, 0..1.
+        class_names: patient-level classes.
+        lesion_classes: those of them that stand for a lesion.
+
+    Raises:
+        ProbabilityError: the maximum is NaN or outside 0..1.
+        RequestError: `lesion_classes` is empty or names another class.
+    """
+    unknown = sorted(set(lesion_classes) - set(class_names))
+    if unknown or not lesion_classes:
+        raise RequestError(
+            f"lesion classes {sorted(lesion_classes)} must be some of {', '.join(class_names) or 'none'}"
+        )
+    d = _probability("maximum of the detection map", detection_max)
+    others = len(class_names) - len(set(lesion_classes))
+    scores = {name: d / len(lesion_classes) if name in lesion_classes else (1 - d) / others for name in class_names}
+    return FusionResult(d, scores, max(scores, key=scores.__getitem__), "map", {"detection_max": d})
+
+
 def _own_maxima(maxima: Mapping[str, float], lesion_classes: Collection[str]) -> dict[str, float]:
     """Returns the maximum of every lesion class's own map, checked."""
     if set(maxima) != set(lesion_classes):
@@ -153,6 +187,8 @@ def _apply(settings: FusionSettings, p: float, d: float) -> float:
         return settings.weight * p + (1 - settings.weight) * d
     if settings.rule == "max":
         return max(p, d)
+    if settings.rule == "map":
+        return d
     if settings.rule == "product":
         return math.sqrt(p * d)
     if settings.rule == "noisy-or":

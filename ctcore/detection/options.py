@@ -32,6 +32,7 @@ class RuleChoice(StrEnum):
     MAX = "max"
     PRODUCT = "product"
     NOISY_OR = "noisy-or"
+    MAP = "map"
 
 
 LesionClasses = Annotated[

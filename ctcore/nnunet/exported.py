@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from ctcore.errors import BundleError, RequestError, describe_validation, first_line
 from ctcore.files import read_json, write_atomic, write_text
+from ctcore.nnunet.processing import NnunetProcessing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +44,24 @@ class Normalization(BaseModel):
         return values
 
 
+class NnunetSource(BaseModel):
+    """What a model that was trained by nnU-Net itself came with; it goes back there with it.
+
+    Attributes:
+        plans: `plans.json`, with no other configuration than the trained one.
+        dataset: `dataset.json`.
+        configuration: name of the trained configuration.
+        trainer: class that trained it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plans: dict[str, Any]
+    dataset: dict[str, Any]
+    configuration: str
+    trainer: str
+
+
 def _with_depth(patch_size: Any) -> Any:
     return (1, *patch_size) if isinstance(patch_size, list | tuple) and len(patch_size) == 2 else patch_size
 
@@ -54,16 +73,21 @@ class ExportedModel(BaseModel):
         schema_version: version of this format.
         stage: `stage1` or `stage2`.
         architecture: nnU-Net's description of the U-Net.
-        spacing_mm: voxel spacing (z, y, x) that the network sees.
+        spacing_mm: voxel spacing (z, y, x) that the network sees; with `processing`, in its order of axes.
         patch_size: window (z, y, x) in voxels; a depth of 1 says that the network is 2-D. Where (y, x) is given, as
             nnU-Net's plans have it, the depth is 1.
         normalization: constants from the training fingerprint.
+        processing: how nnU-Net itself resamples images and logits; None: linearly over the same field of view
+            (`ctcore.resample`).
         labels: output label names by value; `background` is 0.
+        regions: names of the labels in the order of the network's outputs, where each output is by itself (a sigmoid;
+            labels may overlap); a later one hides the earlier in a segmentation. Empty: one softmax over all labels.
         folds: trained folds, each with a file `fold_<k>.safetensors`.
         mirror_axes: spatial axes (0 z, 1 y, 2 x) that training mirrored and test-time augmentation may mirror.
         trained_on: the data in words, for instance "parametric phantoms".
         checkpoint: whether the weights are those of the last epoch, of the best one, or the last with the best head.
         recipe: the recipe as trained.
+        source: what a model that was trained by nnU-Net itself came with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,12 +98,15 @@ class ExportedModel(BaseModel):
     spacing_mm: tuple[float, float, float]
     patch_size: Annotated[tuple[int, int, int], BeforeValidator(_with_depth)]
     normalization: Normalization
+    processing: NnunetProcessing | None = None
     labels: dict[str, int]
+    regions: tuple[str, ...] = ()
     folds: tuple[str, ...]
     mirror_axes: tuple[int, ...] = ()
     trained_on: str
     checkpoint: CheckpointChoice = "last"
     recipe: dict[str, Any]
+    source: NnunetSource | None = None
 
     @model_validator(mode="after")
     def _known_version(self) -> Self:
@@ -93,10 +120,23 @@ class ExportedModel(BaseModel):
             raise ValueError(f"mirror_axes {self.mirror_axes}: a 2-D network (patch {self.patch_size}) knows no axis 0")
         return self
 
+    @model_validator(mode="after")
+    def _regions_are_labels(self) -> Self:
+        strange = sorted(set(self.regions) ^ (self.labels.keys() - {"background"})) if self.regions else []
+        if strange:
+            raise ValueError(f"regions and labels do not agree on '{strange[0]}'; name the same in both")
+        if self.regions and self.processing is None:
+            raise ValueError("regions are sigmoids, which nnU-Net's own processing alone computes; say how in it")
+        return self
+
     @property
     def output_channels(self) -> int:
-        """Number of segmentation outputs, background included."""
-        return max(self.labels.values()) + 1
+        """Number of segmentation outputs, background included where there is one softmax."""
+        return len(self.regions) or max(self.labels.values()) + 1
+
+    def channel_of(self, label: str) -> int:
+        """Returns which of the network's outputs is a label's."""
+        return self.regions.index(label) if self.regions else self.labels[label]
 
 
 ModelT = TypeVar("ModelT", bound=ExportedModel)
@@ -107,24 +147,31 @@ def weights_file(folder: Path, fold: str) -> Path:
     return folder / f"fold_{fold}.safetensors"
 
 
-def save_model(folder: Path, model: ExportedModel, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+def save_model(
+    folder: Path, model: ExportedModel, states: Mapping[str, Mapping[str, torch.Tensor]], *, exact: bool = False
+) -> None:
     """Writes a stage folder; weights are stored as float16, which halves it and moves a logit by less than bf16 does.
 
     Args:
         folder: where to write.
         model: its description.
         states: weights by fold.
+        exact: whether a tensor of which float16 would lose anything is stored as float32.
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     for fold, state in states.items():
-        half = {
-            name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-            for name, tensor in state.items()
-        }
+        half = {name: _stored(tensor, exact).contiguous() for name, tensor in state.items()}
         write_atomic(weights_file(folder, fold), lambda partial, half=half: save_file(half, partial))  # type: ignore[misc]
     write_text(folder / MODEL_FILE, model.model_dump_json(indent=2) + "\n")
+
+
+def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return tensor.float() if exact and not bool((half.float() == tensor.float()).all()) else half
 
 
 def load_model(folder: Path, kind: type[ModelT]) -> ModelT:

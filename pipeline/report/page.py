@@ -157,7 +157,7 @@ def _case(record: CaseRecord, has_picture: bool) -> str:
         if has_picture
         else '<p class="soft">No picture: this case was computed with --no-report.</p>'
     )
-    classes = _by_class(record.classes)
+    classes = f" &middot; probabilities: {_by_class(record.classes)}" if record.classes else ""
     points = [f"{'at or above' if hit else 'below'} {_text(name)}" for name, hit in record.operating_points.items()]
     calibrated = f" &middot; operating points: {', '.join(points)}" if points else ""
     rule = _text(record.fusion.rule) if record.fusion else ""
@@ -166,7 +166,7 @@ def _case(record: CaseRecord, has_picture: bool) -> str:
     roi = f" &middot; ROI by {_text(record.roi.source)}" if record.roi else ""
     return (
         f'<section class="case" id="{_text(_anchor(record.case_id))}"><h3>{name}</h3>'
-        f'<p class="soft">score {record.score or 0.0:.3f} ({rule}) &middot; probabilities: {classes}'
+        f'<p class="soft">score {record.score or 0.0:.3f} ({rule}){classes}'
         f"{scores}{calibrated}{pancreas}{roi}</p>"
         f"{picture}{_candidates(record)}</section>"
     )

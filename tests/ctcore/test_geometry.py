@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as st_numpy
 from scipy.spatial.transform import Rotation
 
 from ctcore.errors import GeometryError
-from ctcore.geometry import Box, Inset, Triple, crop, paste, to_lps
+from ctcore.geometry import Box, Inset, Triple, as_stored, crop, paste, to_lps
 from ctcore.volume import Geometry, Volume
 
 SHAPE = (3, 4, 5)
@@ -213,3 +213,28 @@ def test_insets_that_do_not_fit_are_refused() -> None:
         Inset(volume.array, box, volume.geometry)
     with pytest.raises(GeometryError, match="leaves the grid"):
         Inset(np.zeros((3, 4, 6)), Box((0, 0, 0), (3, 4, 6)), volume.geometry)
+
+
+@pytest.mark.parametrize("order", ["LPS", "RAS", "SAR", "AIL", "PIR"])
+def test_the_way_there_and_back_of_boxes_and_crops(order: str) -> None:
+    import SimpleITK as sitk
+
+    from ctcore.itk import from_sitk, to_sitk
+
+    lps = Volume(np.arange(5 * 6 * 7).reshape(5, 6, 7), Geometry((5, 6, 7), (1.0, 2.0, 3.0), (9.0, 8.0, 7.0)))
+    stored = from_sitk(sitk.DICOMOrient(to_sitk(lps), order))
+    turned, way = to_lps(stored)
+    box = Box((1, 2, 1), (3, 5, 6))
+    np.testing.assert_array_equal(turned.array, lps.array)
+    assert way.apply_box(way.restore_box(box)) == box
+    part = crop(stored, way.restore_box(box))
+    assert way.restore_geometry(crop(turned, box).geometry).allclose(part.geometry, 1e-9)
+    np.testing.assert_array_equal(way.apply(part.array), crop(turned, box).array)
+
+
+def test_as_stored_changes_nothing() -> None:
+    volume = Volume(np.zeros((2, 3, 4)), Geometry((2, 3, 4), (1, 1, 1), direction=(0, 1, 0, 1, 0, 0, 0, 0, -1)))
+    same, way = as_stored(volume)
+    assert same is volume
+    assert way.restore_box(Box((0, 1, 2), (1, 2, 3))) == Box((0, 1, 2), (1, 2, 3))
+    np.testing.assert_array_equal(way.restore(volume.array), volume.array)

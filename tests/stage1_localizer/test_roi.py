@@ -13,7 +13,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ctcore.geometry import Box
 from ctcore.volume import Geometry
-from stage1_localizer.roi import fallback_box, largest_cluster, largest_component, roi_box, scale_box, touches_border
+from stage1_localizer.roi import (
+    centre_roi_box,
+    fallback_box,
+    largest_cluster,
+    largest_component,
+    roi_box,
+    scale_box,
+    touches_border,
+)
 
 BoolArray = npt.NDArray[np.bool_]
 Triple = tuple[int, int, int]
@@ -203,3 +211,23 @@ def test_the_bridge_ends_where_it_says(gap_voxels: int, together: bool) -> None:
     mask = np.zeros((1, 1, 20), dtype=bool)
     mask[0, 0, 5] = mask[0, 0, 5 + gap_voxels] = True
     assert largest_cluster(mask, (5.0, 5.0, 5.0), 10.0).sum() == (2 if together else 1)
+
+
+def test_a_box_from_voxel_centres() -> None:
+    """As the PANORAMA baseline cuts it: beside `benchmarks.reference_flow.pancreas_box`."""
+    mask = np.zeros((25, 50, 50), np.uint8)
+    mask[10:13, 20:23, 30:33] = 1
+    grid, ct = Geometry((25, 50, 50), (8.0, 8.0, 8.0)), Geometry((50, 100, 100), (4.0, 4.0, 4.0))
+    # Centres at voxels 20 to 24, 40 to 44, 60 to 64; margins of 15, 50, 100 mm are 3, 12, 25 voxels.
+    assert centre_roi_box(mask, grid, ct, (15, 50, 100)) == Box((17, 28, 35), (27, 56, 89))
+    assert centre_roi_box(mask, grid, ct, (999, 999, 999)) == Box((0, 0, 0), (50, 100, 100))
+    assert centre_roi_box(np.zeros_like(mask), grid, ct, (15, 50, 100)) is None
+    mask[:] = 0
+    mask[24, 49, 49] = 1  # its centre lies at voxel 48, 98, 98: a box without margin still has a voxel
+    assert centre_roi_box(mask, grid, ct, (0, 0, 0)) == Box((48, 98, 98), (49, 99, 99))
+    mask[:] = 0
+    mask[24] = 1
+    beyond = Geometry((40, 100, 100), (4.0, 4.0, 4.0))  # the mask's last slice lies outside this CT
+    box = centre_roi_box(mask, grid, beyond, (0, 0, 0))
+    assert box is not None
+    assert (box.start[0], box.stop[0]) == (39, 40)

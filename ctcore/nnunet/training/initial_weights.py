@@ -18,6 +18,7 @@ from ctcore.errors import CheckpointError, RequestError, first_line
 from ctcore.files import read_json
 from ctcore.nnunet.exported import MODEL_FILE, weights_file
 from ctcore.nnunet.recipe import WeightsOrigin
+from ctcore.nnunet.safe_load import allowed_globals
 from ctcore.nnunet.training.fold_files import RECIPE_NAME
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
             state: Any = load_file(path)
         else:
-            with torch.serialization.safe_globals(_numpy_scalars()):
+            with torch.serialization.safe_globals(allowed_globals()):
                 state = torch.load(path, map_location="cpu", weights_only=True)
             if isinstance(state, Mapping) and "network_weights" in state:
                 state = state.get("moving_average") or state["network_weights"]
@@ -258,16 +259,6 @@ def _bare(name: str) -> str:
     for wrapper in WRAPPERS:
         name = name.removeprefix(wrapper)
     return name
-
-
-def _numpy_scalars() -> list[Any]:
-    """Returns what nnU-Net's checkpoints hold beside tensors: NumPy's numbers, under the names of both its versions."""
-    import numpy as np
-
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
-    paths = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    return [*((scalar, path) for path in paths), np.dtype, *dtypes]
 
 
 def _sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ctcore.detection.fusion import FusionRule, FusionSettings, LogisticConstants, fuse
+from ctcore.detection.fusion import FusionRule, FusionSettings, LogisticConstants, fuse, score_of_map
 from ctcore.errors import ProbabilityError, RequestError
 
 P = {"non-PDAC": 0.2, "PDAC": 0.8}
@@ -139,3 +139,17 @@ def test_settings_are_checked_and_survive_json() -> None:
         FusionSettings.model_validate({"rule": "median"})
     settings = FusionSettings(rule="logistic", logistic=LOGISTIC)
     assert FusionSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_a_score_of_the_map_alone() -> None:
+    found = score_of_map(0.7, ("non-PDAC", "PDAC"), ("PDAC",))
+    assert (found.score, found.label, found.rule, found.terms) == (0.7, "PDAC", "map", {"detection_max": 0.7})
+    assert found.scores == {"non-PDAC": pytest.approx(0.3), "PDAC": 0.7}
+    three = score_of_map(0.4, ("a", "b", "c"), ("a", "b"))
+    assert three.scores == {"a": 0.2, "b": 0.2, "c": 0.6}
+    assert fuse(P, 0.3, FusionSettings(rule="map"), ["PDAC"]).score == 0.3  # with a classifier that is not used
+    for value, classes, told in ((math.nan, ("PDAC",), ProbabilityError), (0.5, ("x",), RequestError)):
+        with pytest.raises(told):
+            score_of_map(value, ("non-PDAC", "PDAC"), classes)
+    with pytest.raises(ValidationError, match="could be weighed"):
+        FusionSettings(rule="map", weigh_candidates=True)

@@ -1,0 +1,1 @@
+"""nnU-Net's own model folders, read and written."""
