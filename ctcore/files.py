@@ -48,6 +48,21 @@ class CaseFile:
     case_id: str
     path: Path
 
+    @property
+    def image(self) -> str:
+        """What the CT is called in results."""
+        return self.path.name
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Bytes of the CT, and when it was last changed, in nanoseconds since 1970.
+
+        Raises:
+            OSError: it is gone.
+        """
+        stat = self.path.stat()
+        return stat.st_size, stat.st_mtime_ns
+
 
 def image_suffix(path: Path) -> str | None:
     """Returns the image suffix (lower case) that a path ends with, or None if it is not named like an image."""

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from ctcore.dicom.scan import Unreadable
     from ctcore.evaluation.compare import Comparison
     from ctcore.evaluation.metrics import Metrics
     from ctcore.evaluation.statistics.bootstrap import Estimate
-    from pipeline.records import CaseRecord
+    from pipeline.records import CaseRecord, SeriesRecord
     from pipeline.run import RunSummary
 
 _PHASE_WORDS = {
@@ -118,6 +119,40 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def print_series(
+    out: Console, series: Sequence[SeriesRecord], unreadable: Sequence[Unreadable], longest: int | None = 40
+) -> None:
+    """Prints the DICOM series of an input, and why each was chosen or not.
+
+    Args:
+        out: where to.
+        series: all of them, cases first.
+        unreadable: what could not be read.
+        longest: rows at most; None: all.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title="DICOM series", title_justify="left")
+    for name in ("study", "series", "modality", "slices", "size", "case", "why"):
+        table.add_column(name, overflow="fold", no_wrap=name != "why")
+    colours = {"chosen": "green", "faulty": "red", "refused": "dim"}
+    for record in series[:longest]:
+        number = "" if record.number is None else str(record.number)
+        part = f"{number} ({record.part})" if record.part > 1 else number
+        size = f"{record.size[0]} x {record.size[1]}"
+        words = (record.study[:6], part, record.modality, str(record.slices), size, record.case_id or "", record.reason)
+        table.add_row(*(_escaped(word) for word in words), style=colours[record.verdict])
+    if series:
+        out.print(table)
+    if longest is not None and len(series) > longest:
+        out.print(f"... and {len(series) - longest} more in run.json")
+    for each in unreadable[:longest]:
+        out.print(f"Warning: left out: {each.reason}", style="yellow", markup=False, soft_wrap=True)
+    if longest is not None and len(unreadable) > longest:
+        out.print(f"Warning: ... and {len(unreadable) - longest} more", style="yellow", markup=False)
 
 
 def print_metrics(out: Console, metrics: Metrics) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ctcore.cts import find_cts, read_case
 from ctcore.errors import CaseError, first_line
-from ctcore.files import discover, read_ct, write, write_text
+from ctcore.files import write, write_text
 from ctcore.geometry import to_lps
 from stage2_multitask.predictor import MultiTaskPredictor
 
@@ -36,13 +37,13 @@ def predict_folder(
     """
     from ctcore.inference.backends.choose import resolve
 
-    cases = discover(source)
+    cases = find_cts(source).cases
     predictor = MultiTaskPredictor(model, resolve(device))
     rows = ["case_id," + ",".join(f"p_{name}" for name in predictor.class_names)]
     failed: dict[str, str] = {}
     for done, case in enumerate(cases, start=1):
         try:
-            stored = read_ct(case.path)
+            stored = read_case(case)
             roi, reorientation = to_lps(stored)
             prediction = predictor.predict(roi)
             labels = reorientation.restore(prediction.segmentation)
