@@ -136,7 +136,7 @@ def tag_of(text: str) -> int:
             return int(digits, 16)
         except ValueError:
             pass
-    tag = tag_for_keyword(text)
+    tag = tag_for_keyword(text) if text else None
     if tag is None:
         raise RequestError(
             f"'{text}' is no DICOM tag; give its keyword or numbers, for instance PatientID or 0010,0020"

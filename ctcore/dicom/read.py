@@ -84,9 +84,10 @@ def _stored(opener: Opener, header: Header) -> npt.NDArray[Any]:
         if (dataset.get("Rows"), dataset.get("Columns")) != (header.rows, header.columns):
             raise UnreadableImageError(f"'{name}' has changed since it was found; run again")
         if "TransferSyntaxUID" not in dataset.file_meta:
-            from pydicom.uid import ImplicitVRLittleEndian
+            from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # what an object without preamble is stored in
+            little = dataset.original_encoding[1]  # an object without preamble is never compressed
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if little else ExplicitVRBigEndian
         pixels: npt.NDArray[Any] = dataset.pixel_array
     except UnreadableImageError:
         raise
