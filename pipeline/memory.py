@@ -79,11 +79,10 @@ def _sizes_of(case: CaseFile) -> tuple[int, ...]:
 
     if isinstance(case, DicomCase):
         return case.series.geometry.size_xyz if case.series.geometry is not None else (0,)
-    import SimpleITK as sitk
+    from ctcore.files import image_reader
 
     path = case.path
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = image_reader(path)
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:

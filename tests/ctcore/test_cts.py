@@ -24,12 +24,8 @@ def ct() -> Volume:
 def test_all_formats_side_by_side(tmp_path: Path, ct: Volume) -> None:
     for name in ("a_0000.nii.gz", "b.nii", "c.nrrd", "d_0000.mha"):
         write(ct, tmp_path / name)
-    for name, upper in (
-        ("a_0000.nii.gz", "e_0000.NII.GZ"),
-        ("b.nii", "f.NII"),
-        ("c.nrrd", "g.NRRD"),
-        ("d_0000.mha", "h.MHA"),
-    ):
+    capitals = {"a_0000.nii.gz": "e_0000.NII.GZ", "b.nii": "f.NII", "c.nrrd": "g.NRRD", "d_0000.mha": "h.MHA"}
+    for name, upper in capitals.items():
         (tmp_path / upper).write_bytes((tmp_path / name).read_bytes())
     for path in write_series(tmp_path / "slices", ct, study="1"):
         with zipfile.ZipFile(tmp_path / "study.zip", "a") as archive:
