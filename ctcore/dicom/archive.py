@@ -22,6 +22,9 @@ MAX_RATIO = 100
 FREE_BYTES = 256 << 20
 """What may come out of any archive, whatever its ratio: an empty CT compresses well."""
 
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members may be packed: what LZMA takes to unpack is up to the archive."""
+
 ENCRYPTED = 0x1
 """Bit of a member's flags."""
 
@@ -62,6 +65,8 @@ def _check(path: Path, found: list[zipfile.ZipInfo], packed: int) -> None:
         if name in names:
             raise UnreadableImageError(f"'{path.name}' holds '{name[:80]}' twice; make the archive again")
         names.add(name)
+        if info.compress_type not in METHODS:
+            raise UnreadableImageError(f"'{path.name}' is packed by method {info.compress_type}; extract it")
         if info.flag_bits & ENCRYPTED:
             raise UnreadableImageError(f"'{path.name}' is encrypted; extract it")
     total = sum(info.file_size for info in found)

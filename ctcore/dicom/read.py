@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctcore.dicom.choose import DicomSeries
+from ctcore.dicom.codestream import coded_size
 from ctcore.dicom.header import Header
 from ctcore.dicom.source import Opener
 from ctcore.errors import IntensityError, UnreadableImageError, first_line
 from ctcore.volume import Volume
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 PIXEL_KEYWORDS = (
     "Rows",
@@ -27,6 +31,16 @@ PIXEL_KEYWORDS = (
     "ExtendedOffsetTableLengths",
     "PixelData",
 )
+
+
+RLE = "1.2.840.10008.1.2.5"
+"""Transfer syntax whose streams do not say how large the slice is."""
+
+LARGEST_SHARE = 2
+"""Most that compression may make a slice larger."""
+
+HEADERS_BYTES = 1 << 16
+"""What headers inside a compressed slice may take."""
 
 
 def read_series(series: DicomSeries) -> Volume:
@@ -73,6 +87,24 @@ def _hounsfield(stored: npt.NDArray[Any], header: Header, *, whole: bool) -> npt
     return stored.astype(np.float64) * slope + intercept
 
 
+def _check_size(dataset: Dataset, header: Header) -> None:
+    """Refuses a compressed slice of which a decoder would make more than the header tells."""
+    from pydicom.encaps import generate_frames
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
+        return
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    most = LARGEST_SHARE * header.rows * header.columns * int(dataset.BitsAllocated) // 8 + HEADERS_BYTES
+    size = coded_size(stream)
+    wrong = size != (header.rows, header.columns) if syntax != RLE else size is not None
+    if wrong or len(stream) > most:
+        raise UnreadableImageError(
+            f"slice '{header.source.name}' of {header.rows} x {header.columns} voxels is compressed to {len(stream)}"
+            f" bytes that say {size}; export it again"
+        )
+
+
 def _stored(opener: Opener, header: Header) -> npt.NDArray[Any]:
     """Returns the stored values (row, column) of a slice."""
     from pydicom import dcmread
@@ -88,6 +120,7 @@ def _stored(opener: Opener, header: Header) -> npt.NDArray[Any]:
 
             little = dataset.original_encoding[1]  # an object without preamble is never compressed
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if little else ExplicitVRBigEndian
+        _check_size(dataset, header)
         pixels: npt.NDArray[Any] = dataset.pixel_array
     except UnreadableImageError:
         raise

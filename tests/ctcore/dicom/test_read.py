@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -25,12 +25,13 @@ from pydicom.uid import (
 )
 
 from ctcore.dicom.choose import DicomSeries, judge
+from ctcore.dicom.codestream import coded_size
 from ctcore.dicom.read import read_series
 from ctcore.dicom.scan import scan
 from ctcore.dicom.stack import stacks_of
 from ctcore.errors import CaseError, GeometryError, IntensityError, UnreadableImageError
 from ctcore.volume import Volume
-from tests.ctcore.dicom.series_on_disk import write_series
+from tests.ctcore.dicom.series_on_disk import slice_of, write_series
 
 
 def series_in(folder: Path) -> DicomSeries:
@@ -216,3 +217,33 @@ def test_lossy_slices_are_read(tmp_path: Path, ct: Volume) -> None:
 
     write_series(tmp_path, ct, change=change)
     assert read_series(series_in(tmp_path)).array.shape == ct.array.shape
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, JPEGLossless], ids=lambda s: s.name)
+def test_sizes_inside_compressed_slices(ct: Volume, syntax: UID) -> None:
+    dataset = slice_of(ct, 0)
+    encoded(dataset, syntax)
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    assert coded_size(stream) == (8, 10)
+    assert [coded_size(stream[:n]) for n in (0, 1, 2, 6)] == [None] * 4
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, JPEGLossless, RLELossless], ids=lambda s: s.name)
+def test_a_decoder_never_sees_a_slice_that_would_become_larger(
+    tmp_path: Path, ct: Volume, syntax: UID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        if syntax == RLELossless:
+            dataset.PixelData = encapsulate([bytes(100_000)])
+            dataset["PixelData"].is_undefined_length = True
+            dataset.file_meta.TransferSyntaxUID = syntax
+            return
+        rows = dataset.Rows
+        dataset.Rows, dataset.PixelData = 4 * rows, dataset.PixelData * 4
+        encoded(dataset, syntax)
+        dataset.Rows = rows
+
+    write_series(tmp_path, ct, change=change)
+    monkeypatch.setattr(Dataset, "pixel_array", None)
+    with pytest.raises(UnreadableImageError, match="slice 'IM0011' of 8 x 10 voxels is compressed to"):
+        read_series(series_in(tmp_path))

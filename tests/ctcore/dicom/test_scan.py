@@ -183,6 +183,9 @@ def test_archives_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "secret.zip").write_bytes(encrypted)
     with pytest.raises(UnreadableImageError, match="is encrypted"):
         members(tmp_path / "secret.zip")
+    zipped(tmp_path / "lzma.zip", {"a": b"words"}, zipfile.ZIP_LZMA)
+    with pytest.raises(UnreadableImageError, match="packed by method 14"):
+        members(tmp_path / "lzma.zip")
     monkeypatch.setattr(archive, "MAX_MEMBERS", 1)
     with pytest.raises(UnreadableImageError, match="holds 2 files, 1 are allowed"):
         members(tmp_path / "a.zip")
