@@ -34,7 +34,7 @@ def list_series(
     from ctcore.cts import look_for_cts
     from ctcore.errors import RequestError
     from pipeline.console import print_series
-    from pipeline.dicom_series import series_records
+    from pipeline.dicom_series import descriptions, series_records
 
     found = look_for_cts(source, case_id_tag)
     records, out = series_records(found), console()
@@ -45,6 +45,6 @@ def list_series(
         }
         out.print(json.dumps(table, indent=2), markup=False, soft_wrap=True)
     else:
-        print_series(out, records, found.unreadable, longest=None)
+        print_series(out, records, descriptions(found), found.unreadable, longest=None)
     if not any(record.case_id for record in records):
         raise RequestError(f"'{source}' holds no CT series to compute")

@@ -195,9 +195,9 @@ def _say_series(out: Console, found: FoundCts) -> None:
     """Shows the DICOM series that were found, where there are any."""
     if found.series or found.unreadable:
         from pipeline.console import print_series
-        from pipeline.dicom_series import series_records
+        from pipeline.dicom_series import descriptions, series_records
 
-        print_series(out, series_records(found), found.unreadable)
+        print_series(out, series_records(found), descriptions(found), found.unreadable)
 
 
 def _say_what(out: Console, cases: int, bundle: Bundle, execution: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ctcore.console import progress_columns
@@ -122,33 +122,36 @@ def _escaped(text: str) -> str:
 
 
 def print_series(
-    out: Console, series: Sequence[SeriesRecord], unreadable: Sequence[Unreadable], longest: int | None = 40
+    out: Console,
+    series: Sequence[SeriesRecord],
+    descriptions: Mapping[tuple[str, int], str],
+    unreadable: Sequence[Unreadable],
+    longest: int | None = 40,
 ) -> None:
-    """Prints the DICOM series of an input, and why each was chosen or not.
+    """Prints the DICOM series of an input, a line each, and why each was chosen or not.
 
     Args:
         out: where to.
         series: all of them, cases first.
+        descriptions: what each is called, by digest and part.
         unreadable: what could not be read.
-        longest: rows at most; None: all.
+        longest: lines at most; None: all.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title="DICOM series", title_justify="left")
-    for name in ("study", "series", "modality", "slices", "size", "case", "why"):
-        table.add_column(name, overflow="fold", no_wrap=name != "why")
     colours = {"chosen": "green", "faulty": "red", "refused": "dim"}
     for record in series[:longest]:
-        number = "" if record.number is None else str(record.number)
-        part = f"{number} ({record.part})" if record.part > 1 else number
-        size = f"{record.size[0]} x {record.size[1]}"
-        words = (record.study[:6], part, record.modality, str(record.slices), size, record.case_id or "", record.reason)
-        table.add_row(*(_escaped(word) for word in words), style=colours[record.verdict])
-    if series:
-        out.print(table)
+        number = "" if record.number is None else f" {record.number}"
+        part = f", part {record.part}" if record.part > 1 else ""
+        called = descriptions.get((record.series, record.part), "")
+        size = " x ".join(str(n) for n in (record.slices, *record.size))
+        out.print(
+            f"{record.verdict:8} {record.case_id or '-':16} study {record.study[:6]}, series{number}{part} '{called}',"
+            f" {record.modality} {size}: {record.reason}",
+            style=colours[record.verdict],
+            markup=False,
+            soft_wrap=True,
+        )
     if longest is not None and len(series) > longest:
-        out.print(f"... and {len(series) - longest} more in run.json")
+        out.print(f"... and {len(series) - longest} more series in run.json")
     for each in unreadable[:longest]:
         out.print(f"Warning: left out: {each.reason}", style="yellow", markup=False, soft_wrap=True)
     if longest is not None and len(unreadable) > longest:

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from ctcore.cts import FoundCts
 
 
+def descriptions(found: FoundCts) -> dict[tuple[str, int], str]:
+    """Returns what whoever made the series called them, by (`series`, `part`): for the screen, not for results.
+
+    It is free text, which may name a patient.
+    """
+    return {(series.digest, series.part): series.first.description for series in found.series}
+
+
 def series_records(found: FoundCts) -> tuple[SeriesRecord, ...]:
     """Returns every DICOM series of an input: cases first, then by study, series number and part."""
     records = [

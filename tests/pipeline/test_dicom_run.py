@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -221,8 +222,12 @@ def test_listing_series(tmp_path: Path) -> None:
     write_series(tmp_path / "b", ct(), patient="Rick", change=lambda dataset, index: setattr(dataset, "Modality", "MR"))
     shown = CliRunner().invoke(app, ["dicom", "list", str(tmp_path)])
     assert shown.exit_code == 0, shown.output
-    text = " ".join(shown.stdout.split())
-    assert "modality MR, not CT" in text or "modality MR," in text
+    one, other = shown.stdout.splitlines()
+    assert re.fullmatch(
+        r"chosen   ct-\w{12}  study \w{6}, series 1 'portal venous', CT 12 x 20 x 24: axial CT, original, most slices",
+        one,
+    )
+    assert other.endswith("series 1 'portal venous', MR 12 x 20 x 24: modality MR, not CT")
     found = json.loads(CliRunner().invoke(app, ["dicom", "list", "--json", str(tmp_path)]).stdout)
     assert [row["verdict"] for row in found["dicom"]] == ["chosen", "refused"]
     assert "Jane" not in json.dumps(found)
@@ -237,7 +242,7 @@ def test_the_commands_options_reach_the_run(tmp_path: Path, stages: Stages, monk
     words = ["run", "--input", tmp_path / "in", "--output", tmp_path / "out", "--no-report", "--device", "cpu"]
     result = CliRunner().invoke(app, [str(word) for word in (*words, "--case-id-tag", "AccessionNumber")])
     assert result.exit_code == 0, result.output
-    assert "DICOM series" in result.stdout
+    assert "chosen   A1 " in result.stdout
     assert (tmp_path / "out" / "cases" / "A1.json").is_file()
     assert read_json(tmp_path / "out" / "run.json")["options"]["case_id_tag"] == "AccessionNumber"
     wrong = CliRunner().invoke(app, [str(word) for word in (*words, "--case-id-tag", "Nonsense")])

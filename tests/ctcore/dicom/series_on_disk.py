@@ -43,7 +43,7 @@ def slice_of(
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    instance = uid(patient, study, series, index)
+    instance = generate_uid(entropy_srcs=[patient, study, series, str(index)])
     dataset.file_meta.MediaStorageSOPInstanceUID = instance
     dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, instance
     dataset.PatientName, dataset.PatientID = patient, patient.replace("^", "")
@@ -94,7 +94,7 @@ def write_series(
         settings: of `slice_of`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
     for index in reversed(range(volume.geometry.shape[0])):
         if index in leave_out:
             continue

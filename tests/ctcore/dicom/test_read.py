@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,12 @@ def test_signed_values_of_twelve_bits(tmp_path: Path, ct: Volume) -> None:
 def encoded(dataset: Dataset, syntax: UID) -> None:
     """Compresses a slice with a library that does not decode it here: OpenJPEG, CharLS, liblj92 of imagecodecs."""
     stored: npt.NDArray[Any] = dataset.pixel_array
-    made = {
+    make: dict[UID, Callable[[], bytes | bytearray]] = {
         JPEG2000Lossless: lambda: imagecodecs.jpeg2k_encode(stored, level=0, codecformat="j2k", reversible=True),
         JPEGLSLossless: lambda: imagecodecs.jpegls_encode(stored),
         JPEGLossless: lambda: imagecodecs.ljpeg_encode(stored, bitspersample=16),
-    }[syntax]()
+    }
+    made = bytes(make[syntax]())
     dataset.PixelData = encapsulate([made + b"\0" * (len(made) % 2)])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
