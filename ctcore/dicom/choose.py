@@ -78,7 +78,8 @@ def judge(stacks: Iterable[Stack]) -> list[DicomSeries]:
     judged = [_alone(stack) for stack in stacks]
     studies: dict[tuple[str, str], list[int]] = {}
     for index, (_, one) in enumerate(judged):
-        studies.setdefault((one.first.patient, one.first.study), []).append(index)
+        study = one.first.study or one.first.series  # without a study, each series is one
+        studies.setdefault((one.first.patient, study), []).append(index)
     result = [one for _, one in judged]
     for indices in studies.values():
         usable = [i for i in indices if result[i].verdict != "refused"]

@@ -76,7 +76,7 @@ def scan(path: Path, case_tag: int | None = None) -> Scan:
             for each in sources:
                 try:
                     if is_dicom(opener.head(each, HEAD_BYTES) if archived else head):
-                        with opener.open(each) as handle:
+                        with opener.open(each, whole=False) as handle:
                             headers.append(read_header(handle, each, case_tag))
                 except UnreadableImageError as error:
                     unreadable.append(Unreadable(each.name, first_line(error)))

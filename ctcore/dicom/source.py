@@ -68,13 +68,17 @@ class Opener:
         except READ_ERRORS as error:
             raise _unreadable(source, error) from error
 
-    def open(self, source: DicomSource) -> BinaryIO:
+    def open(self, source: DicomSource, *, whole: bool = True) -> BinaryIO:
         """Opens an object; one of an archive is decompressed in memory, its checksum verified.
+
+        Args:
+            source: the object.
+            whole: whether all of it may be read; otherwise a file may be as large as it likes.
 
         Raises:
             UnreadableImageError: it is larger than `MAX_OBJECT_BYTES`, or cannot be read.
         """
-        if source.size > MAX_OBJECT_BYTES:
+        if source.size > MAX_OBJECT_BYTES and (whole or source.member is not None):
             raise UnreadableImageError(
                 f"'{source.name}' has {source.size >> 20} MiB, more than the {MAX_OBJECT_BYTES >> 20} MiB of the"
                 " largest slice; give a series of single slices"

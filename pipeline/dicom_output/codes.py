@@ -21,8 +21,8 @@ def _snomed(value: str, meaning: str) -> CodedConcept:
 
 
 def own(value: str, meaning: str) -> CodedConcept:
-    """Returns a code of this project's; the meaning is cut to what DICOM allows."""
-    return CodedConcept(value, OWN_SCHEME, meaning[:MAX_MEANING])
+    """Returns a code of this project's; the meaning is cut to what DICOM allows, in which a backslash separates."""
+    return CodedConcept(value.replace("\\", "/"), OWN_SCHEME, meaning[:MAX_MEANING].replace("\\", "/"))
 
 
 ABNORMAL_STRUCTURE = _snomed("49755003", "Morphologically Abnormal Structure")

@@ -94,7 +94,7 @@ def _described(number: int, segment: Segment, maker: Maker) -> hd.seg.SegmentDes
     """Returns what is said of a segment."""
     return hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=segment.label[:MAX_LABEL],
+        segment_label=segment.label[:MAX_LABEL].replace("\\", "/"),
         segmented_property_category=segment.category,
         segmented_property_type=segment.kind,
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,

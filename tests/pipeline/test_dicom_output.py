@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from ctcore.cts import DicomCase, find_cts, read_case
 from ctcore.volume import Geometry, Volume
@@ -19,7 +20,7 @@ from pipeline.bundle import Bundle
 from pipeline.case import CaseResult, process_case
 from pipeline.clock import Clock
 from pipeline.stages import Stages
-from tests.ctcore.dicom.series_on_disk import uid, write_series
+from tests.ctcore.dicom.series_on_disk import Change, uid, write_series
 from tests.pipeline.conftest import LESION, PANCREAS, ct_array
 
 hd = pytest.importorskip("highdicom", reason="highdicom, of the extra 'dicom', is not installed")
@@ -47,12 +48,18 @@ def make(tmp_path: Path, make_bundle: Callable[..., Bundle], stages: Stages) -> 
     """Returns a function that computes a DICOM series and writes the result as DICOM."""
 
     def made(
-        *, direction: str = "axial", demo: bool = False, lesion: bool = True, segmentations: bool = True, **changes: Any
+        *,
+        change: Change | None = None,
+        direction: str = "axial",
+        demo: bool = False,
+        lesion: bool = True,
+        segmentations: bool = True,
+        **changes: Any,
     ) -> Made:
         from pipeline.dicom_output.write import write_dicom
 
         geometry = Geometry((12, 20, 24), (0.7, 0.9, 2.5), (-31.25, 17.0, -250.5), DIRECTIONS[direction])
-        write_series(tmp_path / "in", Volume(ct_array(lesion), geometry))
+        write_series(tmp_path / "in", Volume(ct_array(lesion), geometry), change=change)
         (case,) = find_cts(tmp_path / "in").cases
         assert isinstance(case, DicomCase)
         bundle, ct = make_bundle(demo=demo), read_case(case)
@@ -159,6 +166,20 @@ def test_what_has_no_voxels_has_no_segmentation(make: Callable[..., Made], setti
     assert len(groups) == ("lesions.dcm" in files)
 
 
+def umlauts(dataset: Dataset, index: int) -> None:
+    """A source in Latin-1."""
+    dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 100", "Müller^Jörg"
+
+
+def test_names_keep_their_letters(make: Callable[..., Made]) -> None:
+    labels = {"background": 0, "Läsion": LESION, "a\\b": PANCREAS}
+    made = make(change=umlauts, segmentation_labels=labels)
+    for path in made.files.values():
+        dataset = hd.sr.srread(path) if path.name == "report.dcm" else hd.seg.segread(path)
+        assert str(dataset.PatientName) == "Müller^Jörg"
+    assert set(segments_of(made.files["segmentation.dcm"], made)) == {"Läsion", "a/b"}
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy, of Debian's dicom3tools, is not installed")
 @pytest.mark.parametrize(
     "settings",
@@ -166,10 +187,11 @@ def test_what_has_no_voxels_has_no_segmentation(make: Callable[..., Made], setti
         {},
         {"demo": True, "direction": "oblique"},
         {"lesion": False},
+        {"change": umlauts},
         {"flags": ("pancreas_not_found", "roi_fallback", "demo_model")},
         {"segmentation_labels": {"background": 0, "cystic lesion": LESION, "left kidney and all around it": PANCREAS}},
     ],
-    ids=["plain", "demo", "well", "flags", "labels"],
+    ids=["plain", "demo", "well", "umlauts", "flags", "labels"],
 )
 def test_a_second_validator_passes_them(make: Callable[..., Made], settings: dict[str, Any]) -> None:
     for path in make(**settings).files.values():

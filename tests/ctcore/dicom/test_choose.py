@@ -215,6 +215,14 @@ def test_two_patients_under_the_same_uids_are_not_mixed(tmp_path: Path, ct: Volu
     assert len(set(case_ids(found))) == 2
 
 
+def test_series_without_a_study_are_not_taken_for_one(tmp_path: Path, ct: Volume) -> None:
+    for name in ("a", "b"):
+        write_series(tmp_path / name, ct, series=name, change=set_to(StudyInstanceUID="", PatientID=""))
+    found = judged(tmp_path)
+    assert [one.verdict for one in found] == ["chosen", "chosen"]
+    assert len(set(case_ids(found))) == 2
+
+
 def test_a_scout_inside_a_series_is_set_apart(tmp_path: Path, ct: Volume) -> None:
     def change(dataset: Dataset, index: int) -> None:
         if index == 0:

@@ -162,6 +162,15 @@ def test_an_object_larger_than_any_slice_is_not_read(tmp_path: Path) -> None:
         opener.open(DicomSource(tmp_path, "x", MAX_OBJECT_BYTES + (1 << 20), 0))
 
 
+def test_a_large_file_is_judged_by_its_header(tmp_path: Path, ct: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctcore.dicom.source.MAX_OBJECT_BYTES", 100)
+    write_series(tmp_path, ct)
+    assert len(scan(tmp_path).headers) == 12
+    (series,) = judge(stacks_of(scan(tmp_path).headers))
+    with pytest.raises(UnreadableImageError, match="'IM0011' has 0 MiB, more than"):
+        read_series(series)
+
+
 def test_a_member_cannot_be_longer_than_its_directory_says(tmp_path: Path, ct: Volume) -> None:
     """A false length is found by the checksum; no more than it is ever decompressed."""
     path = zipped(tmp_path / "a.zip", {"slice": bytes(128) + b"DICM" + bytes(5000)})
