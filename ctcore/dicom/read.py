@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ctcore.dicom.choose import DicomSeries
 from ctcore.dicom.codestream import coded_size
+from ctcore.dicom.decode import DECODED, decode
 from ctcore.dicom.header import Header
 from ctcore.dicom.source import Opener
 from ctcore.errors import IntensityError, UnreadableImageError, first_line
@@ -46,8 +47,8 @@ HEADERS_BYTES = 1 << 16
 def read_series(series: DicomSeries) -> Volume:
     """Reads a series: int16 Hounsfield units (int32 where they do not fit), float32 where slopes are not whole.
 
-    Compressed slices are decoded by GDCM (JPEG, JPEG lossless, JPEG-LS, JPEG 2000) and pydicom (RLE). Every slice has
-    its own slope and intercept.
+    Compressed slices are decoded by imagecodecs (JPEG, JPEG lossless, JPEG-LS, JPEG 2000) and pydicom (RLE).
+    Every slice has its own slope and intercept.
 
     Raises:
         CaseError: the series' fault.
@@ -87,13 +88,15 @@ def _hounsfield(stored: npt.NDArray[Any], header: Header, *, whole: bool) -> npt
     return stored.astype(np.float64) * slope + intercept
 
 
-def _check_size(dataset: Dataset, header: Header) -> None:
-    """Refuses a compressed slice of which a decoder would make more than the header tells."""
+def _values(dataset: Dataset, header: Header) -> npt.NDArray[Any]:
+    """Returns the stored values of a slice; a compressed one is refused if a decoder would make more than it should."""
     from pydicom.encaps import generate_frames
 
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
-        return
+        return dataset.pixel_array
+    if syntax not in DECODED and syntax != RLE:
+        raise UnreadableImageError(f"slice '{header.source.name}' is stored as {syntax.name}; export it uncompressed")
     stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
     most = LARGEST_SHARE * header.rows * header.columns * int(dataset.BitsAllocated) // 8 + HEADERS_BYTES
     size = coded_size(stream)
@@ -103,6 +106,9 @@ def _check_size(dataset: Dataset, header: Header) -> None:
             f"slice '{header.source.name}' of {header.rows} x {header.columns} voxels is compressed to {len(stream)}"
             f" bytes that say {size}; export it again"
         )
+    if syntax == RLE:
+        return dataset.pixel_array
+    return decode(stream, syntax, bits=int(dataset.BitsStored), signed=bool(dataset.PixelRepresentation))
 
 
 def _stored(opener: Opener, header: Header) -> npt.NDArray[Any]:
@@ -120,8 +126,7 @@ def _stored(opener: Opener, header: Header) -> npt.NDArray[Any]:
 
             little = dataset.original_encoding[1]  # an object without preamble is never compressed
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if little else ExplicitVRBigEndian
-        _check_size(dataset, header)
-        pixels: npt.NDArray[Any] = dataset.pixel_array
+        pixels = _values(dataset, header)
     except UnreadableImageError:
         raise
     except Exception as error:  # pydicom and the decoders raise whatever a damaged slice leads to

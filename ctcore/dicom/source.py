@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from ctcore.errors import UnreadableImageError, first_line
 MAX_OBJECT_BYTES = 64 << 20
 """Largest DICOM object that is read. A slice of 4096 x 4096 voxels of 16 bits has 32 MiB."""
 
-READ_ERRORS = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile)
+READ_ERRORS = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 """What reading a file or a member of an archive raises where it is damaged, encrypted or packed in an unknown way."""
 
 

@@ -217,3 +217,21 @@ def test_a_damaged_member_is_named(tmp_path: Path, ct: Volume) -> None:
     (each,) = scan(path).unreadable
     assert each.name == "slice"
     assert "CRC" in each.reason
+
+
+def test_no_damage_stops_a_scan(tmp_path: Path, ct: Volume) -> None:
+    """Whatever the bytes say, objects are read or named with a reason of one line."""
+    files = {path.name: path.read_bytes() for path in write_series(tmp_path / "s", ct)}
+    whole = zipped(tmp_path / "a.zip", files).read_bytes()
+    rng, faults = np.random.default_rng(0), 0
+    for _ in range(40):
+        for name, content in {"a.zip": whole, "s/IM0003": files["IM0003"]}.items():
+            damaged = bytearray(content)
+            for at in rng.integers(len(content), size=4):
+                damaged[at] = rng.integers(256)
+            (tmp_path / name).write_bytes(damaged)
+        found = scan(tmp_path)
+        faults += len(found.unreadable)
+        assert all("\n" not in each.reason for each in found.unreadable)
+        judge(stacks_of(found.headers))
+    assert faults > 40
