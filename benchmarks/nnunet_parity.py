@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.label_dice import foreground_dice
+from ctcore.errors import BundleError
 
 if TYPE_CHECKING:
     import torch
@@ -154,6 +155,8 @@ def _network(stage2: Path, model: MultiTaskModel) -> torch.nn.Module:
     from ctcore.nnunet.exported import load_weights
     from stage2_multitask.network import build_network
 
+    if model.head is None:
+        raise BundleError(f"'{stage2}' has no classification head; give a model that was trained here")
     network = build_network(
         model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
     )

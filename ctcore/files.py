@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from ctcore.itk import from_sitk, itk_reason, to_sitk, without_itk_warnings
 from ctcore.nifti import read_stored, verify_and_restore
 from ctcore.nifti_writer import write_nifti
 from ctcore.volume import Geometry, Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 """File names that are taken for images, in lower case."""
@@ -47,6 +50,21 @@ class CaseFile:
 
     case_id: str
     path: Path
+
+    @property
+    def image(self) -> str:
+        """What the CT is called in results."""
+        return self.path.name
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Bytes of the CT, and when it was last changed, in nanoseconds since 1970.
+
+        Raises:
+            OSError: it is gone.
+        """
+        stat = self.path.stat()
+        return stat.st_size, stat.st_mtime_ns
 
 
 def image_suffix(path: Path) -> str | None:
@@ -98,6 +116,17 @@ def discover(path: Path) -> list[CaseFile]:
     return [cases[case_id] for case_id in sorted(cases)]
 
 
+def image_reader(path: Path) -> sitk.ImageFileReader:
+    """Returns ITK's reader of an image file; it has read nothing yet."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    if path.suffix != path.suffix.lower() and image_suffix(path) in METAIMAGE_SUFFIXES:
+        reader.SetImageIO("MetaImageIO")  # which ITK chooses by lower-case suffixes alone
+    return reader
+
+
 @without_itk_warnings()  # the exception says enough
 def read(path: Path) -> Volume:
     """Reads an image file with its values and dtype as stored (scaled, where the header says so).
@@ -107,8 +136,6 @@ def read(path: Path) -> Volume:
         ImageDimensionError: it is not a single 3-D scalar volume.
         GeometryError: its grid is impossible.
     """
-    import SimpleITK as sitk
-
     suffix = image_suffix(path)
     if suffix is None:
         raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
@@ -117,8 +144,7 @@ def read(path: Path) -> Volume:
     if suffix == ".nii.gz" and path.with_suffix("").exists():
         # ITK takes the header from the one and the voxels from the other.
         raise UnreadableImageError(f"'{path.with_suffix('').name}' lies beside '{path.name}'; remove one of them")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = image_reader(path)
     try:
         reader.ReadImageInformation()
         dimension, size = reader.GetDimension(), reader.GetSize()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.cts import find_cts, read_case
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, check_hounsfield, discover, read_ct
+from ctcore.files import CaseFile, check_hounsfield
 from ctcore.itk import from_sitk
 from ctcore.volume import Volume
 from pipeline import bundle as bundles
@@ -96,13 +97,14 @@ def run_case(ct: sitk.Image | str | Path, bundle: LoadedBundle, *, case_id: str 
     """Scores a CT and maps its lesions. Writes nothing; the image that is given stays as it is.
 
     Args:
-        ct: a SimpleITK image in Hounsfield units, or the path of an image file; any orientation and spacing.
+        ct: a SimpleITK image in Hounsfield units, or the path of an image file, of a DICOM series or of a folder with
+            one; any orientation and spacing.
         bundle: from `load_bundle`.
-        case_id: name of the case; by default the file's, without `_0000` and extension.
+        case_id: name of the case; by default the file's, without `_0000` and extension, or the series' digest.
 
     Raises:
         CaseError: the CT cannot be used; the next one may.
-        RequestError: the path does not exist, or holds no image or several.
+        RequestError: the path does not exist, or holds no CT or several.
         TypeError: the CT is neither an image nor a path.
     """
     clock = Clock()
@@ -115,11 +117,11 @@ def run_case(ct: sitk.Image | str | Path, bundle: LoadedBundle, *, case_id: str 
 
 
 def _from_path(path: Path) -> tuple[CaseFile, Volume]:
-    cases = discover(path)
+    cases = find_cts(path).cases
     if len(cases) > 1:
-        names = ", ".join(case.path.name for case in cases[:3])
-        raise RequestError(f"'{path}' holds {len(cases)} images ({names}, ...); give one of them")
-    return cases[0], read_ct(cases[0].path)
+        names = ", ".join(case.image for case in cases[:3])
+        raise RequestError(f"'{path}' holds {len(cases)} CTs ({names}, ...); give one of them")
+    return cases[0], read_case(cases[0])
 
 
 def _from_image(image: sitk.Image) -> tuple[CaseFile, Volume]:

@@ -50,6 +50,7 @@ class CaseResult:
         candidates: lesion candidates; their boxes are of the input grid.
         flags: what a reader must know.
         effort: how much was computed.
+        candidate_labels: (z, y, x) integers on the ROI: 0 outside, k inside the candidate of number k.
         class_detections: the same map of each lesion class's own label; empty where all lesions are one label.
     """
 
@@ -67,6 +68,7 @@ class CaseResult:
     candidates: tuple[dict[str, Any], ...]
     flags: tuple[str, ...]
     effort: EffortRecord
+    candidate_labels: npt.NDArray[np.signedinteger[Any]]
     class_detections: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @property
@@ -85,6 +87,10 @@ class CaseResult:
     def segmentation_inset(self) -> Inset | None:
         """Returns the segmentation on the input's exact grid, where there is one."""
         return None if self.labels is None else self._on_input_grid(self.labels)
+
+    def candidates_inset(self) -> Inset:
+        """Returns the candidates' numbers, 0 outside of them, on the input's exact grid."""
+        return self._on_input_grid(self.candidate_labels)
 
     def record_fields(self) -> dict[str, Any]:
         """Returns the part of the case's record that the computation decides."""
@@ -189,6 +195,7 @@ def process_case(
             ap_loss=choice.measured.ap_loss if choice.measured else None,
             measured_on=choice.measured.measured_on if choice.measured else None,
         ),
+        candidate_labels=found.candidates.labels,
         class_detections=own,
     )
 

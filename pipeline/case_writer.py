@@ -6,12 +6,20 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ctcore.cts import DicomCase
 from ctcore.errors import CaseError, first_line
 from ctcore.files import CaseFile
 from pipeline.case import CaseResult
 from pipeline.clock import PHASES, Clock
-from pipeline.outputs import OutputFolder
-from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord, MadeWith
+from pipeline.outputs import DICOM_FILES, OutputFolder
+from pipeline.records import (
+    DEMO_FLAG,
+    FLAG_NO_DICOM_OUTPUT,
+    FLAG_NO_DICOM_SOURCE,
+    FLAG_NO_PICTURE,
+    CaseRecord,
+    MadeWith,
+)
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
@@ -41,10 +49,11 @@ class CaseWriter:
         output: where results go.
         bundle: what they were made with.
         report: whether each case gets a picture.
+        dicom: whether cases that come as DICOM get a DICOM SEG and SR.
     """
 
-    def __init__(self, output: OutputFolder, bundle: Bundle, *, report: bool) -> None:
-        self._output, self._bundle, self._report = output, bundle, report
+    def __init__(self, output: OutputFolder, bundle: Bundle, *, report: bool, dicom: bool = False) -> None:
+        self._output, self._bundle, self._report, self._dicom = output, bundle, report, dicom
 
     def write(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
         """Writes everything of a case (in the writing thread) and returns its record."""
@@ -54,10 +63,11 @@ class CaseWriter:
                 with item.clock.phase("write"):
                     self._output.clear_case(case_id)
                     self._output.write_maps(case_id, result)
+                    result, made = self._with_dicom(item.case, result)
                 if self._report:
                     with item.clock.phase("report"):
                         result = self._with_picture(case_id, result)
-                record = self._record(item, result)
+                record = self._record(item, result, made)
                 self._output.write_record(record)
                 return record
             except Exception as error:  # a full disk or an impossible value: this case's alone
@@ -82,10 +92,28 @@ class CaseWriter:
             return replace(result, flags=(*result.flags, FLAG_NO_PICTURE))
         return result
 
-    def _record(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
+    def _with_dicom(self, case: CaseFile, result: CaseResult) -> tuple[CaseResult, tuple[str, ...]]:
+        """Writes the case as DICOM where that was asked for; returns which files, and the result with its flags."""
+        if not self._dicom:
+            return result, ()
+        if not isinstance(case, DicomCase):
+            return replace(result, flags=(*result.flags, FLAG_NO_DICOM_SOURCE)), ()
+        from pipeline.dicom_output.write import write_dicom
+
+        folder = self._output.dicom_folder(case.case_id)
+        try:
+            written = write_dicom(case.series, result, self._bundle, folder)
+        except Exception:  # headers that break the standard's rules: the maps and the score are sound
+            logger.exception("case '%s' has no DICOM output", case.case_id)
+            for name in DICOM_FILES:
+                (folder / name).unlink(missing_ok=True)
+            return replace(result, flags=(*result.flags, FLAG_NO_DICOM_OUTPUT)), ()
+        return result, tuple(path.relative_to(self._output.folder).as_posix() for path in written)
+
+    def _record(self, item: Progressing, result: CaseResult | Exception, dicom: tuple[str, ...] = ()) -> CaseRecord:
         """Returns the record of a case that has ended."""
         if not isinstance(result, Exception):
-            return record_of(item.case, result, item.clock, self._bundle, item.made_with)
+            return record_of(item.case, result, item.clock, self._bundle, item.made_with, dicom)
         return CaseRecord(
             **_common(item.case, item.clock, self._bundle, item.made_with),
             status="failed",
@@ -95,7 +123,12 @@ class CaseWriter:
 
 
 def record_of(
-    case: CaseFile, result: CaseResult, clock: Clock, bundle: Bundle, made_with: MadeWith | None = None
+    case: CaseFile,
+    result: CaseResult,
+    clock: Clock,
+    bundle: Bundle,
+    made_with: MadeWith | None = None,
+    dicom: tuple[str, ...] = (),
 ) -> CaseRecord:
     """Returns the record of a case that is done.
 
@@ -105,15 +138,16 @@ def record_of(
         clock: time by phase.
         bundle: what it was made with.
         made_with: what decides its results, where a later run may keep them.
+        dicom: DICOM files that were written of it.
     """
-    return CaseRecord(**_common(case, clock, bundle, made_with), status="done", **result.record_fields())
+    return CaseRecord(**_common(case, clock, bundle, made_with), status="done", dicom=dicom, **result.record_fields())
 
 
 def _common(case: CaseFile, clock: Clock, bundle: Bundle, made_with: MadeWith | None) -> dict[str, Any]:
     """Returns what is recorded of every case."""
     return {
         "case_id": case.case_id,
-        "image": case.path.name,
+        "image": case.image,
         "seconds": {name: clock.seconds[name] for name in PHASES if name in clock.seconds},
         "notice": bundle.notice,
         "made_with": made_with,

@@ -6,6 +6,7 @@ import typer
 
 from ctcore.console import OneLineGroup
 from pipeline.cli_bundle import app as bundle_app
+from pipeline.cli_dicom import app as dicom_app
 from pipeline.cli_evaluate import compare, evaluate
 from pipeline.cli_grand_challenge import grand_challenge
 from pipeline.cli_phantom import phantom
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(dicom_app, name="dicom")
 
 
 @app.callback()

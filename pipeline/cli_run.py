@@ -14,6 +14,7 @@ from pipeline.console import console, print_summary, run_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ctcore.cts import FoundCts
     from pipeline.bundle import Bundle
     from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
@@ -57,7 +58,10 @@ class FormatChoice(StrEnum):
 
 
 def run(
-    input_path: Annotated[Path, typer.Option("--input", help="A folder of CTs, or one CT.", show_default=False)],
+    input_path: Annotated[
+        Path,
+        typer.Option("--input", help="A folder of CTs or DICOM series, a ZIP of such, or one CT.", show_default=False),
+    ],
     output: Annotated[Path, typer.Option("--output", help="Folder for all results.", show_default=False)],
     bundle: Annotated[
         Path | None, typer.Option(help="Model bundle. Default: the demonstration model that comes with the package.")
@@ -92,13 +96,22 @@ def run(
         bool, typer.Option("--segmentations/--no-segmentations", help="Make segmentations beside the detection maps.")
     ] = True,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Make report/index.html.")] = True,
+    case_id_tag: Annotated[
+        str | None,
+        typer.Option(
+            help="DICOM tag that names cases, as in AccessionNumber. Default: a digest that identifies nobody."
+        ),
+    ] = None,
+    dicom_output: Annotated[
+        bool, typer.Option("--dicom-output", help="Make a DICOM SEG and a structured report of each DICOM series.")
+    ] = False,
 ) -> None:
     """Scores every CT of a folder and maps its lesions.
 
     Leaves results.csv, run.json, cases/, detection_maps/, segmentations/ and report/index.html. Finished cases are kept
     when the command is run again. Exit code: 0 all done, 1 some cases failed, 2 the request was wrong.
     """
-    from ctcore.files import discover
+    from ctcore.cts import find_cts
     from ctcore.inference.backends.choose import resolve
     from pipeline.log import log_to
     from pipeline.memory import parse_size
@@ -117,16 +130,21 @@ def run(
         max_ram=None if max_ram is None else parse_size(max_ram),
         format=image_format.value,
         segmentations=segmentations,
+        case_id_tag=case_id_tag,
+        dicom_output=dicom_output,
         overwrite=overwrite,
         report=report,
     )
-    cases = discover(input_path)  # whatever is wrong with the request is said before anything is made
+    found = find_cts(
+        input_path, options.case_id_tag
+    )  # whatever is wrong with the request is said before anything is made
     chosen = _bundle(bundle)
     check_options(options, chosen)
     execution = resolve(device, backend.value, precision.value)
     folder = OutputFolder(output, options.format)
     out = console()
-    _say_what(out, len(cases), chosen, str(execution))
+    _say_series(out, found)
+    _say_what(out, len(found.cases), chosen, str(execution))
     try:
         with log_to(folder.log_path), run_progress(out) as observer:
             summary = run_cohort(
@@ -144,6 +162,7 @@ def run(
                     segmentations=options.segmentations,
                 ),
                 observer=observer,
+                found=found,
             )
     except KeyboardInterrupt as error:
         out.print("Stopped. What is written is whole; the same command goes on with the rest.")
@@ -177,6 +196,15 @@ def _bundle(path: Path | None) -> Bundle:
     return load_bundle(path if path is not None else DEMO_BUNDLE)
 
 
+def _say_series(out: Console, found: FoundCts) -> None:
+    """Shows the DICOM series that were found, where there are any."""
+    if found.series or found.unreadable:
+        from pipeline.console import print_series
+        from pipeline.dicom_series import descriptions, series_records
+
+        print_series(out, series_records(found), descriptions(found), found.unreadable)
+
+
 def _say_what(out: Console, cases: int, bundle: Bundle, execution: str) -> None:
     """Tells what is about to run."""
     counted = "1 case" if cases == 1 else f"{cases} cases"
@@ -195,6 +223,8 @@ def _warn(out: Console, bundle: Bundle) -> None:
 def _say_where(out: Console, folder: OutputFolder, options: RunOptions, *, failed: bool) -> None:
     """Tells where to look."""
     places = [("Results", folder.folder / "results.csv"), ("Detection maps", folder.maps_folders[0])]
+    if options.dicom_output:
+        places.append(("DICOM", folder.folder / "dicom"))
     if options.report:
         places.append(("Report", folder.report_folder / "index.html"))
     if failed:

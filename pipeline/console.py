@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ctcore.console import progress_columns
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from ctcore.dicom.scan import Unreadable
     from ctcore.evaluation.compare import Comparison
     from ctcore.evaluation.metrics import Metrics
     from ctcore.evaluation.statistics.bootstrap import Estimate
-    from pipeline.records import CaseRecord
+    from pipeline.records import CaseRecord, SeriesRecord
     from pipeline.run import RunSummary
 
 _PHASE_WORDS = {
@@ -118,6 +119,43 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def print_series(
+    out: Console,
+    series: Sequence[SeriesRecord],
+    descriptions: Mapping[tuple[str, int], str],
+    unreadable: Sequence[Unreadable],
+    longest: int | None = 40,
+) -> None:
+    """Prints the DICOM series of an input, a line each, and why each was chosen or not.
+
+    Args:
+        out: where to.
+        series: all of them, cases first.
+        descriptions: what each is called, by digest and part.
+        unreadable: what could not be read.
+        longest: lines at most; None: all.
+    """
+    colours = {"chosen": "green", "faulty": "red", "refused": "dim"}
+    for record in series[:longest]:
+        number = "" if record.number is None else f" {record.number}"
+        part = f", part {record.part}" if record.part > 1 else ""
+        called = descriptions.get((record.series, record.part), "")
+        size = " x ".join(str(n) for n in (record.slices, *record.size))
+        out.print(
+            f"{record.verdict:8} {record.case_id or '-':16} study {record.study[:6]}, series{number}{part} '{called}',"
+            f" {record.modality} {size}: {record.reason}",
+            style=colours[record.verdict],
+            markup=False,
+            soft_wrap=True,
+        )
+    if longest is not None and len(series) > longest:
+        out.print(f"... and {len(series) - longest} more series in run.json")
+    for each in unreadable[:longest]:
+        out.print(f"Warning: left out: {each.reason}", style="yellow", markup=False, soft_wrap=True)
+    if longest is not None and len(unreadable) > longest:
+        out.print(f"Warning: ... and {len(unreadable) - longest} more", style="yellow", markup=False)
 
 
 def print_metrics(out: Console, metrics: Metrics) -> None:

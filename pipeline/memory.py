@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctcore.errors import MemoryLimitError, RequestError, UnreadableImageError, first_line
+
+if TYPE_CHECKING:
+    from ctcore.files import CaseFile
 
 GIB = 1 << 30
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": GIB, "T": 1 << 40}
@@ -51,31 +56,38 @@ def peak() -> int:
     return _status("VmHWM")
 
 
-def check_ct(path: Path, limit: int) -> None:
+def check_ct(case: CaseFile, limit: int) -> None:
     """Refuses a CT that cannot be read within a limit of this process's memory, by its header alone.
 
     Raises:
         MemoryLimitError: it cannot.
         UnreadableImageError: it has no header.
     """
-    import SimpleITK as sitk
+    sizes = _sizes_of(case)
+    needed = resident() + CT_BYTES * math.prod(sizes)
+    if needed > limit:
+        shape = " x ".join(str(size) for size in sizes)
+        raise MemoryLimitError(
+            f"'{case.image}' of {shape} voxels may need {gib(needed)} to be read, --max-ram allows {gib(limit)};"
+            " allow more"
+        )
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+
+def _sizes_of(case: CaseFile) -> tuple[int, ...]:
+    """Returns the number of voxels along each axis (x, y, z, ...), by the header alone."""
+    from ctcore.cts import DicomCase
+
+    if isinstance(case, DicomCase):
+        return case.series.geometry.size_xyz if case.series.geometry is not None else (0,)
+    from ctcore.files import image_reader
+
+    path = case.path
+    reader = image_reader(path)
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise UnreadableImageError(f"'{path.name}' cannot be read ({first_line(error)}); copy it again") from error
-    voxels = 1
-    for size in reader.GetSize():
-        voxels *= size
-    needed = resident() + CT_BYTES * voxels
-    if needed > limit:
-        shape = " x ".join(str(size) for size in reader.GetSize())
-        raise MemoryLimitError(
-            f"'{path.name}' of {shape} voxels may need {gib(needed)} to be read, --max-ram allows {gib(limit)};"
-            " allow more"
-        )
+    return tuple(reader.GetSize())
 
 
 def _status(key: str) -> int:

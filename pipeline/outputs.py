@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,7 +18,14 @@ from pydantic import ValidationError
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile, is_writable, read_json, write, write_json, write_text
 from pipeline.case import CaseResult
+from pipeline.label_files import remove_label_files, write_label_files
 from pipeline.records import CaseRecord, ImageFormat, MadeWith, RunRecord
+
+DICOM_LESIONS = "lesions.dcm"
+DICOM_SEGMENTATION = "segmentation.dcm"
+DICOM_REPORT = "report.dcm"
+DICOM_FILES = (DICOM_LESIONS, DICOM_SEGMENTATION, DICOM_REPORT)
+"""What is made of a case in DICOM: SEG of the candidates, SEG of the segmentation, SR."""
 
 FORMATS: tuple[ImageFormat, ...] = ("nii.gz", "mha")
 
@@ -91,6 +98,10 @@ class OutputFolder:
         """Where a case's detection map of one lesion class lies; characters that folders may not have are escaped."""
         return self.class_maps_folder / quote(class_name, safe=" ") / f"{case_id}.{self._format}"
 
+    def dicom_folder(self, case_id: str) -> Path:
+        """Where a case's DICOM SEG and SR lie."""
+        return self.folder / "dicom" / case_id
+
     def picture_path(self, case_id: str) -> Path:
         """Where a case's picture for the report lies."""
         return self.report_folder / "cases" / f"{case_id}.png"
@@ -102,7 +113,7 @@ class OutputFolder:
         maps are there.
         """
         record = self._whole_record(self.record_path(case.case_id))
-        same = record is not None and record.made_with == made_with and record.image == case.path.name
+        same = record is not None and record.made_with == made_with and record.image == case.image
         return record if same else None
 
     def finished_elsewhere(self, known: Collection[str], made_with: MadeWith) -> list[CaseRecord]:
@@ -132,6 +143,7 @@ class OutputFolder:
         if record.made_with is None or record.made_with.segmentations:
             maps.append(self.segmentation_path(record.case_id))
         maps += [self.class_detection_path(record.case_id, name) for name in _classes_with_maps(record)]
+        maps += [self.folder / name for name in record.dicom]
         return record if record.status == "done" and all(path.is_file() for path in maps) else None
 
     def clear_case(self, case_id: str) -> None:
@@ -142,6 +154,8 @@ class OutputFolder:
             for image_format in FORMATS:
                 (folder / f"{case_id}.{image_format}").unlink(missing_ok=True)
         self.picture_path(case_id).unlink(missing_ok=True)
+        for name in DICOM_FILES:
+            (self.dicom_folder(case_id) / name).unlink(missing_ok=True)
 
     def write_maps(self, case_id: str, result: CaseResult) -> None:
         """Writes the detection map, that of each lesion class and the segmentation, where there are such."""
@@ -151,6 +165,13 @@ class OutputFolder:
         segmentation = result.segmentation_inset()
         if segmentation is not None:
             write(segmentation, self.segmentation_path(case_id))
+
+    def write_labels(self, labels: Mapping[str, int] | None) -> None:
+        """Writes the label description files of the segmentations, for viewers; None: there are no segmentations."""
+        if labels is not None:
+            write_label_files(self.maps_folders[1], labels)
+        else:
+            remove_label_files(self.maps_folders[1])
 
     def write_record(self, record: CaseRecord) -> None:
         """Writes `cases/CASE.json`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ctcore.inference.cover import WindowMode
+
+if TYPE_CHECKING:
+    from ctcore.files import CaseFile
 
 OUTPUT_SCHEMA_VERSION: Final = 1
 """Version of the keys of `run.json` and `cases/CASE.json`."""
@@ -17,6 +19,12 @@ DEMO_FLAG = "demo_model"
 
 FLAG_NO_PICTURE = "no_picture"
 """Flag of a case whose picture could not be drawn; the log says why."""
+
+FLAG_NO_DICOM_OUTPUT = "no_dicom_output"
+"""Flag of a case whose DICOM SEG and SR could not be made; the log says why."""
+
+FLAG_NO_DICOM_SOURCE = "no_dicom_source"
+"""Flag of a case that DICOM output was asked for, but that comes as an image file, to which DICOM cannot refer."""
 
 Status = Literal["done", "failed"]
 ImageFormat = Literal["nii.gz", "mha"]
@@ -38,6 +46,8 @@ class RunOptions(_Record):
         max_ram: bytes that the process may have in memory; None: whatever there is.
         format: file format of the maps.
         segmentations: whether segmentations are made beside the detection maps.
+        case_id_tag: DICOM tag that names cases; None: a digest of UIDs does.
+        dicom_output: whether a DICOM SEG and SR are made of cases that come as DICOM.
         overwrite: whether finished cases are computed again.
         report: whether pictures and `report/index.html` are made.
     """
@@ -50,6 +60,8 @@ class RunOptions(_Record):
     max_ram: int | None = None
     format: ImageFormat = "nii.gz"
     segmentations: bool = True
+    case_id_tag: str | None = None
+    dicom_output: bool = False
     overwrite: bool = False
     report: bool = True
 
@@ -70,8 +82,9 @@ class MadeWith(_Record):
         max_ram: bytes that the process could have in memory.
         format: file format of the maps.
         segmentations: whether segmentations were made.
-        input_bytes: size of the CT file.
-        input_modified_ns: when the CT file was last changed, in nanoseconds since 1970.
+        dicom_output: whether a DICOM SEG and SR were made.
+        input_bytes: size of the CT file, or of all slices of a series.
+        input_modified_ns: when it was last changed, in nanoseconds since 1970.
     """
 
     bundle: str
@@ -86,13 +99,14 @@ class MadeWith(_Record):
     early_exit: bool = False
     max_seconds: float | None = None
     max_ram: int | None = None
+    dicom_output: bool = False
     input_bytes: int = 0
     input_modified_ns: int = 0
 
-    def of_input(self, path: Path) -> MadeWith:
-        """Returns the same for one CT file."""
-        stat = path.stat()
-        return self.model_copy(update={"input_bytes": stat.st_size, "input_modified_ns": stat.st_mtime_ns})
+    def of_input(self, case: CaseFile) -> MadeWith:
+        """Returns the same for one CT."""
+        size, modified_ns = case.stamp
+        return self.model_copy(update={"input_bytes": size, "input_modified_ns": modified_ns})
 
     def without_input(self) -> MadeWith:
         """Returns the same for no CT file in particular."""
@@ -170,7 +184,7 @@ class CaseRecord(_Record):
     Attributes:
         schema_version: version of these keys.
         case_id: the case.
-        image: file name of the CT.
+        image: file name of the CT, or a digest that stands for a DICOM series.
         status: `done` or `failed`.
         error: why it failed, one line.
         score: the fused score of a lesion, 0..1.
@@ -186,6 +200,7 @@ class CaseRecord(_Record):
         pancreas_ml: volume of the pancreas that the localizer found.
         segmentation_labels: values of the segmentation by name.
         flags: what a reader must know.
+        dicom: DICOM files that were made of the case, relative to the output folder.
         effort: how much was computed.
         seconds: time by phase.
         notice: what the model is not.
@@ -210,6 +225,7 @@ class CaseRecord(_Record):
     pancreas_ml: float | None = None
     segmentation_labels: dict[str, int] = Field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    dicom: tuple[str, ...] = ()
     effort: EffortRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     notice: str | None = None
@@ -239,6 +255,36 @@ class CaseStatus(_Record):
     seconds: float
 
 
+class SeriesRecord(_Record):
+    """One DICOM series in `run.json`: nothing of it identifies the patient.
+
+    Attributes:
+        series: digest of its UIDs.
+        study: digest of the study's UID.
+        part: which of the series' stacks of slices of one kind this is, from 1.
+        number: the series' number.
+        modality: `CT`, `MR`, ...
+        slices: how many.
+        size: (rows, columns) of a slice.
+        spacing_mm: voxel size (x, y, z), or null where the slices make no grid.
+        verdict: `chosen`, `faulty` (a case that fails) or `refused` (no case).
+        reason: why.
+        case_id: the case, or null.
+    """
+
+    series: str
+    study: str
+    part: int
+    number: int | None
+    modality: str
+    slices: int
+    size: tuple[int, int]
+    spacing_mm: tuple[float, float, float] | None
+    verdict: Literal["chosen", "faulty", "refused"]
+    reason: str
+    case_id: str | None
+
+
 class RunRecord(_Record):
     """What `run.json` holds.
 
@@ -255,6 +301,8 @@ class RunRecord(_Record):
         execution: device, backend, precision and threads (null on a GPU).
         phase_seconds: time by phase, summed over the cases computed in this run.
         cases: status of every case in the tables.
+        dicom: every DICOM series of the input, and why it was chosen or not.
+        dicom_unreadable: DICOM objects and archives that cannot be read, with the reason.
     """
 
     schema_version: Literal[1] = OUTPUT_SCHEMA_VERSION
@@ -269,3 +317,5 @@ class RunRecord(_Record):
     execution: dict[str, str | int | None]
     phase_seconds: dict[str, float]
     cases: tuple[CaseStatus, ...]
+    dicom: tuple[SeriesRecord, ...] = ()
+    dicom_unreadable: tuple[str, ...] = ()

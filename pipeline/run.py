@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.cts import DicomCase, FoundCts, find_cts
+from ctcore.dicom.read import read_series
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, discover, read_ct
+from ctcore.files import CaseFile, read_ct
 from pipeline.budget import Budget, Chooser
 from pipeline.case import CaseResult, process_case
 from pipeline.case_writer import CaseWriter, Progressing
+from pipeline.dicom_series import series_records
 from pipeline.memory import check_ct, resident
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
@@ -58,6 +62,7 @@ def run_cohort(
     load: Callable[[], Stages],
     observer: RunObserver | None = None,
     chooser: Chooser | None = None,
+    found: FoundCts | None = None,
 ) -> RunSummary:
     """Runs every case of a folder, or the case of a file, and writes all outputs.
 
@@ -67,7 +72,7 @@ def run_cohort(
     (KeyboardInterrupt) they are written for the cases that have ended before it goes on its way.
 
     Args:
-        input_path: folder of CTs, or one CT.
+        input_path: folder of CTs (image files or DICOM series), or one CT.
         output: where results go.
         bundle: the verified bundle.
         execution: device, backend and precision.
@@ -75,16 +80,18 @@ def run_cohort(
         load: loads both stages; called once, and not at all if every case is finished.
         observer: told how the run goes.
         chooser: chooses what is computed of each case; None: by the options' budget of time and memory.
+        found: the input's CTs, where they were found already.
 
     Raises:
         RequestError: as `check_options`; the input does not exist or holds no image, or is one of the output's own
-            folders of maps; or the networks alone take the memory allowed.
+            folders of maps; DICOM output is asked for and no case comes as DICOM; or the networks alone take the
+            memory allowed.
         Exception: whatever `load` raises.
     """
     check_options(options, bundle)
     budget = Budget(options.max_seconds, options.max_ram, bundle.manifest.efforts, apart=options.early_exit)
     run = _Run(input_path, output, bundle, execution, options, observer or SilentObserver(), budget, chooser or budget)
-    return run.run(load)
+    return run.run(load, found or find_cts(input_path, options.case_id_tag))
 
 
 def check_options(options: RunOptions, bundle: Bundle) -> None:
@@ -92,7 +99,8 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
 
     Raises:
         RequestError: early exit is asked for, and the bundle has no operating point; time is limited, and it has no
-            table of efforts; memory is limited, and the system does not tell how much is used.
+            table of efforts; memory is limited, and the system does not tell how much is used; DICOM output is asked
+            for, and highdicom is not installed.
     """
     if options.early_exit and not bundle.manifest.thresholds:
         raise RequestError(
@@ -106,6 +114,11 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
         )
     if options.max_ram is not None:
         resident()
+    if options.dicom_output and importlib.util.find_spec("highdicom") is None:
+        raise RequestError(
+            "DICOM output needs highdicom; install it with: pip install 'ct-lesion-pipeline[dicom]', or leave"
+            " --dicom-output out"
+        )
 
 
 class _Run:
@@ -125,7 +138,7 @@ class _Run:
         self._input, self._output, self._bundle = input_path, output, bundle
         self._execution, self._options, self._observer = execution, options, observer
         self._budget, self._chooser = budget, chooser
-        self._case_writer = CaseWriter(output, bundle, report=options.report)
+        self._case_writer = CaseWriter(output, bundle, report=options.report, dicom=options.dicom_output)
         self._made_with = MadeWith(
             bundle=bundle.digest,
             device=execution.device,
@@ -139,15 +152,22 @@ class _Run:
             max_ram=options.max_ram,
             format=options.format,
             segmentations=options.segmentations,
+            dicom_output=options.dicom_output,
         )
         self._records: dict[str, CaseRecord] = {}
         self._reused: set[str] = set()
         self._elsewhere: list[CaseRecord] = []
+        self._found = FoundCts(())
 
-    def run(self, load: Callable[[], Stages]) -> RunSummary:
+    def run(self, load: Callable[[], Stages], found: FoundCts) -> RunSummary:
         """Runs the cohort."""
         started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
-        cases = discover(self._input)
+        self._found, cases = found, list(found.cases)
+        if self._options.dicom_output and not any(isinstance(case, DicomCase) for case in cases):
+            raise RequestError(
+                f"DICOM output refers to the DICOM series it comes from, '{self._input}' holds none;"
+                " leave --dicom-output out"
+            )
         folder = (self._input if self._input.is_dir() else self._input.parent).resolve()
         own = [maps.resolve() for maps in (*self._output.maps_folders, self._output.class_maps_folder)]
         if folder in own or folder.parent in own:
@@ -168,7 +188,7 @@ class _Run:
         """Keeps the result of an earlier run if it is finished; tells whether it is."""
         if self._options.overwrite:
             return False
-        record = self._output.finished(case, self._made_with.of_input(case.path))
+        record = self._output.finished(case, self._made_with.of_input(case))
         if record is None:
             return False
         self._records[case.case_id] = record
@@ -213,11 +233,11 @@ class _Run:
         """Reads a CT (in the reading thread)."""
         item = Progressing(case, self._made_with)
         try:
-            item.made_with = self._made_with.of_input(case.path)
+            item.made_with = self._made_with.of_input(case)
             with item.clock.phase("read"):
                 if self._options.max_ram is not None:
-                    check_ct(case.path, self._options.max_ram)
-                return item, read_ct(case.path)
+                    check_ct(case, self._options.max_ram)
+                return item, read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
         except Exception as error:  # whatever it is, it is this case's alone
             return item, error
 
@@ -274,10 +294,14 @@ class _Run:
             started=started,
             wall_seconds=wall,
             loading_seconds=loading,
+            dicom=series_records(self._found),
+            dicom_unreadable=tuple(f"{each.name}: {each.reason}" for each in self._found.unreadable),
         )
         manifest = self._bundle.manifest
         self._output.write_results(records, manifest.class_names, manifest.probability_names)
         self._output.write_run(run)
+        labels = next((record.segmentation_labels for record in records if record.segmentation_labels), None)
+        self._output.write_labels(labels)
         if self._options.report:
             from pipeline.report.page import write_report
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.clock import PHASES
-from pipeline.records import CaseRecord, CaseStatus, RunOptions, RunRecord
+from pipeline.records import CaseRecord, CaseStatus, RunOptions, RunRecord, SeriesRecord
 from pipeline.versions import versions
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def run_record(
     started: datetime.datetime,
     wall_seconds: float,
     loading_seconds: float,
+    dicom: tuple[SeriesRecord, ...] = (),
+    dicom_unreadable: tuple[str, ...] = (),
 ) -> RunRecord:
     """Returns what `run.json` holds.
 
@@ -42,6 +44,8 @@ def run_record(
         started: when the run began.
         wall_seconds: how long it took.
         loading_seconds: how long the models took to load.
+        dicom: the DICOM series of the input.
+        dicom_unreadable: what could not be read of it, with the reason.
     """
     manifest = bundle.manifest
     fresh = [record for record in records if record.case_id in computed]
@@ -78,4 +82,6 @@ def run_record(
             )
             for record in records
         ),
+        dicom=dicom,
+        dicom_unreadable=dicom_unreadable,
     )

@@ -13,6 +13,7 @@ VERSIONED_PACKAGES = (
     "openvino",
     "timm",
     "SimpleITK",
+    "pydicom",
     "numpy",
     "scipy",
     "scikit-image",

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ctcore.cts import find_cts, read_case
 from ctcore.errors import CaseError, first_line
-from ctcore.files import discover, read_ct, write, write_json
+from ctcore.files import write, write_json
 from ctcore.geometry import as_stored, to_lps
 from ctcore.resample import resample_array
 from stage1_localizer.localizer import Localizer
@@ -25,7 +26,7 @@ def predict_folder(
 
     Args:
         model: an exported stage-1 folder.
-        source: a folder of CTs, or one CT.
+        source: a folder of CTs (image files or DICOM series), or one CT.
         output: where masks `CASE.nii.gz` and `rois.json` go.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called with cases done and in all.
@@ -38,16 +39,15 @@ def predict_folder(
     """
     from ctcore.inference.backends.choose import resolve
 
-    cases = discover(source)
+    cases = find_cts(source).cases
     localizer = Localizer(model, resolve(device))
     rois: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    turned = (
-        to_lps if localizer.model.processing is None else as_stored
-    )  # nnU-Net's own models know the order of the file
+    # nnU-Net's own models know the order of the file.
+    turned = to_lps if localizer.model.processing is None else as_stored
     for done, case in enumerate(cases, start=1):
         try:
-            stored = read_ct(case.path)
+            stored = read_case(case)
             ct, reorientation = turned(stored)
             found = localizer.locate(ct)
             mask = reorientation.restore(resample_array(found.pancreas.array, ct.geometry.shape, "nearest"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ctcore.cts import find_cts, read_case
 from ctcore.errors import CaseError, first_line
-from ctcore.files import discover, read_ct, write, write_text
+from ctcore.files import write, write_text
 from ctcore.geometry import as_stored, to_lps
 from stage2_multitask.predictor import MultiTaskPredictor
 
@@ -36,16 +37,15 @@ def predict_folder(
     """
     from ctcore.inference.backends.choose import resolve
 
-    cases = discover(source)
+    cases = find_cts(source).cases
     predictor = MultiTaskPredictor(model, resolve(device))
     rows = [",".join(["case_id", *(f"p_{name}" for name in predictor.class_names)])]
     failed: dict[str, str] = {}
-    turned = (
-        to_lps if predictor.model.processing is None else as_stored
-    )  # nnU-Net's own models know the order of the file
+    # nnU-Net's own models know the order of the file.
+    turned = to_lps if predictor.model.processing is None else as_stored
     for done, case in enumerate(cases, start=1):
         try:
-            stored = read_ct(case.path)
+            stored = read_case(case)
             roi, reorientation = turned(stored)
             prediction = predictor.predict(roi)
             labels = reorientation.restore(prediction.segmentation)

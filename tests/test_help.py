@@ -16,6 +16,8 @@ HEAVY = (
     "openvino",
     "skimage",
     "SimpleITK",
+    "pydicom",
+    "highdicom",
     "matplotlib",
     "ray",
     "timm",

@@ -15,11 +15,11 @@ import pytest
 
 from ctcore.files import write
 from ctcore.geometry import Box
-from ctcore.inference.backends.choose import Execution
+from ctcore.inference.backends.choose import Execution, resolve
 from ctcore.inference.effort import Effort
 from ctcore.volume import Geometry, Volume
-from pipeline.bundle import Bundle, create_bundle
-from pipeline.stages import Stages
+from pipeline.bundle import DEMO_BUNDLE, Bundle, create_bundle, load_bundle
+from pipeline.stages import Stages, load_stages
 
 PANCREAS_HU, LESION_HU = 100, 200
 PANCREAS, LESION = 4, 1
@@ -216,3 +216,11 @@ def make_bundle(tmp_path: Path, make_stage: Callable[..., Path]) -> Callable[...
 def bundle(make_bundle: Callable[..., Bundle]) -> Bundle:
     """A bundle that is not a demonstration."""
     return make_bundle()
+
+
+@pytest.fixture(scope="session")
+def demo() -> tuple[Bundle, Stages]:
+    """The demonstration bundle and its stages, loaded once; on the CPU in float32."""
+    demonstration, execution = load_bundle(DEMO_BUNDLE), resolve("cpu", "auto", "fp32")
+    stages = load_stages(demonstration, execution, folds=None, tta=False, windows="guided", segmentations=True)
+    return demonstration, stages

@@ -95,7 +95,7 @@ def test_what_is_no_ct_is_refused(tmp_path: Path, make_ct: Callable[..., Path], 
     broken = np.full((4, 4, 4), np.nan, np.float32)
     bad: list[tuple[Any, type[Exception], str]] = [
         (tmp_path / "missing.nii.gz", RequestError, "does not exist"),
-        (tmp_path / "two", RequestError, r"holds 2 images \(a.nii.gz, b.nii.gz"),
+        (tmp_path / "two", RequestError, r"holds 2 CTs \(a.nii.gz, b.nii.gz"),
         (ct_array(), TypeError, "not a ndarray; an array has no geometry"),
         (sitk.GetImageFromArray(broken), IntensityError, "'image' holds 64 NaN"),
         (sitk.Image(4, 4, 4, sitk.sitkInt16), IntensityError, "the single value 0"),

@@ -271,7 +271,17 @@ def test_help_is_quick(command: tuple[str, ...]) -> None:
 
 
 def test_command_line_imports_nothing_heavy() -> None:
-    heavy = "torch", "nnunetv2", "openvino", "SimpleITK", "numpy", "pydantic", "matplotlib", "report_guided_annotation"
+    heavy = (
+        "torch",
+        "nnunetv2",
+        "openvino",
+        "SimpleITK",
+        "pydicom",
+        "numpy",
+        "pydantic",
+        "matplotlib",
+        "report_guided_annotation",
+    )
     code = f"import sys, pipeline.cli; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -72,6 +72,7 @@ def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> N
         "results.csv",
         *(f"cases/{c}.json" for c in ("ill", "well")),
         *(f"{folder}/{c}.nii.gz" for folder in ("detection_maps", "segmentations") for c in ("ill", "well")),
+        *(f"segmentations/{name}" for name in ("itk-snap-labels.txt", "slicer-colors.ctbl")),
         "report/index.html",
         *(f"report/cases/{c}.png" for c in ("ill", "well")),
     }

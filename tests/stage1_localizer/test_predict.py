@@ -15,6 +15,7 @@ from ctcore.resample import resample_to_shape
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.localizer import Localization
 from stage1_localizer.predict import predict_folder
+from tests.ctcore.dicom.series_on_disk import write_series
 
 TO_THE_RIGHT = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -74,3 +75,12 @@ def test_results_lie_on_the_files_grid(folder: Path, tmp_path: Path) -> None:
 def test_nothing_to_do(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="does not exist"):
         predict_folder(tmp_path, tmp_path / "gone", tmp_path / "out", device="cpu")
+
+
+def test_a_dicom_series(tmp_path: Path) -> None:
+    array = np.zeros((12, 10, 12), dtype=np.int16)
+    array[2:4, 4:8, 0:4] = 100
+    write_series(tmp_path / "in" / "study", Volume(array, Geometry(array.shape, (1.0, 1.0, 1.0))))
+    assert predict_folder(tmp_path, tmp_path / "in", tmp_path / "out") == {}
+    (case_id,) = read_json(tmp_path / "out" / "rois.json")
+    np.testing.assert_array_equal(read(tmp_path / "out" / f"{case_id}.nii.gz").array, array > 50)

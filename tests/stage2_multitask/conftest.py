@@ -162,6 +162,7 @@ def random_model(tmp_path: Path, recipe: MultiTaskRecipe, architecture: dict[str
         states = {}
         for fold in folds:
             torch.manual_seed(int(fold))
+            assert model.head is not None
             network = build_network(
                 model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
             )
