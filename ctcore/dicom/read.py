@@ -37,6 +37,9 @@ PIXEL_KEYWORDS = (
 RLE = "1.2.840.10008.1.2.5"
 """Transfer syntax whose streams do not say how large the slice is."""
 
+END_OF_IMAGE = b"\xff\xd9"
+"""Last marker of JPEG, JPEG-LS (EOI) and JPEG 2000 (EOC)."""
+
 LARGEST_SHARE = 2
 """Most that compression may make a slice larger."""
 
@@ -108,6 +111,8 @@ def _values(dataset: Dataset, header: Header) -> npt.NDArray[Any]:
         )
     if syntax == RLE:
         return dataset.pixel_array
+    if not stream.rstrip(b"\0").endswith(END_OF_IMAGE):  # CharLS looks for the rest of a JPEG-LS stream for ever
+        raise UnreadableImageError(f"slice '{header.source.name}' ends within its compressed voxels; copy it again")
     return decode(stream, syntax, bits=int(dataset.BitsStored), signed=bool(dataset.PixelRepresentation))
 
 

@@ -254,3 +254,15 @@ def test_a_decoder_never_sees_a_slice_that_would_become_larger(
     monkeypatch.setattr("ctcore.dicom.read.decode", None)
     with pytest.raises(UnreadableImageError, match="slice 'IM0011' of 8 x 10 voxels is compressed to"):
         read_series(series_in(tmp_path))
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, JPEGLossless], ids=lambda s: s.name)
+def test_a_truncated_compressed_slice_is_never_decoded(tmp_path: Path, ct: Volume, syntax: UID) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        encoded(dataset, syntax)
+        stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        dataset.PixelData = encapsulate([stream[: len(stream) // 4 * 2]])
+
+    write_series(tmp_path, ct, change=change)
+    with pytest.raises(UnreadableImageError, match="slice 'IM0011' ends within its compressed voxels"):
+        read_series(series_in(tmp_path))
