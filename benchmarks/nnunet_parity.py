@@ -152,11 +152,9 @@ def _network(stage2: Path, model: MultiTaskModel) -> torch.nn.Module:
     import torch
 
     from ctcore.nnunet.exported import load_weights
-    from stage2_multitask.network import build_network
+    from stage2_multitask.network import exported_network
 
-    network = build_network(
-        model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
-    )
+    network = exported_network(model)
     load_weights(network, stage2, model.folds[0])
 
     class Segmentation(torch.nn.Module):
