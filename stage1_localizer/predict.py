@@ -42,9 +42,7 @@ def predict_folder(
     localizer = Localizer(model, resolve(device))
     rois: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    turned = (
-        to_lps if localizer.model.processing is None else as_stored
-    )  # nnU-Net's own models know the order of the file
+    turned = as_stored if localizer.as_stored else to_lps
     for done, case in enumerate(cases, start=1):
         try:
             stored = read_ct(case.path)
