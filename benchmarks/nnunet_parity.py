@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.label_dice import foreground_dice
-from ctcore.errors import BundleError
 
 if TYPE_CHECKING:
     import torch
@@ -153,13 +152,9 @@ def _network(stage2: Path, model: MultiTaskModel) -> torch.nn.Module:
     import torch
 
     from ctcore.nnunet.exported import load_weights
-    from stage2_multitask.network import build_network
+    from stage2_multitask.network import exported_network
 
-    if model.head is None:
-        raise BundleError(f"'{stage2}' has no classification head; give a model that was trained here")
-    network = build_network(
-        model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
-    )
+    network = exported_network(model)
     load_weights(network, stage2, model.folds[0])
 
     class Segmentation(torch.nn.Module):

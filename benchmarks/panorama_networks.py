@@ -143,16 +143,9 @@ def window_gflop(settings: Any) -> float:
 
 
 def _multitask(settings: Any) -> torch.nn.Module:
-    from stage2_multitask.network import build_network
+    from stage2_multitask.network import exported_network
 
-    return build_network(
-        settings.architecture,
-        settings.patch_size,
-        settings.labels,
-        settings.lesions,
-        len(settings.class_names),
-        settings.head,
-    )
+    return exported_network(settings)
 
 
 def _state(network: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -64,14 +64,13 @@ def _state(model: ExportedModel, folder: Path, fold: str) -> dict[str, torch.Ten
     from ctcore.nnunet.exported import load_weights
     from ctcore.nnunet.networks import build_unet
     from stage2_multitask.model import MultiTaskModel
-    from stage2_multitask.network import build_network
+    from stage2_multitask.network import exported_network
 
-    if isinstance(model, MultiTaskModel) and model.head is not None:
-        network: torch.nn.Module = build_network(
-            model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
-        )
-    else:
-        network = build_unet(model.architecture, 1, model.output_channels)
+    network = (
+        exported_network(model)
+        if isinstance(model, MultiTaskModel)
+        else build_unet(model.architecture, 1, model.output_channels)
+    )
     load_weights(network, folder, fold)
     return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(HEAD)}
 

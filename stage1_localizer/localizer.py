@@ -92,6 +92,11 @@ class Localizer:
         return for_windows(network, self.model.patch_size)
 
     @property
+    def as_stored(self) -> bool:
+        """Whether images are expected in the order of axes of their files, as nnU-Net has it, and not in LPS order."""
+        return self.model.processing is not None
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """What a reader must know of how the networks compute now."""
         from ctcore.inference.backends.backend import flags_of

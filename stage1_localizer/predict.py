@@ -43,8 +43,7 @@ def predict_folder(
     localizer = Localizer(model, resolve(device))
     rois: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    # nnU-Net's own models know the order of the file.
-    turned = to_lps if localizer.model.processing is None else as_stored
+    turned = as_stored if localizer.as_stored else to_lps
     for done, case in enumerate(cases, start=1):
         try:
             stored = read_case(case)

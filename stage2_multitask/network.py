@@ -14,6 +14,7 @@ from stage2_multitask.heads.head import ClassificationHead
 from stage2_multitask.heads.make import make_head
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.heads.settings import HeadSettings
+from stage2_multitask.model import MultiTaskModel
 
 
 class MultiTaskOutput(NamedTuple):
@@ -89,3 +90,12 @@ def build_network(
     size = patch_size[1:] if tuple(patch_size[:-2]) == (1,) else patch_size
     levels = EncoderLevels.of_architecture(architecture, size)
     return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesions)))
+
+
+def exported_network(model: MultiTaskModel) -> nn.Module:
+    """Builds the network of an exported model; the U-Net by itself, which gives segmentation logits, without a head."""
+    if model.head is None:
+        return build_unet(model.architecture, 1, model.output_channels)
+    return build_network(
+        model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
+    )

@@ -41,8 +41,7 @@ def predict_folder(
     predictor = MultiTaskPredictor(model, resolve(device))
     rows = [",".join(["case_id", *(f"p_{name}" for name in predictor.class_names)])]
     failed: dict[str, str] = {}
-    # nnU-Net's own models know the order of the file.
-    turned = to_lps if predictor.model.processing is None else as_stored
+    turned = as_stored if predictor.as_stored else to_lps
     for done, case in enumerate(cases, start=1):
         try:
             stored = read_case(case)

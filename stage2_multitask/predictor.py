@@ -102,36 +102,31 @@ class MultiTaskPredictor:
             self._backends.append(make_backend(network, execution))
         self.effort = Effort(len(self._backends), tta and bool(self.model.mirror_axes), windows)
 
-    @property
-    def _network(self) -> dict[str, Any]:
-        """What the networks are built from: arguments of `build_network`."""
-        model = self.model
-        return {
-            "architecture": model.architecture,
-            "patch_size": model.patch_size,
-            "labels": model.labels,
-            "lesions": model.lesions,
-            "classes": len(model.class_names),
-            "head": model.head,
-        }
-
     def _identity(self, folder: Path, fold: str) -> str:
-        described = (self._network, self.model.output_channels)
+        model = self.model
+        described = (
+            model.architecture,
+            model.patch_size,
+            model.output_channels,
+            model.labels,
+            model.lesions,
+            len(model.class_names),
+            model.head,
+        )
         return identity_of(weights_file(folder, fold), described, __package__)
 
     def _build(self, folder: Path, fold: str) -> torch.nn.Module:
         from ctcore.inference.slices import for_windows
-        from ctcore.nnunet.networks import build_unet
-        from stage2_multitask.network import build_network
+        from stage2_multitask.network import exported_network
 
-        model = self.model
-        network: torch.nn.Module = (
-            build_unet(model.architecture, 1, model.output_channels)
-            if model.head is None
-            else build_network(**self._network)
-        )
+        network = exported_network(self.model)
         load_weights(network, folder, fold)
         return for_windows(network, self.model.patch_size)
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether images are expected in the order of axes of their files, as nnU-Net has it, and not in LPS order."""
+        return self.model.processing is not None
 
     @property
     def flags(self) -> tuple[str, ...]:

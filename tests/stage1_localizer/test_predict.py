@@ -23,6 +23,8 @@ TO_THE_RIGHT = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 class BrightnessLocalizer:
     """Finds whatever exceeds 50 HU, at half the resolution."""
 
+    as_stored = False
+
     def __init__(self, *_: Any) -> None:
         pass
 

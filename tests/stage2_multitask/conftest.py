@@ -19,7 +19,7 @@ from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.dataset import prepare
 from stage2_multitask.model import MultiTaskModel
-from stage2_multitask.network import MultiTaskNetwork, build_network
+from stage2_multitask.network import MultiTaskNetwork, build_network, exported_network
 from stage2_multitask.recipe import MultiTaskRecipe, load
 
 RECIPE = """\
@@ -162,11 +162,7 @@ def random_model(tmp_path: Path, recipe: MultiTaskRecipe, architecture: dict[str
         states = {}
         for fold in folds:
             torch.manual_seed(int(fold))
-            assert model.head is not None
-            network = build_network(
-                model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
-            )
-            states[fold] = unique_state(network)
+            states[fold] = unique_state(exported_network(model))
         save_model(tmp_path / name, model, states)
         return tmp_path / name
 

@@ -19,6 +19,7 @@ TO_THE_RIGHT = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 class LeftHalfPredictor:
     """Calls the patient's left half (large x in LPS) a lesion."""
 
+    as_stored = False
     class_names = ("non-PDAC", "PDAC")
 
     def __init__(self, *_: Any) -> None:
