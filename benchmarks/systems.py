@@ -117,6 +117,7 @@ class Study:
         steps: steps of each epoch.
         workers: processes that render and prepare.
         parallel: trainings at once; the cores are divided among them.
+        evaluations: `TASK/RUN` folders of what is measured; None: in `root`.
     """
 
     root: Path
@@ -128,6 +129,12 @@ class Study:
     steps: int
     workers: int
     parallel: int = 1
+    evaluations: Path | None = None
+
+    @property
+    def measured(self) -> Path:
+        """Folder of `TASK/RUN` folders of evaluations."""
+        return self.evaluations or self.root / "evaluations"
 
     def train_and_evaluate(self, jobs: Sequence[Job]) -> None:
         """Trains, exports and evaluates whatever of the jobs was not, several at once."""
@@ -235,7 +242,7 @@ class Study:
 
     def evaluation(self, job: Job) -> Path:
         """Evaluates on the test cohort where that was not done; returns the folder of the evaluation."""
-        output = self.root / "evaluations" / job.task / job.label
+        output = self.measured / job.task / job.label
         if not (output / "metrics.json").is_file():
             place = ("--model", str(self.model(job)), "--input", str(self.workspace(job.task, job.system, "test")))
             scoring = [*SCORING, WEIGHED, *self.fusion(job), *job.scoring]
@@ -287,9 +294,10 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--steps", type=int, default=650, help="steps of each epoch (default: 650)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and prepare (default: 2)")
     parser.add_argument("--parallel", type=int, default=2, help="trainings at once (default: 2)")
+    parser.add_argument("--evaluations", type=Path, help="folder of what is measured (default: OUTPUT/evaluations)")
     given = parser.parse_args(arguments)
     sizes = (given.train, given.bent, given.test, given.epochs, given.steps)
-    return given, Study(given.output, given.anatomy, *sizes, given.workers, given.parallel)
+    return given, Study(given.output, given.anatomy, *sizes, given.workers, given.parallel, given.evaluations)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -307,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for task in tasks if not options.tables_only else ():
         systems = options.system or SYSTEMS
         study.train_and_evaluate([Job(task, system, system.replace("@", ".")) for system in systems])
-    document = print_tables(study.root / "evaluations", TASKS, SYSTEMS)
+    document = print_tables(study.measured, study.root, TASKS, SYSTEMS)
     write_json(study.root / "systems.json", document)
     print(json.dumps(document["bounds"]))
     return 0 if all(bound["reached"] for bound in document["bounds"]) else 1

@@ -100,13 +100,12 @@ def differences(ours: Result, other: Result) -> dict[str, Estimate]:
     return estimates(paired, ours.true, BOOTSTRAP, SEED, groups=groups)
 
 
-def print_tables(root: Path, tasks: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
+def print_tables(root: Path, pictures: Path, tasks: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
     """Prints the table of every task in Markdown, and the bounds; returns all figures as JSON types.
-
-    Each task also gets a picture, `systems-TASK.png` beside the evaluations.
 
     Args:
         root: `TASK/RUN` folders of evaluations; runs beside the systems (variants) are shown after them.
+        pictures: folder that gets a picture of each task, `systems-TASK.png`.
         tasks: the tasks.
         systems: the systems of the comparison.
     """
@@ -119,7 +118,7 @@ def print_tables(root: Path, tasks: Sequence[str], systems: Sequence[str]) -> di
         print(f"\n### {task}\n\n{markdown(rows)}")
         if found:
             title = f"{TITLES[task]}: {len(next(iter(found.values())).cases)} test phantoms, 95 % intervals"
-            draw_systems(root.parent / f"systems-{task}.png", title, {name: found[name].metrics for name in order})
+            draw_systems(pictures / f"systems-{task}.png", title, {name: found[name].metrics for name in order})
         compared = {}
         if OURS in found:
             others = [name for name in systems if name in found and name != OURS]
