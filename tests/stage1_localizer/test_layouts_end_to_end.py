@@ -31,8 +31,12 @@ def call(command: str, *arguments: object, changes: list[str]) -> str:
 @pytest.mark.parametrize(
     ("layout", "changes", "blocks"),
     [
-        ("msd", [*PLANNED_SIZES, "planner=resenc-m"], {"n_blocks_per_stage": [1, 3, 4]}),
-        ("subtypes", [*PLANNED_SIZES, "planner=nnunet"], {"n_conv_per_stage": [2, 2, 2]}),
+        pytest.param(
+            "msd", [*PLANNED_SIZES, "planner=resenc-m"], {"n_blocks_per_stage": [1, 3, 4]}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "subtypes", [*PLANNED_SIZES, "planner=nnunet"], {"n_conv_per_stage": [2, 2, 2]}, marks=pytest.mark.slow
+        ),
         ("nnunet", RECIPE_SIZES, {"n_conv_per_stage": [2, 2, 2], "features_per_stage": [4, 8, 8]}),
     ],
 )
