@@ -1,7 +1,9 @@
 """Settings of all tests."""
 
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is not a failure
@@ -9,3 +11,14 @@ settings.load_profile("no deadline")
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and every process that such a test run starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread: tiny networks wait for threads longer than they compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -20,7 +20,14 @@ def lines(page: str, language: str) -> list[str]:
 
 
 def broken_links(page: str) -> list[str]:
-    """Returns the links of a page to files that are not there."""
-    text = (ROOT / "docs" / page).read_text()
-    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text)
-    return [t for t in targets if not t.startswith("https://") and not (ROOT / "docs" / t).is_file()]
+    """Returns the links of a page to files, or to titles in them, that are not there."""
+    links = re.findall(r"\]\(([^)#]+?)(?:#([^)]*))?\)", (ROOT / "docs" / page).read_text())
+    return [f"{t}#{title}" for t, title in links if not t.startswith("https://") and not _is_there(t, title)]
+
+
+def _is_there(target: str, title: str) -> bool:
+    path = ROOT / "docs" / target
+    if not path.is_file() or not title:
+        return path.is_file()
+    titles = re.findall(r"^#+ (.*)", path.read_text(), flags=re.MULTILINE)
+    return title in [re.sub(r"[^\w -]", "", found).lower().replace(" ", "-") for found in titles]

@@ -17,16 +17,16 @@ from ctcore.dicom import archive, choose, grid, source, suitability
 from ctcore.files import read_json
 from ctcore.volume import Geometry, Volume
 from tests.ctcore.dicom.series_on_disk import write_series
+from tests.page import ROOT, broken_links, lines
 
-PAGE = Path(__file__).parents[1] / "docs" / "dicom.md"
+PAGE = "dicom.md"
 
 
 def commands(variables: dict[str, str]) -> Iterator[list[str]]:
     """Yields the page's commands with its variables filled in."""
-    for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
-            if not re.fullmatch(r"\w+=\S+", line):
-                yield shlex.split(re.sub(r"\$(\w+)", lambda match: variables[match.group(1)], line))
+    for line in lines(PAGE, "sh"):
+        if not re.fullmatch(r"\w+=\S+", line):
+            yield shlex.split(re.sub(r"\$(\w+)", lambda match: variables[match.group(1)], line))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_every_line_of_the_page(tmp_path: Path, scans: Path) -> None:
 
 
 def test_the_pages_figures_are_the_codes() -> None:
-    text = " ".join(PAGE.read_text().split())
+    text = " ".join((ROOT / "docs" / PAGE).read_text().split())
     assert f"of {suitability.MIN_SLICES} slices at least" in text
     assert f"{source.MAX_OBJECT_BYTES >> 20} MiB an object, {suitability.MAX_SIDE} rows and columns" in text
     assert f"2^{suitability.MAX_VOXELS.bit_length() - 1} voxels a series" in text
@@ -84,6 +84,4 @@ def test_the_pages_figures_are_the_codes() -> None:
 
 
 def test_links_of_the_page() -> None:
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", PAGE.read_text()):
-        if not target.startswith("https://"):
-            assert (PAGE.parent / target).is_file(), target
+    assert broken_links(PAGE) == []

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import pipeline.cli
 from ctcore.files import read, read_json, write
+from tests.page import ROOT, broken_links, lines
 from tests.pipeline.imported import write_cts, write_folders
 
-PAGE = Path(__file__).parents[1] / "docs" / "own-weights.md"
-
-
-def commands() -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
-    return "".join(blocks).splitlines()
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Tiny networks wait for threads longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+PAGE = "own-weights.md"
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -40,7 +25,7 @@ def test_every_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     stage1, stage2 = write_folders(tmp_path / "models")
     write_cts(tmp_path / "scans", 2)
     done = []
-    for line in commands():
+    for line in lines(PAGE, "sh"):
         if re.match(r"STAGE\d=", line):
             continue
         program, *words = shlex.split(line.replace("$STAGE1", str(stage1)).replace("$STAGE2", str(stage2)))
@@ -70,15 +55,12 @@ def test_every_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_options_of_the_table_exist() -> None:
     bundle = getattr(get_command(pipeline.cli.app), "commands", {})["bundle"]
     options = {option for parameter in bundle.commands["import-nnunet"].params for option in parameter.opts}
-    named = re.findall(r"`(--[\w-]+)[^`]*`", PAGE.read_text().split("## What it")[0].split("### What an")[0])
+    named = re.findall(
+        r"`(--[\w-]+)[^`]*`", (ROOT / "docs" / PAGE).read_text().split("## What it")[0].split("### What an")[0]
+    )
     assert set(named) <= options
     assert {"--lesion-label", "--folds", "--preset"} <= set(named)
 
 
 def test_links_of_the_page() -> None:
-    for target, anchor in re.findall(r"\]\(([^)#]+?)(?:#([^)]*))?\)", PAGE.read_text()):
-        text = (PAGE.parent / target).read_text()
-        titles = [
-            re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)", text, re.M)
-        ]
-        assert not anchor or anchor in titles, anchor
+    assert broken_links(PAGE) == []

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -17,9 +16,9 @@ import pipeline.cli
 import stage1_localizer.cli
 from ctcore.files import read_json
 from tests.ctcore.datasets.layouts_on_disk import write_json_file, write_panorama
+from tests.page import ROOT, broken_links, lines
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "train-localizer.md"
+PAGE = "train-localizer.md"
 APPS = {"stage1-localizer": stage1_localizer.cli.app, "pipeline": pipeline.cli.app}
 
 TINY = {"spacing_mm": "[2.0,1.5,1.0]"}
@@ -31,27 +30,14 @@ CHANGES = {"prepare": TINY, "plan": TINY_PLAN, "train": TINY_TRAINING}
 STUDIES = {f"10000{number}_00001": ("PDAC", "non-PDAC")[number % 2] for number in range(10)}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
-
-
 def shell_lines(variables: dict[str, str]) -> Iterator[str]:
     """Yields the page's commands with loops unrolled and variables filled in."""
-    for line in "".join(blocks("sh")).splitlines():
+    for line in lines(PAGE, "sh"):
         loop = re.fullmatch(r"for (\w+) in (.*); do (.*); done", line)
         for value in loop.group(2).split() if loop else [""]:
             command = loop.group(3) if loop else line
             values = variables | ({loop.group(1): value} if loop else {})
             yield re.sub(r"\$(\w+)", lambda match, values=values: values[match.group(1)], command)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Tiny networks wait for threads longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -89,7 +75,7 @@ def test_every_line_of_the_page(tmp_path: Path) -> None:
 
 def test_what_the_page_does_not_run_is_there() -> None:
     """Commands and options that the page shows beside the way exist."""
-    for line in "".join(blocks("text")).splitlines():
+    for line in lines(PAGE, "text"):
         words = re.sub(r"^torchrun --nproc_per_node 4 -m stage1_localizer", "stage1-localizer", line).split()
         if words[0] not in APPS:
             continue
@@ -99,6 +85,4 @@ def test_what_the_page_does_not_run_is_there() -> None:
 
 
 def test_links_of_the_page() -> None:
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", PAGE.read_text()):
-        if not target.startswith("https://"):
-            assert (PAGE.parent / target).is_file(), target
+    assert broken_links(PAGE) == []

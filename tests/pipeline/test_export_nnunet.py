@@ -26,12 +26,7 @@ from tests.pipeline.imported import SPACING_ZYX, ct_volume, imported
 REGIONS = dataset_of({"background": 0, "whole pancreas": [1, 2], "tumor": 2}, (1, 2))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(
