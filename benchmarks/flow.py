@@ -65,6 +65,16 @@ class FlowRecord(BaseModel):
         ends = self.finished_seconds
         return (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None
 
+    @property
+    def beyond(self) -> float | None:
+        """Seconds that a case adds to the run beyond its networks, by the clock: what overlaps costs once.
+
+        None for one case.
+        """
+        if self.seconds_apart is None:
+            return None
+        return self.seconds_apart - self.seconds[NETWORK] - self.seconds[STAGE1_NETWORK]
+
 
 class Stopwatch:
     """Adds up time by phase."""

@@ -180,6 +180,10 @@ def figures_of(
         "seconds_around_network": {
             flow: statistics.median(record.around for record in runs) for flow, runs in records.items()
         },
+        "seconds_beyond_network": {
+            flow: statistics.median(record.beyond for record in runs if record.beyond is not None)
+            for flow, runs in ours.items()
+        },
         "start_up_seconds": statistics.median(start_up) if start_up else None,
         "cold_cache_seconds": cold.finished_seconds[0],
         "cases_a_second": 1 / statistics.median(apart) if apart else None,

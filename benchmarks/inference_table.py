@@ -47,6 +47,15 @@ def phase_table(records: Mapping[str, Sequence[FlowRecord]]) -> str:
     rows.append(["all", *(_median(record.total for record in runs) for runs in records.values())])
     rows.append(["around the networks", *(_median(record.around for record in runs) for runs in records.values())])
     rows.append(
+        [
+            "beyond the networks, by the clock",
+            *(
+                _median(b) if (b := [r.beyond for r in runs if r.beyond is not None]) else ""
+                for runs in records.values()
+            ),
+        ]
+    )
+    rows.append(
         ["windows, stage 1 and 2", *(f"{runs[0].windows[0]}, {runs[0].windows[1]}" for runs in records.values())]
     )
     rows.append(["peak memory (GiB)", *(text_of(max(r.peak_gib for r in runs)) for runs in records.values())])

@@ -21,6 +21,11 @@ def test_cases_are_apart_by_what_one_more_takes() -> None:
     assert record(ends=(10.0,)).seconds_apart is None
 
 
+def test_beyond_the_networks_is_what_the_clock_says_less_both() -> None:
+    assert record(seconds=1.0, ends=(10.0, 13.5)).beyond == pytest.approx(1.5)
+    assert record(ends=(10.0,)).beyond is None
+
+
 def test_a_phase_adds_up() -> None:
     watch = Stopwatch()
     for _ in range(2):

@@ -16,6 +16,7 @@ KEYS = {
     "fraction_of_matrix_peak",
     "max_softmax_difference",
     "seconds_around_network",
+    "seconds_beyond_network",
     "start_up_seconds",
     "cold_cache_seconds",
 }

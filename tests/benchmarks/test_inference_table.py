@@ -28,12 +28,18 @@ def summary() -> dict[str, Any]:
 
 def test_phases_are_medians_over_repetitions() -> None:
     rows = lines(
-        phase_table({"reference": [record(seconds=4.0)], "exact": [record(seconds=s) for s in (1.0, 2.0, 6.0)]})
+        phase_table(
+            {
+                "reference": [record(seconds=4.0)],
+                "exact": [record(seconds=s, ends=(9.0, 12.0 + 4 * s)) for s in (1.0, 2.0, 6.0)],
+            }
+        )
     )
     assert rows["seconds"] == ["reference", "exact"]
     assert rows["read"] == ["4.00", "2.00"]
     assert rows["all"] == ["32.00", "16.00"]
     assert rows["around the networks"] == ["24.00", "12.00"]
+    assert rows["beyond the networks, by the clock"] == ["", "7.00"]  # of 11 seconds between the cases 4 in networks
 
 
 def test_the_roof_is_that_of_the_precision() -> None:
