@@ -76,9 +76,8 @@ def _judge_grid(geometry: Geometry, name: str) -> list[str]:
             " header"
         )
     if min(geometry.shape) == 1:
-        z, y, x = geometry.shape
         raise ImageDimensionError(
-            f"'{name}' has {z} slices of {y} x {x} voxels, a single one along an axis; give the whole CT"
+            f"'{name}' has (z, y, x) {geometry.shape} voxels, a single one along an axis; give the whole CT"
         )
     flags = [FLAG_FEW_SLICES] if min(geometry.shape) < FEW_SLICES else []
     if max(abs(o) for o in geometry.origin) > LARGEST_ORIGIN_MM:

@@ -134,7 +134,7 @@ def judge_text(name: str, head: bytes) -> None:
                 steps = np.asarray([float(word) for word in said.split()]).reshape(3, 3)
             except ValueError as error:
                 raise GeometryError(f"'{name}' has {key} = {said[:80]}; correct the image header") from error
-            Geometry((1, 1, 1), (1.0, 1.0, 1.0), direction=tuple(steps.T.ravel()))
+            Geometry((1, 1, 1), (1.0, 1.0, 1.0), direction=tuple(float(step) for step in steps.T.ravel()))
     for match in _SPACING_LINE.finditer(head):
         said = match[2].decode("latin-1").strip()
         for word in said.split():
@@ -180,13 +180,13 @@ def _check(name: str, transform: _Transform) -> None:
     """Refuses a transform that no grid of a scanner has."""
     if not np.isfinite(transform.origin).all():
         said = ", ".join(f"{o:g}" for o in transform.origin)
-        raise GeometryError(f"'{name}' has a {transform.name} with the origin ({said}) mm; correct the image header")
+        raise GeometryError(f"the {transform.name} of '{name}' has the origin ({said}) mm; correct the image header")
     right_angles = transform.direction.T @ transform.direction if (transform.spacing > 0).all() else np.zeros((3, 3))
     if not np.allclose(right_angles, np.eye(3), atol=ORTHONORMAL_TOLERANCE):
         said = "; ".join(", ".join(f"{value:g}" for value in row) for row in transform.columns)
         raise GeometryError(
-            f"'{name}' has a {transform.name} ({said}) that is sheared or degenerate; resample the image to an"
-            " orthogonal grid, or correct its header"
+            f"the {transform.name} of '{name}' ({said}) is sheared or degenerate; resample the image to an orthogonal"
+            " grid, or correct its header"
         )
 
 

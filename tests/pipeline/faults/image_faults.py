@@ -67,10 +67,8 @@ NEITHER_FAT = "but a CT holds fat or air, below -50 HU"
 
 IMAGE_FAULTS: dict[str, Fault] = {
     "one slice as a 2-D image": failed(_itk(CT[5], f"{FAULTY}.mha"), "has 2 dimensions of size (24, 20); give one 3-D"),
-    "one slice as a volume": failed(
-        values(CT[5:6]), "has 1 slices of 20 x 24 voxels, a single one along an axis; give"
-    ),
-    "one voxel": failed(values(CT[5:6, 5:6, 5:6]), "has 1 slices of 1 x 1 voxels, a single one along an axis; give"),
+    "one slice as a volume": failed(values(CT[5:6]), "(1, 20, 24) voxels, a single one along an axis; give"),
+    "one voxel": failed(values(CT[5:6, 5:6, 5:6]), "(1, 1, 1) voxels, a single one along an axis; give"),
     "two slices": done(values(np.ascontiguousarray(CT[[0, 5]])), "few_slices"),
     "1,600 slices": done(values(np.repeat(CT, 134, axis=0)[:1600])),
     "4-D, one volume": done(_nib(CT.T[..., None])),
@@ -94,7 +92,7 @@ IMAGE_FAULTS: dict[str, Fault] = {
     ),
     "uint8": failed(values(np.interp(CT, (-160, 240), (0, 255)).astype(np.uint8)), f"from 0 to 229, {NEITHER_FAT}"),
     "normalised": failed(values((FLOATS - FLOATS.mean()) / FLOATS.std()), f"{NEITHER_FAT}; convert to Hounsfield"),
-    "ten times too large": failed(
+    "a thousand times too large": failed(
         values((FLOATS * 1e3).astype(np.float32)), "but no CT reaches beyond 16 bits; convert"
     ),
     "MR": failed(values(RANDOM.integers(0, 900, CT.shape).astype(np.int16)), f"{NEITHER_FAT}; add the rescale"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from ctcore.files import read_ct
 from pipeline.bundle import Bundle
 from pipeline.cli import app
 from pipeline.stages import Stages
@@ -116,7 +117,6 @@ def test_a_file_that_vanishes(check: Check, source: Path, monkeypatch: pytest.Mo
 
 def test_a_file_that_grows(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program goes on writing while it is read."""
-    from pipeline.run import read_ct
 
     def slow(path: Path) -> object:
         volume = read_ct(path)
