@@ -44,6 +44,12 @@ def assert_one_line(result: Result, exit_code: int, says: str) -> None:
     assert "Traceback" not in result.output
 
 
+def _without(*paths: Path) -> None:
+    """Removes files."""
+    for path in paths:
+        path.unlink()
+
+
 MAP = "maps/b.nii.gz"
 LABEL = "labels/b.nii.gz"
 Change = Callable[[Path], object]
@@ -57,11 +63,11 @@ EVALUATION_FAULTS: dict[str, tuple[Change, str]] = {
         "looks like a softmax",
     ),
     "map that is cut": (lambda f: (f / MAP).write_bytes((f / MAP).read_bytes()[:60]), "case 'b': 'b.nii.gz' cannot be"),
-    "missing label": (lambda f: (f / LABEL).unlink(), "no label in"),
+    "missing label": (lambda f: _without(f / LABEL), "no label in"),
     "label that is empty": (lambda f: (f / LABEL).write_bytes(b""), "case 'b': 'b.nii.gz' cannot be read: it is empty"),
     "two labels of a case": (lambda f: write(volume(a_map()), f / "labels" / "b.mha"), "are both case 'b'; rename or"),
-    "missing map": (lambda f: (f / MAP).unlink(), "no prediction for the labels of 'b'"),
-    "empty folder": (lambda f: [path.unlink() for path in (f / "maps").iterdir()], "holds no image"),
+    "missing map": (lambda f: _without(f / MAP), "no prediction for the labels of 'b'"),
+    "empty folder": (lambda f: _without(*(f / "maps").iterdir()), "holds no image"),
 }
 
 
@@ -103,8 +109,8 @@ def test_prepare(tmp_path: Path, stage: str, name: str) -> None:
 
 
 BUNDLE_FAULTS: dict[str, tuple[Change, str]] = {
-    "no weights": (lambda f: (f / "stage2" / "fold_all.safetensors").unlink(), "is not an exported stage"),
-    "no description": (lambda f: (f / "stage1" / "model.json").unlink(), "is not an exported stage"),
+    "no weights": (lambda f: _without(f / "stage2" / "fold_all.safetensors"), "is not an exported stage"),
+    "no description": (lambda f: _without(f / "stage1" / "model.json"), "is not an exported stage"),
     "description that is no JSON": (lambda f: (f / "stage2" / "model.json").write_text('{"stage'), "cannot be read as"),
 }
 
