@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctcore.errors import UnreadableImageError, first_line
-from ctcore.inflate import DamagedStreamError, inflated
+from ctcore.inflate import DAMAGED, DamagedStreamError, inflated
 
 HEADER_LINES = 10_000
 """Lines after which a text header is given up; real ones have some dozens."""
@@ -60,7 +60,8 @@ def _verify(handle: BinaryIO, path: Path, data_file: str) -> None:
             with beside.open("rb") as data:
                 _exhaust(data)
     except (OSError, EOFError, DamagedStreamError) as error:
-        raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
+        reason = DAMAGED if isinstance(error, DamagedStreamError) else first_line(error)
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {reason}; check or replace it") from error
 
 
 def _exhaust(handle: BinaryIO) -> None:

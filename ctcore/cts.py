@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctcore.case_names import case_id_from, is_text, same_name, why_not_named
 from ctcore.dicom.choose import DicomSeries, judge
 from ctcore.dicom.names import case_ids
 from ctcore.dicom.read import read_series
 from ctcore.dicom.scan import Unreadable, scan
 from ctcore.dicom.stack import stacks_of
-from ctcore.errors import RequestError
-from ctcore.files import IMAGE_SUFFIXES, CaseFile, discover, image_suffix, read_ct
+from ctcore.errors import CaseError, RequestError, UnreadableImageError
+from ctcore.files import IMAGE_SUFFIXES, CaseFile, image_suffix, read_ct
+from ctcore.first_bytes import is_folder, said_of
 from ctcore.volume import Volume
+
+OTHER_FORMATS = (".hdr", ".hdr.gz", ".img", ".img.gz", ".nhdr", ".mgh", ".mgz", ".mnc")
+"""Names of volumes in formats that are not read: Analyze and NIfTI pairs, NRRD headers, MGH, MINC."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,36 @@ class DicomCase(CaseFile):
 
 
 @dataclass(frozen=True)
+class FaultyCase(CaseFile):
+    """What was meant to be a CT and cannot be one, whatever its voxels are: it ends as `failed`, and the others go on.
+
+    Attributes:
+        called: what the CT is called in results, printable.
+        fault: why.
+    """
+
+    called: str
+    fault: CaseError
+
+    @property
+    def image(self) -> str:
+        """What the CT is called in results."""
+        return self.called
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Nothing: the fault is raised."""
+        raise self.fault
+
+
+@dataclass(frozen=True)
 class FoundCts:
     """The CTs of an input.
 
     Attributes:
         cases: image files and chosen DICOM series, sorted by case id.
         series: every DICOM series that was found, chosen or not.
-        unreadable: DICOM objects and archives that cannot be read.
+        unreadable: DICOM objects, archives and folders that cannot be read.
     """
 
     cases: tuple[CaseFile, ...]
@@ -75,52 +104,118 @@ def look_for_cts(path: Path, case_id_tag: str | None = None) -> FoundCts:
     """Finds the CTs of a folder, a file or a ZIP archive; there may be none.
 
     Image files are those of the folder itself; DICOM objects are looked for in all its subfolders and archives, too,
-    and one series of each study is chosen (`ctcore.dicom.choose.judge`).
+    and one series of each study is chosen (`ctcore.dicom.choose.judge`). What is named like an image and is none, and
+    cases of one name, are `FaultyCase`s; hidden files are passed over.
 
     Args:
         path: the folder or file.
         case_id_tag: the DICOM tag that names cases, a keyword or numbers; by default a digest of UIDs does.
 
     Raises:
-        RequestError: the path does not exist, there is no such tag, or two CTs have one case id.
+        RequestError: the path does not exist or may not be read, or there is no such tag.
     """
     from ctcore.dicom.header import tag_of
 
     tag = None if case_id_tag is None else tag_of(case_id_tag)
-    if not path.exists():
-        raise RequestError(f"'{path}' does not exist; give a CT file, a DICOM series, or a folder of such")
+    entries = _entries(path)
     if path.is_file() and image_suffix(path) is not None:
-        return FoundCts(tuple(discover(path)))
-    images = _images(path)
+        return FoundCts((_named(path),))
     found = scan(path, tag)
     series = tuple(judge(stacks_of(found.headers)))
     chosen = [one for one in series if one.verdict != "refused"]
     dicom = [
         DicomCase(case_id, one.first.source.path, one) for case_id, one in zip(case_ids(chosen), chosen, strict=True)
     ]
-    cases: dict[str, CaseFile] = {}
-    for case in (*images, *dicom):
-        if case.case_id in cases:
-            raise RequestError(f"two CTs in '{path}' are both case '{case.case_id}'; rename or remove one")
-        cases[case.case_id] = case
-    return FoundCts(tuple(cases[case_id] for case_id in sorted(cases)), series, found.unreadable)
+    tops = {path / header.source.path.relative_to(path).parts[0] for header in found.headers if entries}
+    rest = [entry for entry in entries if entry not in tops]  # a folder of slices may be called what it likes
+    images = [_named(entry) for entry in rest if image_suffix(entry) is not None]
+    others = [entry for entry in rest if _other_suffix(entry) is not None]
+    cases = _told_apart([*images, *_not_read(others), *dicom])
+    return FoundCts(tuple(sorted(cases, key=lambda case: case.case_id)), series, found.unreadable)
 
 
 def read_case(case: CaseFile) -> Volume:
     """Reads a CT in Hounsfield units, whatever it comes in.
 
     Raises:
-        CaseError: as `read_ct` and `read_series`.
+        CaseError: as `read_ct` and `read_series`, or the fault of a `FaultyCase`.
     """
+    if isinstance(case, FaultyCase):
+        raise case.fault
     return read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
 
 
-def _images(path: Path) -> list[CaseFile]:
-    """Returns the image files of a folder, of which there may be none."""
-    if path.is_file():
-        return []
-    named = any(image_suffix(entry) is not None and not entry.name.startswith(".") for entry in path.iterdir())
-    return discover(path) if named else []
+def _entries(path: Path) -> list[Path]:
+    """Returns what lies in a folder and is not hidden, sorted; nothing of a file.
+
+    Raises:
+        RequestError: it is neither, or may not be read.
+    """
+    if not is_text(path):
+        raise RequestError(
+            f"'{path}' has bytes in its name that are no text; rename it".encode(errors="replace").decode()
+        )
+    try:
+        path.stat()
+        if path.is_dir():
+            return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        if not path.is_file():
+            raise RequestError(f"'{path}' is neither a file nor a folder; give a CT file or a folder of CTs")
+    except FileNotFoundError as error:
+        raise RequestError(f"'{path}' does not exist; give a CT file, a DICOM series, or a folder of such") from error
+    except OSError as error:
+        raise RequestError(f"'{path}' cannot be read: {said_of(error)}; change its permissions") from error
+    return []
+
+
+def _named(path: Path) -> CaseFile:
+    """Returns the case that a path named like an image is."""
+    case_id, reason = case_id_from(path), why_not_named(path)
+    shown = path.name if reason is None else case_id
+    if reason is not None:
+        return FaultyCase(case_id, path, shown, UnreadableImageError(f"'{shown}' {reason}; rename it"))
+    if is_folder(path):
+        fault = f"'{shown}' is a folder, not an image; give the file inside, or rename it"
+        return FaultyCase(case_id, path, shown, UnreadableImageError(fault))
+    return CaseFile(case_id, path)
+
+
+def _other_suffix(path: Path) -> str | None:
+    name = path.name.lower()
+    return next(
+        (s for s in sorted(OTHER_FORMATS, key=len, reverse=True) if name.endswith(s) and not is_folder(path)), None
+    )
+
+
+def _not_read(paths: Sequence[Path]) -> list[CaseFile]:
+    """Returns a faulty case for every volume in a format that is not read; a pair of files is one."""
+    stems: dict[str, Path] = {}
+    for path in paths:
+        stems.setdefault(path.name[: -len(_other_suffix(path) or "")], path)
+    cases: list[CaseFile] = []
+    for path in stems.values():
+        case_id = case_id_from(path, _other_suffix(path))
+        fault = f"'{path.name}' is of a format that is not read; convert it to '.nii.gz', '.mha' or '.nrrd'"
+        cases.append(FaultyCase(case_id, path, path.name, UnreadableImageError(fault)))
+    return cases
+
+
+def _told_apart(cases: Sequence[CaseFile]) -> list[CaseFile]:
+    """Returns the cases; those whose results would take each other's place are one faulty case together."""
+    by_name: dict[str, list[CaseFile]] = {}
+    for case in cases:
+        by_name.setdefault(same_name(case.case_id), []).append(case)
+    apart: list[CaseFile] = []
+    for same in by_name.values():
+        first = same[0]
+        if len(same) > 1:
+            images = " and ".join(f"'{case.image}'" for case in same[:3]) + (", ..." if len(same) > 3 else "")
+            ids = {case.case_id for case in same}
+            why = "are" if len(ids) == 1 else "have names that many file systems do not tell apart, of"
+            fault = UnreadableImageError(f"{images} {why} case '{first.case_id}'; rename or remove all but one")
+            first = FaultyCase(first.case_id, first.path, first.image, fault)
+        apart.append(first)
+    return apart
 
 
 def _nothing(path: Path, series: tuple[DicomSeries, ...], unreadable: tuple[Unreadable, ...]) -> str:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ctcore.compressed import verify_metaimage, verify_nrrd
 from ctcore.errors import (
     ImageDimensionError,
-    IntensityError,
     OutputError,
     RequestError,
     UnreadableImageError,
     first_line,
 )
+from ctcore.first_bytes import check_content, head_of, why_not_a_file
 from ctcore.geometry import Inset
 from ctcore.itk import from_sitk, itk_reason, to_sitk, without_itk_warnings
 from ctcore.nifti import read_stored, verify_and_restore
 from ctcore.nifti_writer import write_nifti
+from ctcore.plausible import judge_ct
+from ctcore.stored_grid import judge_nifti, judge_text
 from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -61,8 +61,11 @@ class CaseFile:
         """Bytes of the CT, and when it was last changed, in nanoseconds since 1970.
 
         Raises:
-            OSError: it is gone.
+            UnreadableImageError: it is gone, or no file.
         """
+        reason = why_not_a_file(self.path)
+        if reason is not None:
+            raise UnreadableImageError(f"'{self.image}' cannot be read: {reason}; check or replace it")
         stat = self.path.stat()
         return stat.st_size, stat.st_mtime_ns
 
@@ -77,7 +80,7 @@ def case_id_of(path: Path) -> str:
     """Returns the case id that a file name stands for: the stem without `_0000` and extension."""
     suffix = image_suffix(path)
     stem = path.name[: -len(suffix)] if suffix else path.stem
-    return stem.removesuffix("_0000")
+    return stem.removesuffix("_0000") or stem
 
 
 def label_id_of(path: Path) -> str:
@@ -135,12 +138,18 @@ def read(path: Path) -> Volume:
         UnreadableImageError: the file is missing, truncated, damaged, empty, or not what its name claims.
         ImageDimensionError: it is not a single 3-D scalar volume.
         GeometryError: its grid is impossible.
+        IntensityError: its scaling is.
     """
     suffix = image_suffix(path)
     if suffix is None:
         raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
-    if not path.is_file():
-        raise UnreadableImageError(f"'{path}' is not a readable file; check the path and its permissions")
+    head = head_of(path)
+    check_content(path, suffix, head)
+    flags: tuple[str, ...] = ()
+    if suffix in NIFTI_SUFFIXES:
+        flags = judge_nifti(path.name, head)
+    else:
+        judge_text(path.name, head)
     if suffix == ".nii.gz" and path.with_suffix("").exists():
         # ITK takes the header from the one and the voxels from the other.
         raise UnreadableImageError(f"'{path.with_suffix('').name}' lies beside '{path.name}'; remove one of them")
@@ -158,10 +167,11 @@ def read(path: Path) -> Volume:
             array = read_stored(path, (size[2], size[1], size[0]))
             if array is not None:
                 spacing, origin, direction = reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
-                return Volume(array, Geometry(array.shape, spacing, origin, direction))
+                return Volume(array, Geometry(array.shape, spacing, origin, direction), flags)
         image = reader.Execute()
     except RuntimeError as error:
-        raise UnreadableImageError(f"'{path.name}' cannot be read: {itk_reason(error)}; check or replace it") from error
+        reason = itk_reason(error).replace(f"{path.parent}/", "")
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {reason}; check or replace it") from error
     volume = from_sitk(image)
     if suffix in NIFTI_SUFFIXES:
         verify_and_restore(path, volume.array)
@@ -169,41 +179,16 @@ def read(path: Path) -> Volume:
         verify_metaimage(path)
     else:
         verify_nrrd(path)
-    return volume
+    return replace(volume, flags=flags)
 
 
 def read_ct(path: Path) -> Volume:
     """Reads a CT in Hounsfield units.
 
     Raises:
-        CaseError: as `read`.
-        IntensityError: values are complex, NaN or infinite, or all the same.
+        CaseError: as `read`, and `judge_ct`.
     """
-    volume = read(path)
-    check_hounsfield(volume, path.name)
-    return volume
-
-
-def check_hounsfield(volume: Volume, name: str) -> None:
-    """Refuses values that cannot be a CT's.
-
-    Args:
-        volume: the CT.
-        name: what messages call it.
-
-    Raises:
-        IntensityError: values are complex, NaN or infinite, or all the same.
-    """
-    array = volume.array
-    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise IntensityError(f"'{name}' holds {array.dtype} values; give Hounsfield units")
-    if np.issubdtype(array.dtype, np.floating):
-        bad = int(array.size - np.isfinite(array).sum())
-        if bad:
-            raise IntensityError(f"'{name}' holds {bad} NaN or infinite voxels; convert the CT again")
-    low, high = float(array.min()), float(array.max())
-    if low == high:
-        raise IntensityError(f"'{name}' holds the single value {low:g}; it is not a CT")
+    return judge_ct(read(path), path.name)
 
 
 def is_writable(folder: Path) -> bool:

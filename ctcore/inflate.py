@@ -13,6 +13,9 @@ DamagedStreamError = cast(type[Exception], isal_zlib.error)  # its stub types th
 BLOCK_BYTES = 1 << 18
 INFLATED_BYTES = 1 << 20
 """Largest piece that is yielded: a block of zeros would otherwise inflate to a thousand times its size at once."""
+DAMAGED = "its compressed data is damaged"
+"""What is said of it: the library speaks of codes."""
+
 GZIP_MAGIC = b"\x1f\x8b"
 ZLIB_OR_GZIP = 47
 """The library's name for a stream of either kind and the largest window; its checksum is then verified."""
@@ -45,6 +48,8 @@ def inflated(handle: BinaryIO, *, members: bool = True) -> Iterator[bytes]:
                 rest = rest.lstrip(b"\0")  # padding between and after members is allowed
                 if not rest:
                     break
+                if not GZIP_MAGIC.startswith(rest[:2]):  # what is no member follows the last: gzip ignores it, too
+                    return
                 member = isal_zlib.decompressobj(ZLIB_OR_GZIP)
             if made := member.decompress(rest, INFLATED_BYTES):
                 yield made

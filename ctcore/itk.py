@@ -92,4 +92,6 @@ def itk_reason(error: RuntimeError) -> str:
     reason = lines[-1] if lines else first_line(error)
     if reason.startswith("Reason:"):  # MetaImage: the last error of the system, whatever it was about
         reason = "it is damaged or ends early"
+    if "Unable to determine ImageIO reader" in reason:  # what is said of damage that the format's own reader sees
+        reason = "it is damaged"
     return reason.split("ITK ERROR:")[-1].strip().rstrip(".;")[:200]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.errors import UnreadableImageError, first_line
-from ctcore.inflate import GZIP_MAGIC, DamagedStreamError, inflated, plain
+from ctcore.inflate import DAMAGED, GZIP_MAGIC, DamagedStreamError, inflated, plain
 
 HEADER_BYTES = 348
 """Length of a NIfTI-1 header, which its first four bytes state in the file's byte order."""
@@ -117,7 +117,8 @@ def _faults_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, DamagedStreamError) as error:
-        raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
+        reason = DAMAGED if isinstance(error, DamagedStreamError) else first_line(error)
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {reason}; check or replace it") from error
 
 
 def _opened(handle: BinaryIO) -> tuple[_Header, bytes, Iterator[bytes]]:

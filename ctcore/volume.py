@@ -120,6 +120,7 @@ class Volume:
     Attributes:
         array: values of shape (z, y, x).
         geometry: the grid that the array lies on; its shape is the array's.
+        flags: what a reader must know of the file that it comes from.
 
     Raises:
         GeometryError: the array is not 3-D or its shape is not the geometry's.
@@ -127,6 +128,7 @@ class Volume:
 
     array: npt.NDArray[Any]
     geometry: Geometry
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
@@ -136,5 +138,5 @@ class Volume:
             )
 
     def with_array(self, array: npt.NDArray[Any]) -> Volume:
-        """Returns other values (z, y, x) on the same grid."""
+        """Returns other values (z, y, x) on the same grid, without flags."""
         return Volume(array, self.geometry)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ctcore.cts import find_cts, read_case
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, check_hounsfield
+from ctcore.files import CaseFile
 from ctcore.itk import from_sitk
+from ctcore.plausible import judge_ct
 from ctcore.volume import Volume
 from pipeline import bundle as bundles
 from pipeline.case import CaseResult, process_case
@@ -132,6 +133,4 @@ def _from_image(image: sitk.Image) -> tuple[CaseFile, Volume]:
             f"a CT is a SimpleITK image or a path, not a {type(image).__name__}; an array has no geometry: make an"
             " image of it with SimpleITK.GetImageFromArray, and set its spacing, origin and direction"
         )
-    volume = from_sitk(image)
-    check_hounsfield(volume, IN_MEMORY)
-    return CaseFile(IN_MEMORY, Path(IN_MEMORY)), volume
+    return CaseFile(IN_MEMORY, Path(IN_MEMORY)), judge_ct(from_sitk(image), IN_MEMORY)

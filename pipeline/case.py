@@ -166,7 +166,7 @@ def process_case(
         described = [_on_input(candidate, location.box, reorientation) for candidate in candidates]
         for candidate, name in zip(described, found.classes, strict=bool(found.classes)):
             candidate["class_name"] = name
-    flags = [*location.flags, *found.candidates.flags, *choice.flags, *stages.flags()]
+    flags = [*ct.flags, *location.flags, *found.candidates.flags, *choice.flags, *stages.flags()]
     if folds < effort.folds:
         flags.append(FLAG_EARLY_EXIT)
     if manifest.demo:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 OWN_PACKAGES = ("ctcore", "stage1_localizer", "stage2_multitask", "pipeline")
+
+STDERR = 2
+"""The process's descriptor."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -32,10 +36,27 @@ class _LineLogger(io.TextIOBase):
 
 
 @contextlib.contextmanager
+def _descriptor_to(path: Path) -> Iterator[None]:
+    """Appends to a file what libraries in C write to the process's stderr, past Python."""
+    try:
+        kept = os.dup(STDERR)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Sends log entries, warnings and prints to the end of a file for as long as the block lasts.
 
-    Inside the block only a stream that was taken before it (a console) still reaches the terminal.
+    Inside the block only a stream that was taken before it (a console on stdout) still reaches the terminal.
 
     Args:
         path: the log file; its folder exists.
@@ -52,7 +73,11 @@ def log_to(path: Path) -> Iterator[None]:
         logger.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
-        with contextlib.redirect_stdout(_LineLogger(printed)), contextlib.redirect_stderr(_LineLogger(printed)):
+        with (
+            contextlib.redirect_stdout(_LineLogger(printed)),
+            contextlib.redirect_stderr(_LineLogger(printed)),
+            _descriptor_to(path),
+        ):
             yield
     finally:
         logging.captureWarnings(False)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from ctcore.case_names import is_text
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile, is_writable, read_json, write, write_json, write_text
 from pipeline.case import CaseResult
@@ -51,6 +52,8 @@ class OutputFolder:
     """
 
     def __init__(self, folder: Path, image_format: ImageFormat = "nii.gz") -> None:
+        if not is_text(folder):
+            raise RequestError("the output has bytes in its name that are no text; give another folder")
         if folder.exists() and not folder.is_dir():
             raise RequestError(f"output '{folder}' is a file; give a folder")
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ctcore.cts import DicomCase, FoundCts, find_cts
 from ctcore.dicom.read import read_series
-from ctcore.errors import RequestError
+from ctcore.errors import CaseError, RequestError, UnreadableImageError
 from ctcore.files import CaseFile, read_ct
 from pipeline.budget import Budget, Chooser
 from pipeline.case import CaseResult, process_case
@@ -188,7 +188,10 @@ class _Run:
         """Keeps the result of an earlier run if it is finished; tells whether it is."""
         if self._options.overwrite:
             return False
-        record = self._output.finished(case, self._made_with.of_input(case))
+        try:
+            record = self._output.finished(case, self._made_with.of_input(case))
+        except CaseError:  # it cannot be read: its reading will say why
+            return False
         if record is None:
             return False
         self._records[case.case_id] = record
@@ -237,7 +240,10 @@ class _Run:
             with item.clock.phase("read"):
                 if self._options.max_ram is not None:
                     check_ct(case, self._options.max_ram)
-                return item, read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
+                ct = read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
+            if self._made_with.of_input(case) != item.made_with:
+                raise UnreadableImageError(f"'{case.image}' changed while it was read; run again when it is complete")
+            return item, ct
         except Exception as error:  # whatever it is, it is this case's alone
             return item, error
 

@@ -35,7 +35,7 @@ def scans(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     folder = tmp_path / "scans"
     for number in (1, 2):
-        values = rng.normal(40, 20, (20, 32, 32)).astype(np.int16)
+        values = rng.normal(0, 60, (20, 32, 32)).astype(np.int16)
         ct = Volume(values, Geometry(values.shape, (1.5, 1.5, 3.0)))
         write_series(folder / f"study {number}" / "axial", ct, study=str(number), patient=f"Patient {number}")
     with zipfile.ZipFile(folder / "second.zip", "w") as made:

@@ -12,7 +12,8 @@ from ctcore.dicom.codestream import coded_size
 from ctcore.dicom.decode import DECODED, decode
 from ctcore.dicom.header import Header
 from ctcore.dicom.source import Opener
-from ctcore.errors import IntensityError, UnreadableImageError, first_line
+from ctcore.errors import UnreadableImageError, first_line
+from ctcore.plausible import judge_ct
 from ctcore.volume import Volume
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def read_series(series: DicomSeries) -> Volume:
         CaseError: the series' fault.
         UnreadableImageError: a slice is truncated, damaged, has changed since it was found, or is compressed in
             another way.
-        IntensityError: all voxels have the same value.
+        CaseError: as `judge_ct`.
     """
     if series.geometry is None:
         raise series.fault or UnreadableImageError(f"series {series.digest} makes no volume; {series.reason}")
@@ -72,10 +73,7 @@ def read_series(series: DicomSeries) -> Volume:
             if array.dtype == np.int16 and not _fits(values, array.dtype):
                 array = array.astype(np.int32)
             array[index] = values
-    low, high = array.min(), array.max()
-    if low == high:
-        raise IntensityError(f"series {series.digest} holds the single value {low:g}; it is not a CT")
-    return Volume(array, series.geometry)
+    return judge_ct(Volume(array, series.geometry), f"DICOM series {series.digest}")
 
 
 def _fits(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> bool:

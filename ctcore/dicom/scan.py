@@ -11,6 +11,7 @@ from ctcore.dicom.header import DIRECTORY_CLASS, HEAD_BYTES, Header, is_dicom, r
 from ctcore.dicom.source import DicomSource, Opener
 from ctcore.errors import RequestError, UnreadableImageError, first_line
 from ctcore.files import image_suffix
+from ctcore.first_bytes import said_of
 
 MAX_FILES = 500_000
 """Most files that are looked at."""
@@ -21,7 +22,7 @@ MAX_DEPTH = 32
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A DICOM object or an archive that cannot be read.
+    """A DICOM object, an archive or a folder that cannot be read.
 
     Attributes:
         name: of the file, without folders.
@@ -38,7 +39,7 @@ class Scan:
 
     Attributes:
         headers: of every object that can be read, in the order of their paths.
-        unreadable: the others.
+        unreadable: the others, and folders.
     """
 
     headers: tuple[Header, ...]
@@ -62,6 +63,9 @@ def scan(path: Path, case_tag: int | None = None) -> Scan:
     unreadable: list[Unreadable] = []
     with Opener() as opener:
         for file in _files(path):
+            if isinstance(file, Unreadable):
+                unreadable.append(file)
+                continue
             try:
                 stat = file.stat()
                 source = DicomSource(file, None, stat.st_size, stat.st_mtime_ns)
@@ -83,14 +87,14 @@ def scan(path: Path, case_tag: int | None = None) -> Scan:
     return Scan(tuple(h for h in headers if h.sop_class != DIRECTORY_CLASS), tuple(unreadable))
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """Yields the files that may be DICOM objects or archives, sorted within each folder."""
+def _files(path: Path) -> Iterator[Path | Unreadable]:
+    """Yields the files that may be DICOM objects or archives, sorted within each folder, and folders without access."""
     if path.is_file():
         yield path
         return
     seen: set[Path] = set()
 
-    def below(folder: Path, depth: int) -> Iterator[Path]:
+    def below(folder: Path, depth: int) -> Iterator[Path | Unreadable]:
         if depth > MAX_DEPTH:
             raise RequestError(f"'{path}' holds folders more than {MAX_DEPTH} deep; give one of them")
         real = folder.resolve()
@@ -100,13 +104,20 @@ def _files(path: Path) -> Iterator[Path]:
         try:
             entries = sorted(folder.iterdir())
         except OSError as error:
-            raise RequestError(f"folder '{folder}' cannot be read: {error.strerror}; change its permissions") from error
+            reason = f"folder '{folder.name}' cannot be read: {said_of(error)}; change its permissions"
+            yield Unreadable(folder.name, reason)
+            return
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError as error:
+                yield Unreadable(entry.name, f"'{entry.name}' cannot be read: {said_of(error)}; change its permissions")
+                continue
+            if is_folder:
                 yield from below(entry, depth + 1)
-            elif entry.is_file() and image_suffix(entry) is None:
+            elif is_file and image_suffix(entry) is None:
                 yield entry
 
     for count, file in enumerate(below(path, 0), start=1):

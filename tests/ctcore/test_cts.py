@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,41 @@ def test_looking_finds_nothing_without_a_fault(tmp_path: Path) -> None:
         look_for_cts(tmp_path / "nowhere")
     with pytest.raises(RequestError, match="is not an image"):
         find_cts(tmp_path / "readme.txt")
+
+
+def test_inputs_that_are_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RequestError, match="pipe' is neither a file nor a folder"):
+        find_cts(tmp_path / "pipe")
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    with pytest.raises(RequestError, match="has bytes in its name that are no text"):
+        find_cts(tmp_path / os.fsdecode(b"caf\xe9"))
+
+
+def test_folders_that_may_not_be_read(tmp_path: Path, ct: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subfolder is told and passed over; the input itself is a wrong request."""
+    write(ct, tmp_path / "a.nii.gz")
+    (tmp_path / "closed").mkdir()
+    listed = Path.iterdir
+    closed = {tmp_path / "closed"}
+
+    def refusing(path: Path) -> Iterator[Path]:
+        if path in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    found = find_cts(tmp_path)
+    assert [case.case_id for case in found.cases] == ["a"]
+    assert [each.reason for each in found.unreadable] == [
+        "folder 'closed' cannot be read: permission denied; change its permissions"
+    ]
+    closed.add(tmp_path)
+    with pytest.raises(RequestError, match="cannot be read: permission denied; change its permissions"):
+        find_cts(tmp_path)
+
+
+def test_a_folder_of_slices_may_be_named_like_an_image(tmp_path: Path, ct: Volume) -> None:
+    write_series(tmp_path / "scan.nii.gz", ct)
+    (case,) = find_cts(tmp_path).cases
+    assert isinstance(case, DicomCase)

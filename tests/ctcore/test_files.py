@@ -252,10 +252,10 @@ def test_what_is_no_image_is_refused(tmp_path: Path, suffix: str, content: bytes
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImageError, match="is not a readable file"):
+    with pytest.raises(UnreadableImageError, match=r"'none\.nii\.gz' cannot be read: it is not there; check or"):
         read(tmp_path / "none.nii.gz")
     (tmp_path / "folder.mha").mkdir()
-    with pytest.raises(UnreadableImageError, match="is not a readable file"):
+    with pytest.raises(UnreadableImageError, match=r"'folder\.mha' cannot be read: it is a folder; check or"):
         read(tmp_path / "folder.mha")
     (tmp_path / "a.txt").touch()
     with pytest.raises(UnreadableImageError, match=r"'a\.txt' is not named like an image"):

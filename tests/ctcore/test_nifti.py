@@ -107,7 +107,7 @@ def test_damaged_compressed_data_is_refused(tmp_path: Path, at: float) -> None:
     data = bytearray(gzip.compress(stored(array, "i2"), compresslevel=1))
     data[int(len(data) * at)] ^= 0x10
     (tmp_path / "a").write_bytes(data)
-    with pytest.raises(UnreadableImageError, match=r"'a' cannot be read: (Error -\d |its compressed data ends early)"):
+    with pytest.raises(UnreadableImageError, match=r"'a' cannot be read: its compressed data (is damaged|ends early)"):
         verify_and_restore(tmp_path / "a", array)
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from typer.testing import CliRunner
 
 from ctcore.cts import DicomCase, find_cts, read_case
-from ctcore.errors import MemoryLimitError, RequestError
+from ctcore.errors import CaseError, MemoryLimitError, RequestError
 from ctcore.files import CaseFile, read, read_ct, read_json, write
 from ctcore.geometry import to_lps
 from ctcore.inference.backends.choose import Execution
@@ -138,8 +138,11 @@ def test_case_ids_of_a_tag(tmp_path: Path, run: Runner, output: Path) -> None:
 def test_a_name_that_two_cts_have(tmp_path: Path) -> None:
     write_series(tmp_path / "in", ct())
     write(ct(), tmp_path / "in" / "A1.nii.gz")
-    with pytest.raises(RequestError, match="are both case 'A1'"):
-        find_cts(tmp_path / "in", "AccessionNumber")
+    (clash,) = find_cts(tmp_path / "in", "AccessionNumber").cases
+    with pytest.raises(
+        CaseError, match=r"'A1\.nii\.gz' and 'DICOM series \w+' are case 'A1'; rename or remove all but"
+    ):
+        read_case(clash)
     assert len(find_cts(tmp_path / "in").cases) == 2
 
 

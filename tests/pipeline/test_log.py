@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -37,3 +38,11 @@ def test_everything_is_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert logging.getLogger("pipeline").level == level
     print("seen again")
     assert capsys.readouterr().out == "seen again\n"
+
+
+def test_what_libraries_in_c_print_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with log_to(tmp_path / "run.log"):
+        os.write(2, b"MetaImage: data not read completely\n")
+    os.write(2, b"seen again\n")
+    assert "not read completely" in (tmp_path / "run.log").read_text()
+    assert capfd.readouterr().err == "seen again\n"

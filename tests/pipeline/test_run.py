@@ -201,6 +201,7 @@ def spoil(folder: Path, good: Path) -> dict[str, str]:
         "flat": "2 dimensions",
         "series": "4 dimensions",
         "nan": "1 NaN or infinite",
+        "folder": "'folder.nii.gz' is a folder",
     }
 
 

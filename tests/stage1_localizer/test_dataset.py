@@ -70,7 +70,7 @@ def test_stopped_and_started_again_gives_the_same(
 
 def one_case(folder: Path, label: npt.NDArray[np.uint8], spacing: float) -> Path:
     geometry = Geometry(label.shape, (spacing, spacing, spacing))
-    image = np.arange(label.size, dtype=np.int16).reshape(label.shape)
+    image = (np.arange(label.size) * 31 % 1500 - 900).astype(np.int16).reshape(label.shape)
     for case_id in ("p", "q"):
         write(Volume(image, geometry), folder / "imagesTr" / f"{case_id}_0000.nii.gz")
         write(Volume(label, geometry), folder / "labelsTr" / f"{case_id}.nii.gz")

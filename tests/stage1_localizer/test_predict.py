@@ -43,7 +43,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    array = np.zeros((8, 10, 12), dtype=np.int16)
+    array = np.full((8, 10, 12), -1000, dtype=np.int16)
     array[2:4, 4:8, 0:4] = 100
     geometry = Geometry(array.shape, (1.0, 1.0, 1.0), (5.0, 6.0, 7.0), TO_THE_RIGHT)
     write(Volume(array, geometry), tmp_path / "cts" / "good_0000.nii.gz")
@@ -80,7 +80,7 @@ def test_nothing_to_do(tmp_path: Path) -> None:
 
 
 def test_a_dicom_series(tmp_path: Path) -> None:
-    array = np.zeros((12, 10, 12), dtype=np.int16)
+    array = np.full((12, 10, 12), -1000, dtype=np.int16)
     array[2:4, 4:8, 0:4] = 100
     write_series(tmp_path / "in" / "study", Volume(array, Geometry(array.shape, (1.0, 1.0, 1.0))))
     assert predict_folder(tmp_path, tmp_path / "in", tmp_path / "out") == {}

@@ -33,7 +33,7 @@ class LeftHalfPredictor:
 
 def test_results_lie_on_the_files_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stage2_multitask.predict.MultiTaskPredictor", LeftHalfPredictor)
-    array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    array = (np.arange(4 * 5 * 6) - 60).astype(np.int16).reshape(4, 5, 6)
     crops = tmp_path / "crops"
     for case_id, direction in (("left", Geometry((1, 1, 1), (1, 1, 1)).direction), ("right", TO_THE_RIGHT)):
         write(Volume(array, Geometry(array.shape, (1.0, 1.0, 1.0), direction=direction)), crops / f"{case_id}.nii.gz")

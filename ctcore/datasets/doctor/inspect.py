@@ -17,14 +17,8 @@ from ctcore.files import image_suffix, read, read_ct
 from ctcore.geometry import to_lps
 from ctcore.volume import Geometry, Volume
 
-LARGEST_MINIMUM_HU = -50
-"""Every CT, also a crop around an organ, holds fat (about -100 HU) or air; a shifted or normalised one does not."""
-
 SMALLEST_MAXIMUM_HU = 100
-"""Every CT of an abdomen holds bone, calcium or contrast medium."""
-
-RANGE_HU = (-32768, 32767)
-"""What the signed 16 bits of CT formats can hold; metal reaches the upper end."""
+"""Every CT of an abdomen holds bone, calcium or contrast medium; one that is trained on has to."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +99,12 @@ def _names(case: DatasetCase) -> Iterator[Finding]:
 
 def _intensities(image: Volume) -> Iterator[Finding]:
     low, high = float(image.array.min()), float(image.array.max())
-    reason = None
-    if low < RANGE_HU[0] or high > RANGE_HU[1]:
-        reason = "no CT reaches beyond 16 bits"
-    elif low > LARGEST_MINIMUM_HU:
-        reason = f"a CT holds fat or air, below {LARGEST_MINIMUM_HU} HU"
-    elif high < SMALLEST_MAXIMUM_HU:
-        reason = f"a CT holds bone or contrast medium, above {SMALLEST_MAXIMUM_HU} HU"
-    if reason:
-        yield Finding(Code.NOT_CT, f"values from {low:g} to {high:g}, but {reason}; convert to Hounsfield units")
+    if high < SMALLEST_MAXIMUM_HU:
+        yield Finding(
+            Code.NOT_CT,
+            f"values from {low:g} to {high:g}, but a CT holds bone or contrast medium, above {SMALLEST_MAXIMUM_HU} HU;"
+            " convert to Hounsfield units",
+        )
 
 
 def _grids(image: Geometry, label: Geometry) -> Iterator[Finding]:

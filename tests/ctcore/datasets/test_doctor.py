@@ -76,7 +76,7 @@ def change_image(folder: Path, change: Callable[[Volume], Volume]) -> None:
         (lambda image: image.with_array(image.array + np.int16(1000)), "values from .* below -50 HU"),
         (lambda image: image.with_array((image.array / 300).astype(np.float32)), "values from"),
         (lambda image: image.with_array(image.array - np.int16(950)), "above 100 HU"),
-        (lambda image: image.with_array(image.array.astype(np.float32) * 40), "beyond 16 bits"),
+        (lambda image: image.with_array(image.array.astype(np.float32) * 400), "beyond 16 bits"),
         (lambda image: image.with_array(np.zeros(SHAPE, np.int16)), "single value 0"),
         (lambda image: image.with_array(np.where(image.array > 900, np.nan, image.array)), "NaN or infinite"),
     ],

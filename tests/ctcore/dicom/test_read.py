@@ -63,14 +63,13 @@ def test_the_same_as_itk_reads(tmp_path: Path, ct: Volume) -> None:
 
 def test_every_slice_has_its_own_slope(tmp_path: Path, ct: Volume) -> None:
     def change(dataset: Dataset, index: int) -> None:
-        dataset.RescaleSlope, dataset.RescaleIntercept = 1 + index, -index
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1 + 2 * index, -2048 * (1 + 2 * index) - index
 
     write_series(tmp_path, ct, change=change)
     volume = read_series(series_in(tmp_path))
-    stored = ct.array.astype(np.int64) + 2048
     index = np.arange(12)[:, None, None]
     assert volume.array.dtype == np.int32  # they do not fit 16 bits
-    np.testing.assert_array_equal(volume.array, stored * (1 + index) - index)
+    np.testing.assert_array_equal(volume.array, ct.array.astype(np.int64) * (1 + 2 * index) - index)
 
 
 def test_broken_slopes(tmp_path: Path, ct: Volume) -> None:

@@ -94,7 +94,7 @@ def pair(folder: Path, image: Volume, label: Volume) -> TrainingCase:
 
 
 def ct(geometry: Geometry) -> Volume:
-    return Volume(np.arange(np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape), geometry)
+    return Volume((31 * np.arange(np.prod(geometry.shape)) - 900).astype(np.int16).reshape(geometry.shape), geometry)
 
 
 def test_a_pair_is_brought_to_lps(tmp_path: Path) -> None:
