@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.geometry import Box
 from ctcore.morphometry.centre_line import CentreLine
 from ctcore.morphometry.paths import Spacing
 
@@ -53,19 +54,25 @@ def vessel_contact(vessel: npt.NDArray[Any], lesion: npt.NDArray[Any], spacing: 
         line: the vessel's centre line.
     """
     from scipy.ndimage import uniform_filter1d
+    from scipy.spatial import cKDTree
 
-    touching = np.zeros(len(line.points))
-    near = line.distance_mm(np.argwhere(lesion) * np.asarray(spacing)).min(initial=np.inf) if lesion.any() else np.inf
-    if near > REACH_MM:
+    box = Box.of_mask(lesion)
+    if box is None:
         return Contact(0.0, 0.0)
+    box = box.expand_mm((2 * REACH_MM,) * 3, spacing).clip(lesion.shape)
+    origin = np.asarray(box.start) * spacing
+    inside, mass = (np.asarray(mask[box.slices] != 0, np.float32) for mask in (vessel, lesion))
+    near = np.isfinite(
+        cKDTree(np.argwhere(mass) * spacing + origin).query(line.points, distance_upper_bound=REACH_MM)[0]
+    )
     steps = np.arange(0.0, REACH_MM, STEP_VOXELS * min(spacing))
     angles = np.linspace(0, 2 * np.pi, RAYS, endpoint=False)
-    inside, mass = (np.asarray(mask != 0, np.float32) for mask in (vessel, lesion))
     behind = int(np.ceil(GAP_VOXELS / STEP_VOXELS))
-    for number, (point, tangent) in enumerate(zip(line.points, line.tangents, strict=True)):
-        first, second = _across(tangent)
+    touching = np.zeros(len(line.points))
+    for number in np.flatnonzero(near):
+        first, second = _across(line.tangents[number])
         rays = np.cos(angles)[:, np.newaxis] * first + np.sin(angles)[:, np.newaxis] * second
-        places = (point + rays[:, np.newaxis] * steps[:, np.newaxis]) / np.asarray(spacing)
+        places = (line.points[number] - origin + rays[:, np.newaxis] * steps[:, np.newaxis]) / np.asarray(spacing)
         in_vessel, in_lesion = (_along_rays(occupancy, places) >= HALF for occupancy in (inside, mass))
         wall = np.where(in_vessel.all(axis=1), len(steps), np.argmin(in_vessel, axis=1))  # the first step outside
         window = np.arange(len(steps)) - wall[:, np.newaxis]

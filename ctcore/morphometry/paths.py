@@ -15,6 +15,8 @@ Index = tuple[int, int, int]
 
 MIDDLE_POWER = 3
 """How much dearer a way is near the surface: by this power of the largest distance to it over the way's own."""
+COARSE_MM = 1.5
+"""Side of the voxels on which ways through wide things are looked for."""
 NEIGHBOURS = np.ones((3, 3, 3), np.uint8)
 
 
@@ -25,13 +27,13 @@ class Inside:
     Attributes:
         mask: (z, y, x) bool, with a free border of one voxel.
         depth: (z, y, x) mm to the nearest voxel outside, 0 outside.
-        start: index (z, y, x) of its first voxel on the grid it was cut from; may be -1 for the free border.
+        origin: (3,) (z, y, x) mm of its first voxel on the grid it was cut from; negative for the free border.
         spacing: (z, y, x) mm.
     """
 
     mask: npt.NDArray[np.bool_]
     depth: npt.NDArray[np.float64]
-    start: Index
+    origin: npt.NDArray[np.float64]
     spacing: Spacing
 
     @classmethod
@@ -46,7 +48,7 @@ class Inside:
 
     def millimetres(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Returns (n, 3) mm on the grid it was cut from for indices (n, 3) of this one."""
-        return (np.asarray(indices, np.float64) + self.start) * self.spacing
+        return np.asarray(indices, np.float64) * self.spacing + self.origin
 
     def farthest_along(self, direction: tuple[float, float, float]) -> Index:
         """Returns the voxel that is farthest along a direction (z, y, x)."""
@@ -109,9 +111,18 @@ def pieces(mask: npt.NDArray[Any], spacing: Spacing, least_mm: float = 0.0) -> l
             continue
         piece = np.pad(labels[part] == number, 1)
         depth = np.asarray(ndimage.distance_transform_edt(piece, sampling=spacing), np.float64)
-        z, y, x = (a + s.start - 1 for a, s in zip(box.start, part, strict=True))
-        found.append(Inside(piece, depth, (z, y, x), spacing))
+        first = np.array([a + s.start - 1 for a, s in zip(box.start, part, strict=True)])
+        found.append(Inside(piece, depth, first * np.asarray(spacing), spacing))
     return found
+
+
+def coarse(mask: npt.NDArray[Any], spacing: Spacing) -> tuple[npt.NDArray[Any], Spacing]:
+    """Returns every so many voxels of a mask that they are about `COARSE_MM` apart, and their spacing.
+
+    The course of a vessel or of the gland does not need finer ones, and ways cost time by the voxel.
+    """
+    z, y, x = (max(1, round(COARSE_MM / side)) for side in spacing)
+    return mask[::z, ::y, ::x], (spacing[0] * z, spacing[1] * y, spacing[2] * x)
 
 
 def index_of(values: npt.ArrayLike | tuple[Any, ...]) -> Index:

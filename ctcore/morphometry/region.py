@@ -23,7 +23,7 @@ from ctcore.morphometry.measures import (
     LesionMeasures,
     RegionMeasures,
 )
-from ctcore.morphometry.paths import Inside, Spacing, pieces
+from ctcore.morphometry.paths import Inside, Spacing, coarse, pieces
 from ctcore.morphometry.vessels import VenousTree, arterial_tree, venous_tree
 from ctcore.volume import Geometry
 
@@ -78,7 +78,9 @@ class _Region:
         self._tree = VenousTree(None, {}) if self._veins is None else venous_tree(self._veins)
         arteries = _largest(anatomy.arteries, self._spacing)
         self._arteries = {} if arteries is None else arterial_tree(arteries)
-        self._whole = self._whole_gland()
+        whole = self._whole_gland()
+        self._volume_ml = 0.0 if whole is None else np.count_nonzero(whole) * geometry.voxel_volume_ml
+        self._whole = _largest(whole, self._spacing)
         self._line = None if self._whole is None else centre_line(self._whole)
         self._parts = self._gland_parts()
         if self._parts is not None:
@@ -94,12 +96,12 @@ class _Region:
         lesions = tuple(self._lesion(number, thickness) for number in numbers)
         return RegionMeasures(self._gland(), duct, bile, lesions)
 
-    def _whole_gland(self) -> Inside | None:
+    def _whole_gland(self) -> npt.NDArray[np.bool_] | None:
         """Returns parenchyma, duct and lesions in one."""
         if self._anatomy.pancreas is None:
             return None
         whole = (self._anatomy.pancreas != 0) | (self._lesions != 0)
-        return _largest(whole if self._anatomy.duct is None else whole | (self._anatomy.duct != 0), self._spacing)
+        return whole if self._anatomy.duct is None else whole | (self._anatomy.duct != 0)
 
     def _gland_parts(self) -> Gland | None:
         """Returns the parts of the gland: by the confluence, else by the place of the veins nearest to the gland."""
@@ -114,7 +116,7 @@ class _Region:
         if self._whole is None or self._line is None or self._calibre is None:
             return None
         return GlandMeasures(
-            volume_ml=float(np.count_nonzero(self._whole.mask)) * self._geometry.voxel_volume_ml,
+            volume_ml=self._volume_ml,
             length_mm=self._line.length_mm,
             confluence_mm=None if self._parts is None else self._parts.confluence_mm,
             thickness_mm=self._calibre.median_mm,
@@ -211,7 +213,8 @@ class _AlongGland:
 
 
 def _largest(mask: npt.NDArray[Any] | None, spacing: Spacing) -> Inside | None:
-    return None if mask is None else Inside.of(mask, spacing)
+    """Returns the inside of something wide."""
+    return None if mask is None else Inside.of(*coarse(mask, spacing))
 
 
 def _median(thickness: Calibre, low: float, high: float) -> float | None:

@@ -121,9 +121,8 @@ def _rooted_pieces(arteries: Inside, aorta: npt.NDArray[np.bool_]) -> list[tuple
     rooted = []
     for piece in pieces(arteries.mask & ~aorta, arteries.spacing, LEAST_BRANCH_MM):
         voxels = piece.voxels
-        distances = away[tuple((voxels + piece.start).T)]
+        distances = away[tuple((voxels + np.rint(piece.origin / piece.spacing).astype(np.intp)).T)]
         nearest = voxels[distances <= distances.min() + max(arteries.spacing)]
         root = index_of(nearest[np.argmax(piece.depth[tuple(nearest.T)])])
-        z, y, x = (a + b for a, b in zip(piece.start, arteries.start, strict=True))
-        rooted.append((replace(piece, start=(z, y, x)), root))
+        rooted.append((replace(piece, origin=piece.origin + arteries.origin), root))
     return rooted
