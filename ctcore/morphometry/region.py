@@ -79,7 +79,7 @@ class _Region:
         arteries = _largest(anatomy.arteries, self._spacing)
         self._arteries = {} if arteries is None else arterial_tree(arteries)
         whole = self._whole_gland()
-        self._volume_ml = 0.0 if whole is None else np.count_nonzero(whole) * geometry.voxel_volume_ml
+        self._volume_ml = 0.0 if whole is None else int(np.count_nonzero(whole)) * geometry.voxel_volume_ml
         self._whole = _largest(whole, self._spacing)
         self._line = None if self._whole is None else centre_line(self._whole)
         self._parts = self._gland_parts()
@@ -100,7 +100,7 @@ class _Region:
         """Returns parenchyma, duct and lesions in one."""
         if self._anatomy.pancreas is None:
             return None
-        whole = (self._anatomy.pancreas != 0) | (self._lesions != 0)
+        whole = np.asarray((self._anatomy.pancreas != 0) | (self._lesions != 0))
         return whole if self._anatomy.duct is None else whole | (self._anatomy.duct != 0)
 
     def _gland_parts(self) -> Gland | None:
