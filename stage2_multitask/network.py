@@ -23,12 +23,14 @@ class MultiTaskOutput(NamedTuple):
     Attributes:
         segmentation: logits (b, k, z, y, x); under deep supervision a list from fine to coarse.
         classes: logits (b, n).
+        features: pooled features (b, d); see `pooled_features`.
 
     What was not asked for is None.
     """
 
     segmentation: Any
     classes: Any
+    features: Any = None
 
 
 class MultiTaskNetwork(nn.Module):
@@ -36,14 +38,16 @@ class MultiTaskNetwork(nn.Module):
 
     Args:
         unet: an nnU-Net network with `encoder` and `decoder`.
-        head: maps the encoder's features, and perhaps the segmentation, to class logits.
+        head: maps the encoder's features, and perhaps the segmentation, to class logits; None: there are none.
+        describe: whether pooled features are given, too.
     """
 
-    def __init__(self, unet: nn.Module, head: ClassificationHead) -> None:
+    def __init__(self, unet: nn.Module, head: ClassificationHead | None, *, describe: bool = False) -> None:
         super().__init__()
         self.encoder: nn.Module = unet.get_submodule("encoder")
         self.decoder: nn.Module = unet.get_submodule("decoder")
-        self.head: ClassificationHead = head
+        self.head = head
+        self._describe = describe
 
     def forward(self, images: torch.Tensor, segment: bool = True, classify: bool = True) -> MultiTaskOutput:
         """Segments and classifies images (b, c, [z,] y, x), or does one of the two.
@@ -52,14 +56,20 @@ class MultiTaskNetwork(nn.Module):
         """
         features: Sequence[torch.Tensor] = self.encoder(images)
         segmentation: Any = self.decoder(features) if segment else None
-        if not classify:
-            return MultiTaskOutput(segmentation, None)
+        described = pooled_features(features) if self._describe else None
+        if not classify or self.head is None:
+            return MultiTaskOutput(segmentation, None, described)
         seen = segmentation
         if seen is None and self.head.uses_segmentation:
             with torch.no_grad():
                 seen = self.decoder(features)
         finest = seen[0] if isinstance(seen, list | tuple) else seen
-        return MultiTaskOutput(segmentation, self.head(features, finest))
+        return MultiTaskOutput(segmentation, self.head(features, finest), described)
+
+
+def pooled_features(levels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """TBD"""
+    return torch.cat([levels[-1].mean(dim=(2, 3, 4)), levels[-1].amax(dim=(2, 3, 4))], dim=1)
 
 
 def build_network(
@@ -71,6 +81,7 @@ def build_network(
     head: HeadSettings,
     *,
     deep_supervision: bool = False,
+    describe: bool = False,
 ) -> MultiTaskNetwork:
     """Builds the network of a recipe or an exported model.
 
@@ -82,6 +93,7 @@ def build_network(
         classes: number of classes.
         head: the head's settings.
         deep_supervision: whether the decoder answers at every level.
+        describe: whether it gives pooled features, too.
 
     Raises:
         RecipeError: the head does not fit the encoder, the patch or the labels.
@@ -89,13 +101,20 @@ def build_network(
     unet = build_unet(architecture, 1, max(labels.values()) + 1, deep_supervision=deep_supervision)
     size = patch_size[1:] if tuple(patch_size[:-2]) == (1,) else patch_size
     levels = EncoderLevels.of_architecture(architecture, size)
-    return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesions)))
+    made = make_head(head, levels, classes, regions_of(labels, lesions))
+    return MultiTaskNetwork(unet, made, describe=describe)
 
 
 def exported_network(model: MultiTaskModel) -> nn.Module:
-    """Builds the network of an exported model; the U-Net by itself, which gives segmentation logits, without a head."""
+    """Builds the network of an exported model, which gives pooled features beside its logits."""
     if model.head is None:
-        return build_unet(model.architecture, 1, model.output_channels)
+        return MultiTaskNetwork(build_unet(model.architecture, 1, model.output_channels), None, describe=True)
     return build_network(
-        model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
+        model.architecture,
+        model.patch_size,
+        model.labels,
+        model.lesions,
+        len(model.class_names),
+        model.head,
+        describe=True,
     )
