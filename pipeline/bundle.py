@@ -93,9 +93,7 @@ class Bundle:
         try:
             reference = FeatureReference.from_tensors(load_file(path))
         except (SafetensorError, OSError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"'{path}' cannot be used: {first_line(error)}; copy the bundle again"
-            ) from error
+            raise BundleError(f"'{path}' cannot be used: {first_line(error)}; copy the bundle again") from error
         if len(reference.mean) != quality.features:
             raise BundleError(
                 f"'{path}' is of {len(reference.mean)} features, the bundle's {MANIFEST} says {quality.features}; fit"

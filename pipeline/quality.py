@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,5 +120,5 @@ def _head_map_difference(fused: FusionResult) -> float | None:
     return None if p is None or d is None else abs(p - d)
 
 
-def _of_lesion(probabilities: dict[str, float], lesion_classes: Sequence[str]) -> float:
+def _of_lesion(probabilities: Mapping[str, float], lesion_classes: Sequence[str]) -> float:
     return math.fsum(p for name, p in probabilities.items() if name in lesion_classes)

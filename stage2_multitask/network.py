@@ -10,7 +10,7 @@ from torch import nn
 
 from ctcore.nnunet.networks import build_unet
 from stage2_multitask.heads.encoder_levels import EncoderLevels
-from stage2_multitask.heads.head import ClassificationHead
+from stage2_multitask.heads.head import SPATIAL, ClassificationHead
 from stage2_multitask.heads.make import make_head
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.heads.settings import HeadSettings
@@ -38,15 +38,15 @@ class MultiTaskNetwork(nn.Module):
 
     Args:
         unet: an nnU-Net network with `encoder` and `decoder`.
-        head: maps the encoder's features, and perhaps the segmentation, to class logits; None: there are none.
+        head: maps the encoder's features, and perhaps the segmentation, to class logits.
         describe: whether pooled features are given, too.
     """
 
-    def __init__(self, unet: nn.Module, head: ClassificationHead | None, *, describe: bool = False) -> None:
+    def __init__(self, unet: nn.Module, head: ClassificationHead, *, describe: bool = False) -> None:
         super().__init__()
         self.encoder: nn.Module = unet.get_submodule("encoder")
         self.decoder: nn.Module = unet.get_submodule("decoder")
-        self.head = head
+        self.head: ClassificationHead = head
         self._describe = describe
 
     def forward(self, images: torch.Tensor, segment: bool = True, classify: bool = True) -> MultiTaskOutput:
@@ -57,7 +57,7 @@ class MultiTaskNetwork(nn.Module):
         features: Sequence[torch.Tensor] = self.encoder(images)
         segmentation: Any = self.decoder(features) if segment else None
         described = pooled_features(features) if self._describe else None
-        if not classify or self.head is None:
+        if not classify:
             return MultiTaskOutput(segmentation, None, described)
         seen = segmentation
         if seen is None and self.head.uses_segmentation:
@@ -67,9 +67,35 @@ class MultiTaskNetwork(nn.Module):
         return MultiTaskOutput(segmentation, self.head(features, finest), described)
 
 
+class DescribedUNet(nn.Module):
+    """An nnU-Net network by itself, which gives pooled features beside its segmentation.
+
+    Args:
+        unet: with `encoder` and `decoder`.
+    """
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.encoder: nn.Module = unet.get_submodule("encoder")
+        self.decoder: nn.Module = unet.get_submodule("decoder")
+
+    def forward(self, images: torch.Tensor) -> MultiTaskOutput:
+        """Segments images (b, c, [z,] y, x)."""
+        features: Sequence[torch.Tensor] = self.encoder(images)
+        return MultiTaskOutput(self.decoder(features), None, pooled_features(features))
+
+
 def pooled_features(levels: Sequence[torch.Tensor]) -> torch.Tensor:
-    """TBD"""
-    return torch.cat([levels[-1].mean(dim=(2, 3, 4)), levels[-1].amax(dim=(2, 3, 4))], dim=1)
+    """Returns what an encoder makes of images in short (b, d): mean and maximum of each channel of its coarsest level.
+
+    After instance normalisation a channel's mean tells only how its values are spread; its maximum tells more of that.
+
+    Args:
+        levels: all encoder levels, fine to coarse, each (b, c, [z,] y, x).
+    """
+    coarsest = levels[-1]
+    space = tuple(range(SPATIAL, coarsest.dim()))
+    return torch.cat([coarsest.mean(space), coarsest.amax(space)], dim=1)
 
 
 def build_network(
@@ -108,7 +134,7 @@ def build_network(
 def exported_network(model: MultiTaskModel) -> nn.Module:
     """Builds the network of an exported model, which gives pooled features beside its logits."""
     if model.head is None:
-        return MultiTaskNetwork(build_unet(model.architecture, 1, model.output_channels), None, describe=True)
+        return DescribedUNet(build_unet(model.architecture, 1, model.output_channels))
     return build_network(
         model.architecture,
         model.patch_size,

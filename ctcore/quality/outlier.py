@@ -1,9 +1,10 @@
 """How far the features of a case lie from those of reference cases: Mahalanobis' distance, its covariance shrunk.
 
 The score of Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples", NeurIPS 2018, with one
-mean for all classes. There are fewer reference cases than features: the covariance is shrunk as Ledoit and Wolf, "A
-well-conditioned estimator for large-dimensional covariance matrices", Journal of Multivariate Analysis 2004, have it.
-Reference cases are measured against one another, each left out of the fit that it is measured by.
+mean for all classes. There may be fewer reference cases than features: the covariance of the features, each in units of
+its standard deviation, is shrunk as Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
+matrices", Journal of Multivariate Analysis 2004, have it. Reference cases are measured against one another, each left
+out of the fit that it is measured by.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy.typing as npt
 
 LEAST_CASES = 20
 """Fewer do not tell what is far."""
+LEAST_DEVIATION = 1e-3
+"""Of a feature, in units of the features' median deviation: one that hardly varies would outweigh all others."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -104,8 +107,10 @@ def fit_reference(features: Floats) -> FeatureReference:
 def _fit(rows: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     from sklearn.covariance import LedoitWolf
 
-    found = LedoitWolf().fit(rows)
-    return found.location_, found.precision_
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    scale = np.maximum(deviation, max(LEAST_DEVIATION * float(np.median(deviation)), np.finfo(np.float32).tiny))
+    precision = LedoitWolf(assume_centered=True).fit((rows - mean) / scale).precision_
+    return mean, precision / np.outer(scale, scale)
 
 
 def _distance(row: npt.NDArray[np.float64], mean: npt.NDArray[np.float64], precision: npt.NDArray[np.float64]) -> float:
