@@ -306,9 +306,7 @@ def _quality(quality: QualityReference | None) -> list[str]:
     if quality is None:
         return ["no reference"]
     lines = [f"on {quality.cases} cases ({quality.fitted_on})"]
-    for figure, limits in quality.limits.items():
-        ends = [f"{word} {end:.4g}" for word, end in (("from", limits.low), ("to", limits.high)) if end is not None]
-        lines.append(f"{figure}: {' '.join(ends)}")
+    lines += [f"{figure}: {limits}" for figure, limits in quality.limits.items()]
     lines.append(f"{quality.features} features of stage 2" if quality.features else "no features of stage 2")
     return lines
 

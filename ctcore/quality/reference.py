@@ -29,6 +29,10 @@ class Limits(BaseModel):
             raise ValueError(f"limits from {self.low} to {self.high} hold nothing")
         return self
 
+    def __str__(self) -> str:
+        low, high = (None if end is None else f"{end:.3g}" for end in (self.low, self.high))
+        return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+
     def hold(self, value: float) -> bool:
         """Tells whether a value lies within them."""
         return not (value < (-math.inf if self.low is None else self.low)) and not (

@@ -91,6 +91,4 @@ def unchecked_of(record: CaseRecord) -> str:
 
 
 def _range(figure: str, limits: Limits) -> str:
-    low, high = (None if end is None else f"{end:.3g}" for end in (limits.low, limits.high))
-    told = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
-    return _USUAL[figure].format(told)
+    return _USUAL[figure].format(limits)
