@@ -108,7 +108,8 @@ def _fit(rows: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.ND
     from sklearn.covariance import LedoitWolf
 
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-    scale = np.maximum(deviation, max(LEAST_DEVIATION * float(np.median(deviation)), np.finfo(np.float32).tiny))
+    least = max(LEAST_DEVIATION * float(np.median(deviation)), float(np.finfo(np.float32).tiny))
+    scale = np.maximum(deviation, least)
     precision = LedoitWolf(assume_centered=True).fit((rows - mean) / scale).precision_
     return mean, precision / np.outer(scale, scale)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from ctcore.errors import BundleError, DatasetError
 from ctcore.files import write
 from ctcore.volume import Volume
 from pipeline.bundle import FEATURES, MANIFEST, Bundle, load_bundle, remade
+from pipeline.cli import app
 from pipeline.fit_quality import fit_quality
 from pipeline.stages import Stages
 from tests.pipeline.conftest import FakePrediction
@@ -140,3 +142,18 @@ def test_features_of_another_length_are_refused(described: Bundle) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=r"of 6 features, the bundle's bundle\.json says 7"):
         load_bundle(described.folder).feature_reference()
+
+
+def test_the_command(bundle: Bundle, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.stages.load_stages", lambda *_, **__: Stages(Locator(), Described()))
+    command = ["bundle", "fit-quality", "--bundle", str(bundle.folder), "--input", str(scans), "--device", "cpu"]
+    place = ["--fitted-on", "24 made up CTs", "--output", str(tmp_path / "fitted")]
+    outcome = CliRunner().invoke(app, [*command, *place])
+    assert outcome.exit_code == 0, outcome.output
+    assert "on 24 cases (24 made up CTs)" in outcome.output
+    assert "slice_spacing_mm: 2 to 2" in outcome.output
+    card = (tmp_path / "fitted" / "MODEL_CARD.md").read_text()
+    assert "Of 24 cases (24 made up CTs); a case outside is flagged." in card
+    assert "- features of stage 2: 6" in card
+    shown = CliRunner().invoke(app, ["bundle", "inspect", str(tmp_path / "fitted")])
+    assert "6 features of stage 2" in shown.output
