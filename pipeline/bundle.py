@@ -25,7 +25,7 @@ from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import BundleError, RequestError, describe_validation, first_line
-from ctcore.files import read_json, write_json, write_text
+from ctcore.files import read_json, write_atomic, write_json, write_text
 from ctcore.labels import CLASS_NAMES, lesion_classes_of
 from pipeline.card_facts import CardFacts
 from pipeline.efforts import MeasuredEffort
@@ -221,8 +221,7 @@ def create_bundle(
         if features is not None:
             from safetensors.numpy import save_file
 
-            (new / FEATURES).parent.mkdir()
-            save_file(features.tensors, new / FEATURES)
+            write_atomic(new / FEATURES, lambda partial: save_file(features.tensors, partial))
         draft = BundleManifest(
             name=name,
             version=version,
