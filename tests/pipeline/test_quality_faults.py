@@ -19,7 +19,7 @@ from pipeline.clock import Clock
 from pipeline.records import DEMO_FLAG
 from pipeline.stages import Stages
 
-SEED = 9_101_001
+SEED = 9_101_002
 Case = tuple[Volume, Volume]
 Compute = Callable[[Volume], CaseResult]
 
@@ -27,7 +27,7 @@ Compute = Callable[[Volume], CaseResult]
 @pytest.fixture(scope="module")
 def case() -> Case:
     """A portal-venous phantom and its labels, in LPS order."""
-    made = make_phantom(SEED, positive=True, acquisition=Acquisition(phase="portal-venous"))
+    made = make_phantom(SEED, positive=False, acquisition=Acquisition(phase="portal-venous"))
     return to_lps(made.image)[0], to_lps(made.labels)[0]
 
 
@@ -46,7 +46,7 @@ def test_a_usual_ct_has_no_flag(case: Case, compute: Compute) -> None:
 
 
 def test_without_contrast_medium(compute: Compute) -> None:
-    made = make_phantom(SEED, positive=True, acquisition=Acquisition(phase="non-contrast"))
+    made = make_phantom(SEED, positive=False, acquisition=Acquisition(phase="non-contrast"))
     result = compute(made.image)
     assert result.quality.contrast_phase == "unenhanced"
     assert "contrast_phase_not_portal_venous" in result.flags
@@ -66,7 +66,7 @@ def test_noise(case: Case, compute: Compute) -> None:
     ct = case[0]
     noise = scanner_noise(np.random.default_rng(0), ct.geometry.shape, ct.geometry.spacing[0], 0.4, 0.15)
     result = compute(ct.with_array((ct.array + 45 * noise).round().astype(np.int16)))
-    assert result.quality.noise_hu == pytest.approx(np.hypot(45, 15), rel=0.2)
+    assert result.quality.noise_hu == pytest.approx(np.hypot(45, 10), rel=0.2)
     assert "noise_outside_training_range" in result.flags
 
 
