@@ -73,12 +73,14 @@ demo-bundle: install
 	$(BIN)/pipeline bundle calibrate --bundle $(WORK)/bundle --predictions $(WORK)/validation \
 		--case-labels $(WORK)/phantoms-validation/case_labels.csv --fitted-on "phantoms of seed 1004 (synthetic CTs)" \
 		--fusion mean --sensitivity 0.95 --specificity 0.95 --overwrite --output $(WORK)/calibrated
+	$(BIN)/pipeline bundle fit-quality --bundle $(WORK)/calibrated --input $(WORK)/phantoms-validation/imagesTr \
+		--fitted-on "120 phantoms of seed 1004 (synthetic CTs)" --overwrite --output $(WORK)/with-quality
 	$(BIN)/pipeline phantom --cases 100 --seed 9001 --workers $(WORKERS) --output $(WORK)/phantoms-test
-	$(BIN)/pipeline run --bundle $(WORK)/calibrated --input $(WORK)/phantoms-test/imagesTr --output $(WORK)/test \
+	$(BIN)/pipeline run --bundle $(WORK)/with-quality --input $(WORK)/phantoms-test/imagesTr --output $(WORK)/test \
 		--no-report --overwrite
 	$(BIN)/pipeline evaluate --predictions $(WORK)/test --labels $(WORK)/phantoms-test/labelsTr \
 		--case-labels $(WORK)/phantoms-test/case_labels.csv --output $(WORK)/test-evaluation
-	$(BIN)/pipeline bundle describe --bundle $(WORK)/calibrated --metrics $(WORK)/test-evaluation/metrics.json \
+	$(BIN)/pipeline bundle describe --bundle $(WORK)/with-quality --metrics $(WORK)/test-evaluation/metrics.json \
 		--measured-on "100 phantoms of seed 9001 (synthetic CTs)" --licence Apache-2.0 \
 		--intended-use "Trying the software out, and testing it" --complete --overwrite --output pipeline/demo_bundle
 

@@ -5,8 +5,8 @@ What they are given is turned back to the stored order, and what they say is tur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,9 @@ def as_stored(stages: Stages, reorientation: Reorientation) -> Stages:
         stages: both stages, which expect the stored order.
         reorientation: from the case's stored order to LPS.
     """
-    return Stages(_Locator(stages, reorientation), _Predictor(stages.predictor, reorientation), stages.flags)
+    return replace(
+        stages, localizer=_Locator(stages, reorientation), predictor=_Predictor(stages.predictor, reorientation)
+    )
 
 
 def _restored(volume: Volume, way: Reorientation) -> Volume:
@@ -67,6 +69,14 @@ class _Turned:
     @property
     def class_probabilities(self) -> Mapping[str, float]:
         return self.told.class_probabilities
+
+    @property
+    def fold_probabilities(self) -> Sequence[Mapping[str, float]]:
+        return self.told.fold_probabilities
+
+    @property
+    def features(self) -> npt.NDArray[np.float32] | None:
+        return self.told.features
 
 
 class _Locator:

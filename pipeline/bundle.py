@@ -3,6 +3,7 @@
     bundle.json      the manifest, with the SHA-256 of every other file
     stage1/          the localizer: model.json and fold_<k>.safetensors
     stage2/          the multi-task network, the same
+    quality/         where quality was fitted: stage 2's features of reference cases (features.safetensors)
     MODEL_CARD.md    what the model is, is not, and was trained on
 
 Weights are safetensors and settings are JSON: a bundle from a stranger can be opened without running its code.
@@ -16,26 +17,33 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
-from ctcore.errors import BundleError, RequestError, describe_validation
-from ctcore.files import read_json, write_json, write_text
+from ctcore.errors import BundleError, RequestError, describe_validation, first_line
+from ctcore.files import read_json, write_atomic, write_json, write_text
 from ctcore.labels import CLASS_NAMES, lesion_classes_of
 from pipeline.card_facts import CardFacts
 from pipeline.efforts import MeasuredEffort
 from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest, Orientation
 from pipeline.model_card import gaps, model_card
 
+if TYPE_CHECKING:
+    from ctcore.quality.outlier import FeatureReference
+    from ctcore.quality.reference import QualityReference
+
 MANIFEST = "bundle.json"
 MODEL_CARD = "MODEL_CARD.md"
 STAGE_FOLDERS = ("stage1", "stage2")
+FEATURES = "quality/features.safetensors"
+"""Where a bundle keeps its reference for stage 2's features."""
+FOLDERS = (*STAGE_FOLDERS, "quality")
 STAGE_SUFFIXES = (".json", ".safetensors")
-"""What a stage folder of a bundle may hold; nothing that could run code when it is opened."""
+"""What a folder of a bundle may hold; nothing that could run code when it is opened."""
 
 DEMO_BUNDLE = Path(__file__).parent / "demo_bundle"
 """The demonstration bundle that comes with the package."""
@@ -67,6 +75,32 @@ class Bundle:
         """Folder of the multi-task network."""
         return self.folder / STAGE_FOLDERS[1]
 
+    def feature_reference(self) -> FeatureReference | None:
+        """Reads what stage 2's features of reference cases look like; None where that was not fitted.
+
+        Raises:
+            BundleError: the file is damaged, or not what the manifest says.
+        """
+        quality = self.manifest.quality
+        if quality is None or quality.features is None:
+            return None
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        from ctcore.quality.outlier import FeatureReference
+
+        path = self.folder / FEATURES
+        try:
+            reference = FeatureReference.from_tensors(load_file(path))
+        except (SafetensorError, OSError, TypeError, ValueError) as error:
+            raise BundleError(f"'{path}' cannot be used: {first_line(error)}; copy the bundle again") from error
+        if len(reference.mean) != quality.features:
+            raise BundleError(
+                f"'{path}' is of {len(reference.mean)} features, the bundle's {MANIFEST} says {quality.features}; fit"
+                " the bundle's quality again"
+            )
+        return reference
+
     @property
     def card_gaps(self) -> list[str]:
         """What its model card does not say, one entry each; empty where the card is complete."""
@@ -94,11 +128,15 @@ def load_bundle(path: Path) -> Bundle:
     manifest = _parse(manifest_path)
     for name, expected in manifest.files.items():
         _check_file(path, name, expected)
-    for folder in STAGE_FOLDERS:
+    for folder in FOLDERS:
         for file in _files_below(path / folder):
             name = file.relative_to(path).as_posix()
             if name not in manifest.files:
                 raise BundleError(f"bundle '{path}' holds '{name}', which its {MANIFEST} does not list; remove it")
+    has_features = manifest.quality is not None and manifest.quality.features is not None
+    if has_features != (FEATURES in manifest.files):
+        raise BundleError(f"bundle '{path}': '{FEATURES}' and its manifest's quality need one another; create it again")
+    for folder in STAGE_FOLDERS:
         if f"{folder}/model.json" not in manifest.files:
             raise BundleError(f"bundle '{path}' lists no '{folder}/model.json'; create it again")
     return Bundle(path, manifest, sha256_of(manifest_path))
@@ -119,6 +157,8 @@ def create_bundle(
     temperature: float | None = None,
     calibration: Calibration | None = None,
     efforts: Sequence[MeasuredEffort] = (),
+    quality: QualityReference | None = None,
+    features: FeatureReference | None = None,
     card: CardFacts | None = None,
     complete: bool = False,
     orientation: Orientation = "LPS",
@@ -142,6 +182,8 @@ def create_bundle(
         temperature: divides the class logits from now on; None: what the multi-task network's `model.json` says.
         calibration: what is known of the scores from validation cases.
         efforts: what less effort costs in accuracy, measured on validation cases.
+        quality: limits of the quality figures.
+        features: what stage 2's features of the reference cases look like, where `quality` says that they are known.
         card: what only its maker knows, for the model card; None for the defaults.
         complete: whether a model card that says `not recorded` somewhere is refused.
         orientation: axis order that both stages were trained with.
@@ -176,6 +218,10 @@ def create_bundle(
         if temperature is not None:
             details[1] |= {"temperature": temperature}
             write_json(new / STAGE_FOLDERS[1] / "model.json", details[1])
+        if features is not None:
+            from safetensors.numpy import save_file
+
+            write_atomic(new / FEATURES, lambda partial: save_file(features.tensors, partial))
         draft = BundleManifest(
             name=name,
             version=version,
@@ -189,6 +235,7 @@ def create_bundle(
             fusion=fusion or FusionSettings(),
             calibration=calibration,
             efforts=tuple(efforts),
+            quality=quality,
             card=card or CardFacts(),
             files={},
         )
@@ -229,6 +276,8 @@ def remade(bundle: Bundle, output: Path, *, overwrite: bool, **changes: Any) -> 
         "lesion_classes": manifest.lesion_classes,
         "calibration": manifest.calibration,
         "efforts": manifest.efforts,
+        "quality": manifest.quality,
+        "features": bundle.feature_reference(),
         "card": manifest.card,
         "orientation": manifest.orientation,
     }
@@ -266,8 +315,8 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or name == MANIFEST:
         raise BundleError(f"bundle '{folder}' lists '{name}', which is not a file inside it; do not use this bundle")
-    if parts.parts[0] in STAGE_FOLDERS and parts.suffix not in STAGE_SUFFIXES:
-        raise BundleError(f"bundle '{folder}' lists '{name}'; stages hold {' and '.join(STAGE_SUFFIXES)} files only")
+    if parts.parts[0] in FOLDERS and parts.suffix not in STAGE_SUFFIXES:
+        raise BundleError(f"bundle '{folder}' lists '{name}'; {parts.parts[0]}/ holds {' and '.join(STAGE_SUFFIXES)}")
     file = folder / name
     if not file.is_file():
         raise BundleError(f"bundle '{folder}' lacks '{name}'; copy or create it again")

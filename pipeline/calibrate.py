@@ -63,8 +63,8 @@ def calibrate_bundle(
 
     The cases must not be those that the stages were trained on, or every score will look surer than it is. Where every
     class is a lesion class no case is without, and there is nothing to fit but the temperature; without a classifier
-    there is no temperature. A table of efforts and the model card's metrics are not taken over: they were measured with
-    other scores.
+    there is no temperature. A table of efforts, limits of quality figures and the model card's metrics are not taken
+    over: they were measured with other scores.
 
     Args:
         bundle: the bundle that made the run.
@@ -83,7 +83,12 @@ def calibrate_bundle(
         DatasetError: a case has no class, or the cases are not of both kinds.
     """
     manifest = bundle.manifest
-    unmeasured: dict[str, Any] = {"efforts": (), "card": manifest.card.model_copy(update={"metrics": None})}
+    unmeasured: dict[str, Any] = {
+        "efforts": (),
+        "quality": None,
+        "features": None,
+        "card": manifest.card.model_copy(update={"metrics": None}),
+    }
     all_lesions = set(manifest.lesion_classes) == set(manifest.class_names)
     if all_lesions and fusion != "keep":
         raise RequestError(

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.geometry import Box, Inset, Reorientation, crop, to_lps
+from ctcore.quality.flags import decide
 from ctcore.resample import nearest_index
 from ctcore.volume import Volume
 from pipeline.as_stored import as_stored
 from pipeline.budget import Chooser, everything
 from pipeline.clock import Clock, TimedFolds
 from pipeline.early_exit import FLAG_EARLY_EXIT, mean_of_folds, run_folds
-from pipeline.records import DEMO_FLAG, EffortRecord, FusionRecord, LesionMaps, RoiRecord
+from pipeline.quality import Seen, measure_quality
+from pipeline.records import DEMO_FLAG, EffortRecord, FusionRecord, LesionMaps, QualityRecord, RoiRecord
 
 if TYPE_CHECKING:
     from ctcore.detection.calibration import Calibration
@@ -50,6 +52,8 @@ class CaseResult:
         candidates: lesion candidates; their boxes are of the input grid.
         flags: what a reader must know.
         effort: how much was computed.
+        quality: what is known of how far the case can be trusted.
+        features: (d,) stage 2's pooled features; None where they are not known.
         candidate_labels: (z, y, x) integers on the ROI: 0 outside, k inside the candidate of number k.
         class_detections: the same map of each lesion class's own label; empty where all lesions are one label.
     """
@@ -68,6 +72,8 @@ class CaseResult:
     candidates: tuple[dict[str, Any], ...]
     flags: tuple[str, ...]
     effort: EffortRecord
+    quality: QualityRecord
+    features: npt.NDArray[np.float32] | None
     candidate_labels: npt.NDArray[np.signedinteger[Any]]
     class_detections: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
@@ -110,6 +116,7 @@ class CaseResult:
             "segmentation_labels": self.segmentation_labels,
             "flags": self.flags,
             "effort": self.effort,
+            "quality": self.quality,
         }
 
     def _on_input_grid(self, array: npt.NDArray[Any]) -> Inset:
@@ -166,7 +173,13 @@ def process_case(
         described = [_on_input(candidate, location.box, reorientation) for candidate in candidates]
         for candidate, name in zip(described, found.classes, strict=bool(found.classes)):
             candidate["class_name"] = name
-    flags = [*ct.flags, *location.flags, *found.candidates.flags, *choice.flags, *stages.flags()]
+    labels = np.asarray(prediction.segmentation, dtype=np.uint8) if segmentations else None
+    label_values = {k: int(v) for k, v in stages.predictor.labels.items()} if segmentations else {}
+    with clock.phase("detect"):
+        seen = Seen(lps, location.box, pancreas, labels, label_values, prediction, fused)
+        figures = measure_quality(seen, manifest, stages.features)
+        verdict = decide(figures, manifest.quality)
+    flags = [*ct.flags, *location.flags, *found.candidates.flags, *verdict.flags, *choice.flags, *stages.flags()]
     if folds < effort.folds:
         flags.append(FLAG_EARLY_EXIT)
     if manifest.demo:
@@ -177,8 +190,8 @@ def process_case(
         box=location.box,
         detection=detection,
         pancreas=pancreas,
-        labels=np.asarray(prediction.segmentation, dtype=np.uint8) if segmentations else None,
-        segmentation_labels={k: int(v) for k, v in stages.predictor.labels.items()} if segmentations else {},
+        labels=labels,
+        segmentation_labels=label_values,
         location=location,
         classes=scored.classes,
         fused=fused,
@@ -195,6 +208,8 @@ def process_case(
             ap_loss=choice.measured.ap_loss if choice.measured else None,
             measured_on=choice.measured.measured_on if choice.measured else None,
         ),
+        quality=QualityRecord.of(figures, verdict),
+        features=prediction.features,
         candidate_labels=found.candidates.labels,
         class_detections=own,
     )

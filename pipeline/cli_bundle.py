@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ctcore.detection.calibration import Calibration
+    from ctcore.quality.reference import QualityReference
     from pipeline.efforts import MeasuredEffort
 
 app = typer.Typer(help="Make, show and check model bundles.", pretty_exceptions_enable=False)
@@ -136,8 +137,9 @@ def calibrate(
     from pipeline.bundle import load_bundle
     from pipeline.calibrate import calibrate_bundle
 
+    loaded = load_bundle(bundle)
     made = calibrate_bundle(
-        load_bundle(bundle),
+        loaded,
         predictions,
         case_labels,
         output,
@@ -159,6 +161,10 @@ def calibrate(
             markup=False,
             soft_wrap=True,
         )
+    if loaded.manifest.efforts:
+        out.print("the table of efforts is not taken over: 'pipeline bundle measure-efforts'", soft_wrap=True)
+    if loaded.manifest.quality is not None:
+        out.print("the quality reference is not taken over: 'pipeline bundle fit-quality'", soft_wrap=True)
     say_gaps(made)
 
 
@@ -199,6 +205,42 @@ def measure_efforts(
         out.print(line, markup=False, soft_wrap=True)
 
 
+@app.command("fit-quality")
+def fit_quality(
+    bundle: Annotated[Path, typer.Option(help="The bundle, calibrated.", show_default=False)],
+    input_path: Annotated[
+        Path,
+        typer.Option("--input", help="CTs like those of training that it was not trained on.", show_default=False),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the new bundle.", show_default=False)],
+    fitted_on: Annotated[str, typer.Option(help="Which cases these are, in a few words.", show_default=False)],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+) -> None:
+    """Finds within which limits quality figures are usual, and what usual CTs look like to stage 2: for flags."""
+    from ctcore.console import progress
+    from ctcore.inference.backends.choose import resolve
+    from pipeline.bundle import load_bundle
+    from pipeline.fit_quality import fit_quality as fit
+    from pipeline.stages import load_stages
+
+    loaded, execution = load_bundle(bundle), resolve(device, "auto", precision)
+    with progress("fitting") as report:
+        made = fit(
+            loaded,
+            input_path,
+            output,
+            fitted_on=fitted_on,
+            load=lambda: load_stages(loaded, execution, windows="guided"),
+            overwrite=overwrite,
+            progress=report,
+        )
+    out = console()
+    for line in _quality(made.manifest.quality):
+        out.print(line, markup=False, soft_wrap=True)
+
+
 @app.command()
 def inspect(bundle: Folder = None) -> None:
     """Shows what a bundle is, after checking it."""
@@ -222,6 +264,7 @@ def inspect(bundle: Folder = None) -> None:
         "fusion": _settings(manifest.fusion.model_dump()),
         "calibration": _calibration(manifest.calibration),
         "efforts": "\n".join(_efforts(manifest.efforts)) or "not measured",
+        "quality": "\n".join(_quality(manifest.quality)),
         "licence": manifest.card.licence or "not recorded",
         "model card": "; ".join(loaded.card_gaps) or "complete",
         "files": f"{len(manifest.files)}, {size / 2**20:.1f} MiB",
@@ -257,6 +300,15 @@ def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
         f" {row.relative_cost:.0%} of the time, AUROC {-row.auroc_loss:+.4f}, AP {-row.ap_loss:+.4f}"
         for row in efforts
     ]
+
+
+def _quality(quality: QualityReference | None) -> list[str]:
+    if quality is None:
+        return ["no reference"]
+    lines = [f"on {quality.cases} cases ({quality.fitted_on})"]
+    lines += [f"{figure}: {limits}" for figure, limits in quality.limits.items()]
+    lines.append(f"{quality.features} features of stage 2" if quality.features else "no features of stage 2")
+    return lines
 
 
 def _settings(values: dict[str, object]) -> str:

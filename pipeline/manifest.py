@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
+from ctcore.quality.reference import QualityReference
 from pipeline.card_facts import CardFacts
 from pipeline.efforts import MeasuredEffort
 
@@ -41,6 +42,7 @@ class BundleManifest(BaseModel):
         fusion: how the score is made.
         calibration: what is known of the scores from validation cases, or None.
         efforts: what less effort costs in accuracy, measured on validation cases; empty where it was not.
+        quality: limits of the quality figures, found on reference cases, or None.
         card: what its maker says of it, for the model card.
         files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
     """
@@ -60,6 +62,7 @@ class BundleManifest(BaseModel):
     fusion: FusionSettings
     calibration: Calibration | None = None
     efforts: tuple[MeasuredEffort, ...] = ()
+    quality: QualityReference | None = None
     card: CardFacts = CardFacts()
     files: dict[str, str]
 

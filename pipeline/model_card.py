@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctcore.detection.calibration import Calibration
+from ctcore.quality.reference import QualityReference
 from pipeline.card_facts import PATIENT_SCORE, Figure, MeasuredMetrics
 from pipeline.efforts import MeasuredEffort
 from pipeline.manifest import DEMO_NOTICE, BundleManifest
@@ -67,6 +68,8 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         lines += _section("Calibration", _calibration(manifest.calibration))
     if manifest.efforts:
         lines += _section("Less effort", _efforts(manifest.efforts))
+    if manifest.quality is not None:
+        lines += _section("Usual quality", _quality(manifest.quality))
     lines += _section(LICENCE, [manifest.card.licence or NOT_RECORDED])
     for title, details in (("Stage 1: localizer", stage1), ("Stage 2: multi-task network", stage2)):
         lines += _section(title, _training(details))
@@ -186,6 +189,16 @@ def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
             f" {row.auroc_loss:.4f} | {row.ap_loss:.4f} |"
             for row in efforts
         ),
+    ]
+
+
+def _quality(quality: QualityReference) -> list[str]:
+    """Returns what quality figures of CTs like those of training are, as list items."""
+    return [
+        f"Of {quality.cases} cases ({quality.fitted_on}); a case outside is flagged.",
+        "",
+        *(f"- {figure}: {limits}" for figure, limits in quality.limits.items()),
+        *([f"- features of stage 2: {quality.features}"] if quality.features else []),
     ]
 
 

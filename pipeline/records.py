@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ctcore.inference.cover import WindowMode
+from ctcore.quality.figures import FigureName, QualityFigures
+from ctcore.quality.reference import Limits
 
 if TYPE_CHECKING:
     from ctcore.files import CaseFile
+    from ctcore.quality.flags import Verdict
 
 OUTPUT_SCHEMA_VERSION: Final = 1
 """Version of the keys of `run.json` and `cases/CASE.json`."""
@@ -160,6 +163,23 @@ class EffortRecord(_Record):
     measured_on: str | None = None
 
 
+class QualityRecord(QualityFigures):
+    """What is known of how far a case can be trusted: figures, and how its quality flags were decided by them.
+
+    Attributes:
+        limits: by figure, those within which it raises no flag.
+        unchecked: why a flag could not be decided, by its name.
+    """
+
+    limits: dict[FigureName, Limits] = Field(default_factory=dict)
+    unchecked: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, figures: QualityFigures, verdict: Verdict) -> QualityRecord:
+        """Returns the record of a case."""
+        return cls(**dict(figures), limits=dict(verdict.limits), unchecked=dict(verdict.unchecked))
+
+
 LesionMaps = Literal["one", "by_class"]
 
 
@@ -202,6 +222,7 @@ class CaseRecord(_Record):
         flags: what a reader must know.
         dicom: DICOM files that were made of the case, relative to the output folder.
         effort: how much was computed.
+        quality: what is known of how far the case can be trusted; None where an earlier version computed it.
         seconds: time by phase.
         notice: what the model is not.
         made_with: what decided these results.
@@ -227,6 +248,7 @@ class CaseRecord(_Record):
     flags: tuple[str, ...] = ()
     dicom: tuple[str, ...] = ()
     effort: EffortRecord | None = None
+    quality: QualityRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     notice: str | None = None
     made_with: MadeWith | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from ctcore.geometry import Box
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
     from ctcore.inference.cover import WindowMode
     from ctcore.inference.effort import Effort
+    from ctcore.quality.outlier import FeatureReference
     from pipeline.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,14 @@ class Prediction(Protocol):
     @property
     def class_probabilities(self) -> Mapping[str, float]:
         """Calibrated softmax by class name; empty where the network has no classification head."""
+
+    @property
+    def fold_probabilities(self) -> Sequence[Mapping[str, float]]:
+        """The same of each fold by itself, in the order in which they ran."""
+
+    @property
+    def features(self) -> npt.NDArray[np.float32] | None:
+        """(d,) pooled features of the network's first fold; None where it did not run, or gives none."""
 
 
 class LocatorStage(Protocol):
@@ -125,11 +135,13 @@ class Stages:
         localizer: finds the ROI.
         predictor: segments and classifies it.
         flags: tells what a reader of the latest case must know of how the networks compute.
+        features: what stage 2's features of the bundle's reference cases look like, where it knows.
     """
 
     localizer: LocatorStage
     predictor: PredictorStage
     flags: Callable[[], tuple[str, ...]] = tuple
+    features: FeatureReference | None = None
 
 
 def load_stages(
@@ -162,4 +174,4 @@ def load_stages(
     predictor = MultiTaskPredictor(
         bundle.stage2, execution, folds=folds, tta=tta, windows=windows, segment=segmentations
     )
-    return Stages(localizer, predictor, lambda: (*localizer.flags, *predictor.flags))
+    return Stages(localizer, predictor, lambda: (*localizer.flags, *predictor.flags), bundle.feature_reference())

@@ -10,7 +10,7 @@ from torch import nn
 
 from ctcore.nnunet.networks import build_unet
 from stage2_multitask.heads.encoder_levels import EncoderLevels
-from stage2_multitask.heads.head import ClassificationHead
+from stage2_multitask.heads.head import SPATIAL, ClassificationHead
 from stage2_multitask.heads.make import make_head
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.heads.settings import HeadSettings
@@ -23,12 +23,14 @@ class MultiTaskOutput(NamedTuple):
     Attributes:
         segmentation: logits (b, k, z, y, x); under deep supervision a list from fine to coarse.
         classes: logits (b, n).
+        features: pooled features (b, d); see `pooled_features`.
 
     What was not asked for is None.
     """
 
     segmentation: Any
     classes: Any
+    features: Any = None
 
 
 class MultiTaskNetwork(nn.Module):
@@ -37,13 +39,15 @@ class MultiTaskNetwork(nn.Module):
     Args:
         unet: an nnU-Net network with `encoder` and `decoder`.
         head: maps the encoder's features, and perhaps the segmentation, to class logits.
+        describe: whether pooled features are given, too.
     """
 
-    def __init__(self, unet: nn.Module, head: ClassificationHead) -> None:
+    def __init__(self, unet: nn.Module, head: ClassificationHead, *, describe: bool = False) -> None:
         super().__init__()
         self.encoder: nn.Module = unet.get_submodule("encoder")
         self.decoder: nn.Module = unet.get_submodule("decoder")
         self.head: ClassificationHead = head
+        self._describe = describe
 
     def forward(self, images: torch.Tensor, segment: bool = True, classify: bool = True) -> MultiTaskOutput:
         """Segments and classifies images (b, c, [z,] y, x), or does one of the two.
@@ -52,14 +56,46 @@ class MultiTaskNetwork(nn.Module):
         """
         features: Sequence[torch.Tensor] = self.encoder(images)
         segmentation: Any = self.decoder(features) if segment else None
+        described = pooled_features(features) if self._describe else None
         if not classify:
-            return MultiTaskOutput(segmentation, None)
+            return MultiTaskOutput(segmentation, None, described)
         seen = segmentation
         if seen is None and self.head.uses_segmentation:
             with torch.no_grad():
                 seen = self.decoder(features)
         finest = seen[0] if isinstance(seen, list | tuple) else seen
-        return MultiTaskOutput(segmentation, self.head(features, finest))
+        return MultiTaskOutput(segmentation, self.head(features, finest), described)
+
+
+class DescribedUNet(nn.Module):
+    """An nnU-Net network by itself, which gives pooled features beside its segmentation.
+
+    Args:
+        unet: with `encoder` and `decoder`.
+    """
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.encoder: nn.Module = unet.get_submodule("encoder")
+        self.decoder: nn.Module = unet.get_submodule("decoder")
+
+    def forward(self, images: torch.Tensor) -> MultiTaskOutput:
+        """Segments images (b, c, [z,] y, x)."""
+        features: Sequence[torch.Tensor] = self.encoder(images)
+        return MultiTaskOutput(self.decoder(features), None, pooled_features(features))
+
+
+def pooled_features(levels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns what an encoder makes of images in short (b, d): mean and maximum of each channel of its coarsest level.
+
+    After instance normalisation a channel's mean tells only how its values are spread; its maximum tells more of that.
+
+    Args:
+        levels: all encoder levels, fine to coarse, each (b, c, [z,] y, x).
+    """
+    coarsest = levels[-1]
+    space = tuple(range(SPATIAL, coarsest.dim()))
+    return torch.cat([coarsest.mean(space), coarsest.amax(space)], dim=1)
 
 
 def build_network(
@@ -71,6 +107,7 @@ def build_network(
     head: HeadSettings,
     *,
     deep_supervision: bool = False,
+    describe: bool = False,
 ) -> MultiTaskNetwork:
     """Builds the network of a recipe or an exported model.
 
@@ -82,6 +119,7 @@ def build_network(
         classes: number of classes.
         head: the head's settings.
         deep_supervision: whether the decoder answers at every level.
+        describe: whether it gives pooled features, too.
 
     Raises:
         RecipeError: the head does not fit the encoder, the patch or the labels.
@@ -89,13 +127,20 @@ def build_network(
     unet = build_unet(architecture, 1, max(labels.values()) + 1, deep_supervision=deep_supervision)
     size = patch_size[1:] if tuple(patch_size[:-2]) == (1,) else patch_size
     levels = EncoderLevels.of_architecture(architecture, size)
-    return MultiTaskNetwork(unet, make_head(head, levels, classes, regions_of(labels, lesions)))
+    made = make_head(head, levels, classes, regions_of(labels, lesions))
+    return MultiTaskNetwork(unet, made, describe=describe)
 
 
 def exported_network(model: MultiTaskModel) -> nn.Module:
-    """Builds the network of an exported model; the U-Net by itself, which gives segmentation logits, without a head."""
+    """Builds the network of an exported model, which gives pooled features beside its logits."""
     if model.head is None:
-        return build_unet(model.architecture, 1, model.output_channels)
+        return DescribedUNet(build_unet(model.architecture, 1, model.output_channels))
     return build_network(
-        model.architecture, model.patch_size, model.labels, model.lesions, len(model.class_names), model.head
+        model.architecture,
+        model.patch_size,
+        model.labels,
+        model.lesions,
+        len(model.class_names),
+        model.head,
+        describe=True,
     )

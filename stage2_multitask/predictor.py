@@ -41,12 +41,16 @@ class MultiTaskPrediction:
         labels: uint8 labels (z, y, x) on the ROI's own grid; None where the predictor was not asked for them.
         class_probabilities: calibrated softmax by class name; empty where the network has no classification head.
         class_lesion_probabilities: that of each lesion class's own label; empty where all lesions are one label.
+        fold_probabilities: the class probabilities of each fold by itself, in the order in which they ran.
+        features: float32 (d,) pooled features of the first fold, where it was among them; None where it was not.
     """
 
     lesion_probability: npt.NDArray[np.float32]
     labels: npt.NDArray[np.uint8] | None
     class_probabilities: dict[str, float]
     class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    fold_probabilities: tuple[dict[str, float], ...] = ()
+    features: npt.NDArray[np.float32] | None = None
 
     @property
     def segmentation(self) -> npt.NDArray[np.uint8]:
@@ -97,7 +101,9 @@ class MultiTaskPredictor:
         self._foreground = regions_of(self.model.labels, self.model.lesions).foreground
         self._segment = segment
         self._backends: list[Backend] = []
-        for fold in chosen_folds(self.model, folds):
+        chosen = chosen_folds(self.model, folds)
+        self._first_fold = chosen[0] == self.model.folds[0]
+        for fold in chosen:
             network = StoredNetwork(self._identity(folder, fold), shape, partial(self._build, folder, fold))
             self._backends.append(make_backend(network, execution))
         self.effort = Effort(len(self._backends), tta and bool(self.model.mirror_axes), windows)
@@ -271,12 +277,19 @@ class MultiTaskPredictor:
         if model.head is not None:
             if answer.class_logits is None:
                 raise ValueError("the network has no classification head")
-            probabilities = softmax(answer.class_logits / model.temperature, axis=0)
-            classes = dict(zip(self.class_names, probabilities.tolist(), strict=True))
-        if not own:
-            return MultiTaskPrediction(lesions[0], labels, classes)
-        any_lesion = np.minimum(lesions.sum(axis=0), np.float32(1))
-        return MultiTaskPrediction(any_lesion, labels, classes, dict(zip(own, lesions, strict=True)))
+            classes = self._probabilities(answer.class_logits)
+        return MultiTaskPrediction(
+            np.minimum(lesions.sum(axis=0), np.float32(1)) if own else lesions[0],
+            labels,
+            classes,
+            dict(zip(own, lesions, strict=True)) if own else {},
+            tuple(map(self._probabilities, answer.each_class_logits)),
+            answer.features if self._first_fold else None,
+        )
+
+    def _probabilities(self, logits: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Returns calibrated probabilities by class name."""
+        return dict(zip(self.class_names, softmax(logits / self.model.temperature, axis=0).tolist(), strict=True))
 
 
 def clear_outside(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ctcore.errors import CaseError
 from ctcore.geometry import Box, Triple
 from ctcore.inference.aggregate import Aggregation, aggregate_classes, foreground_share
-from ctcore.inference.backends.backend import CLASSES, SEGMENTATION, Backend
+from ctcore.inference.backends.backend import CLASSES, FEATURES, SEGMENTATION, Backend
 from ctcore.inference.blend import Blend
 from ctcore.inference.cover import Guide, guided_windows
 from ctcore.inference.windows import Padding, place_windows
@@ -33,6 +33,9 @@ class WindowPrediction:
     Attributes:
         segmentation: float32 logits (k, z, y, x) on the image's own grid, inside `box`.
         class_logits: float32 logits (n,), None where the network has no classification head.
+        each_class_logits: the same of each network by itself, in the order in which they ran; empty without a head.
+        features: float32 (d,) pooled features of the first network, a mean over the windows (weighted by their
+            foreground where class logits are), unmirrored; None where it gives none.
         box: the part of the image's grid that the windows' hull covers: all of it without a guide. Outside, and where
             no window lies inside, is background.
     """
@@ -40,6 +43,16 @@ class WindowPrediction:
     segmentation: FloatArray
     class_logits: FloatArray | None
     box: Box
+    each_class_logits: tuple[FloatArray, ...] = ()
+    features: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _OfImage:
+    """What one network says of the image as a whole; None: its output is not there."""
+
+    classes: FloatArray | None
+    features: FloatArray | None
 
 
 def predict_ensemble(
@@ -122,7 +135,7 @@ class RunningEnsemble:
         self.windows = window_boxes(self._shape, patch_size, step, guide)
         self._mirror_axes, self._foreground, self._aggregation = mirror_axes, foreground, aggregation
         self._blend = Blend(self.windows)
-        self._classes: list[FloatArray | None] = []
+        self._answers: list[_OfImage] = []
 
     def add(self, backend: Backend) -> None:
         """Runs one more network.
@@ -136,40 +149,41 @@ class RunningEnsemble:
     def add_apart(self, backend: Backend) -> WindowPrediction:
         """Runs one more network, and returns what it says by itself. Errors: `add`."""
         own = Blend(self.windows)
-        classes = self._run(backend, own)
+        answer = self._run(backend, own)
         self._blend.add_blend(own)
-        return self._prediction(own.mean(1, last=True), classes)
+        return self._prediction(own.mean(1, last=True), [answer])
 
     def prediction(self) -> WindowPrediction:
         """Returns the mean of the networks so far, of which there is one at least."""
-        return self._prediction(self._blend.mean(len(self._classes), last=False), self._mean_classes())
+        return self._prediction(self._blend.mean(len(self._answers), last=False), self._answers)
 
     def finish(self) -> WindowPrediction:
         """Returns the same without a second array; nothing can be added afterwards."""
-        return self._prediction(self._blend.mean(len(self._classes), last=True), self._mean_classes())
+        return self._prediction(self._blend.mean(len(self._answers), last=True), self._answers)
 
-    def _run(self, backend: Backend, blend: Blend) -> FloatArray | None:
-        """Adds a network's windows to a blend; returns its class logits."""
-        classes = _run(
-            backend, self._image, self.windows, blend, self._mirror_axes, self._foreground, self._aggregation
-        )
-        if self._classes and (self._classes[0] is None) != (classes is None):
+    def _run(self, backend: Backend, blend: Blend) -> _OfImage:
+        """Adds a network's windows to a blend; returns what it says of the image."""
+        answer = _run(backend, self._image, self.windows, blend, self._mirror_axes, self._foreground, self._aggregation)
+        if self._answers and (self._answers[0].classes is None) != (answer.classes is None):
             raise ValueError("some networks of the ensemble have a classification head and others have none")
-        self._classes.append(classes)
-        return classes
+        self._answers.append(answer)
+        return answer
 
-    def _mean_classes(self) -> FloatArray | None:
-        known = [classes for classes in self._classes if classes is not None]
-        return np.mean(known, axis=0, dtype=np.float32) if known else None
-
-    def _prediction(self, segmentation: FloatArray, classes: FloatArray | None) -> WindowPrediction:
-        """Returns logits of the padded image's box as a prediction of the image."""
+    def _prediction(self, segmentation: FloatArray, answers: Sequence[_OfImage]) -> WindowPrediction:
+        """Returns logits of the padded image's box, and what some networks say of the image, as its prediction."""
         before, box = self._padding.before, self._blend.box
         start = tuple(a - n for a, n in zip(box.start, before, strict=True))
         stop = tuple(b - n for b, n in zip(box.stop, before, strict=True))
         inside = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])).clip(self._shape)
         part = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, start, strict=True))
-        return WindowPrediction(np.ascontiguousarray(segmentation[(slice(None), *part)]), classes, inside)
+        known = [answer.classes for answer in answers if answer.classes is not None]
+        return WindowPrediction(
+            np.ascontiguousarray(segmentation[(slice(None), *part)]),
+            np.mean(known, axis=0, dtype=np.float32) if known else None,
+            inside,
+            tuple(known),
+            answers[0].features if answers[0] is self._answers[0] else None,
+        )
 
 
 def window_boxes(image_shape: Triple, patch_size: Triple, step: float = 0.5, guide: Guide | None = None) -> list[Box]:
@@ -201,9 +215,10 @@ def _run(
     mirror_axes: tuple[int, ...],
     foreground: Sequence[int] | None,
     aggregation: Aggregation,
-) -> FloatArray | None:
-    """Adds one network's windows to the blend; returns its aggregated class logits, None without a head."""
+) -> _OfImage:
+    """Adds one network's windows to the blend; returns what it says of the image, aggregated over the windows."""
     classes: list[FloatArray] = []
+    features: list[FloatArray] = []
     shares: list[float] = []
     at_once = windows_at_once(windows[0].shape)
     for first in range(0, len(windows), at_once):
@@ -213,13 +228,21 @@ def _run(
             answer = {name: output[index] for name, output in outputs.items()}
             segmentation = answer[SEGMENTATION]
             _check_finite(answer, window, backend)
+            if FEATURES in answer:
+                features.append(answer[FEATURES])
             if CLASSES in answer:
                 classes.append(answer[CLASSES])
                 if aggregation == "foreground-weighted mean":
                     labels = range(1, segmentation.shape[0]) if foreground is None else foreground
                     shares.append(foreground_share(segmentation, labels))
             blend.add(segmentation, window)
-    return aggregate_classes(np.stack(classes), np.array(shares), aggregation) if classes else None
+    weights = np.array(shares)
+    # Shares cost more than pooling does: without a head that needs them, all windows count the same.
+    pooling: Aggregation = "foreground-weighted mean" if shares else "mean"
+    return _OfImage(
+        aggregate_classes(np.stack(classes), weights, aggregation) if classes else None,
+        aggregate_classes(np.stack(features), weights, pooling) if features else None,
+    )
 
 
 def windows_at_once(patch_size: Triple) -> int:
@@ -245,7 +268,7 @@ def _batch(image: FloatArray, windows: Sequence[Box], length: int) -> FloatArray
 
 
 def _with_mirrors(backend: Backend, batch: FloatArray, mirror_axes: tuple[int, ...]) -> dict[str, FloatArray]:
-    """Returns the backend's outputs, averaged over every combination of mirrored axes."""
+    """Returns the backend's outputs, logits averaged over every combination of mirrored axes, features unmirrored."""
     total = backend(batch)
     combinations = [c for n in range(1, len(mirror_axes) + 1) for c in itertools.combinations(mirror_axes, n)]
     for combination in combinations:
@@ -254,8 +277,9 @@ def _with_mirrors(backend: Backend, batch: FloatArray, mirror_axes: tuple[int, .
         total[SEGMENTATION] += np.flip(mirrored[SEGMENTATION], axes)
         if CLASSES in total:
             total[CLASSES] += mirrored[CLASSES]
-    for output in total.values():
-        np.divide(output, len(combinations) + 1, out=output)
+    for name in (SEGMENTATION, CLASSES):
+        if name in total:
+            np.divide(total[name], len(combinations) + 1, out=total[name])
     return total
 
 

@@ -52,7 +52,7 @@ from ctcore.phantom.paint_region import (
 )
 from ctcore.phantom.pathology import check_lesion_ml, draw_pathology
 from ctcore.phantom.sampling import expose
-from ctcore.phantom.scanner import Domain, Scan, Size, degrade, draw_scan, stored
+from ctcore.phantom.scanner import Acquisition, Domain, Scan, Size, degrade, draw_scan, stored
 from ctcore.phantom.skeleton import paint_arms, paint_pelvis, paint_ribs, paint_spine
 from ctcore.phantom.subtypes import draw_subtype
 from ctcore.phantom.tissues import Palette, Phase, draw_palette
@@ -200,8 +200,11 @@ def _expose(canvas: Canvas, layer: Layer, scan: Scan) -> tuple[np.ndarray, np.nd
     return image, labels
 
 
-def _draw_palette(draws: Draws, *, domain: Domain) -> Palette:
+def _draw_palette(draws: Draws, *, domain: Domain, given: Phase | None) -> Palette:
     phase: Phase = draws.pick("phase", PHASE_WEIGHTS[domain])  # type: ignore[assignment]
+    if given is not None:
+        draws.note("phase.given", given)
+        phase = given
     wide = domain == "wide"
     texture = draws.uniform("texture.factor", *((0.5, 2.4) if wide else (0.6, 1.4)))
     return draw_palette(draws, phase, jitter=1.6 if wide else 1.0, texture=texture)
@@ -218,6 +221,7 @@ def make_phantom(
     lesion_ml: tuple[float, float] | None = None,
     bend_mm: float = 0.0,
     around_mm: float | None = None,
+    acquisition: Acquisition | None = None,
 ) -> Phantom:
     """Makes one phantom.
 
@@ -233,6 +237,7 @@ def make_phantom(
         bend_mm: How far the label map is bent (standard deviation of the displacement along each axis), after it was
             turned and scaled; 0 takes it as it is.
         around_mm: Only the pancreatic region and this much around it is scanned; None for a whole CT.
+        acquisition: How it is scanned, where that is not left to chance; body and lesion stay those of the seed.
 
     Raises:
         RequestError: An option's value is unknown, a case without lesion is to have a subtype, or `positive` and the
@@ -260,7 +265,8 @@ def make_phantom(
     if source is not None and bend_mm > 0:
         source = bent(source, draws, bend_mm)
     wide = domain == "wide"
-    palette = _draw_palette(draws, domain=domain)
+    acquisition = acquisition or Acquisition()
+    palette = _draw_palette(draws, domain=domain, given=acquisition.phase)
     habitus = draw_habitus(draws, wide=wide)
     pathology = (
         draw_pathology(draws, positive=positive, lesion_ml=lesion_ml)
@@ -274,6 +280,7 @@ def make_phantom(
     else:
         layout = anatomy_layout(draws, habitus, pathology, deformation, source)
     scan = draw_scan(draws, layout.habitus, layout.extent, layout.must_show, size=size, domain=domain)
+    scan = acquisition.of(scan)
     if around_mm is not None:
         scan = scan.within(layout.low - around_mm, layout.high + around_mm)
     body_spacing, region_spacing = WORKING_SPACING_MM[size]

@@ -11,6 +11,7 @@ from scipy import ndimage
 from ctcore.phantom.body import Habitus
 from ctcore.phantom.draws import Draws
 from ctcore.phantom.texture import cloud, scanner_noise
+from ctcore.phantom.tissues import Phase
 from ctcore.volume import Geometry, Volume
 
 OUTSIDE_FIELD_HU = -1024.0
@@ -91,6 +92,29 @@ class Scan:
     def step(self) -> float:
         """Slice spacing in mm."""
         return float(self.z[1] - self.z[0])
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What of a scan is not left to chance; all defaults together change nothing.
+
+    Attributes:
+        phase: Contrast phase.
+        noise_factor: How many times the noise that was drawn.
+        thickness_mm: Slice thickness, without gap or overlap; the noise stays that of the slices drawn.
+    """
+
+    phase: Phase | None = None
+    noise_factor: float = 1.0
+    thickness_mm: float | None = None
+
+    def of(self, scan: Scan) -> Scan:
+        """Returns a scan as it is with this."""
+        scan = replace(scan, noise=scan.noise * self.noise_factor)
+        if self.thickness_mm is None:
+            return scan
+        slices = max(1, 1 + int((scan.z[-1] - scan.z[0]) / self.thickness_mm))
+        return replace(scan, thickness=self.thickness_mm, z=scan.z[0] + self.thickness_mm * np.arange(slices))
 
 
 def draw_scan(

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from ctcore.files import write_text
 from pipeline.outputs import OutputFolder
-from pipeline.records import CaseRecord, RunRecord
+from pipeline.records import DEMO_FLAG, CaseRecord, RunRecord
+from pipeline.report.flag_words import sentence_of, unchecked_of, words_of
 
 _STYLE = """
 :root { --ink: #16202b; --soft: #5b6876; --line: #dde3ea; --page: #f5f7f9; --bar: #d9480f; --card: #fff; }
@@ -32,6 +33,7 @@ tr + tr td { border-top: 1px solid var(--line); } td.number { font-variant-numer
 .bar i { display: block; height: 100%; border-radius: 5px; background: var(--bar); }
 .flag { display: inline-block; font-size: 12px; padding: 1px 8px; border-radius: 10px; background: #e7f0fb;
   margin: 1px; }
+.quality { margin: 6px 0; padding-left: 20px; font-size: 14px; }
 .failed { color: #c92a2a; font-weight: 600; }
 .case { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: 14px 0;
   padding: 14px 16px; }
@@ -124,8 +126,19 @@ def _bar(score: float | None) -> str:
     return f'<span class="bar"><i style="width:{width:.1f}%"></i></span>{score:.3f}'
 
 
-def _flags(flags: Sequence[str]) -> str:
-    return " ".join(f'<span class="flag">{_text(flag)}</span>' for flag in flags)
+def _flags(record: CaseRecord) -> str:
+    """Returns a case's flags in words; pointed at, they tell their name."""
+    return " ".join(f'<span class="flag" title="{_text(flag)}">{_text(words_of(flag))}</span>' for flag in record.flags)
+
+
+def _quality(record: CaseRecord) -> str:
+    """Returns what is known of how far a case can be trusted, in sentences; nothing where there is nothing to say."""
+    told = [sentence_of(flag, record.quality) for flag in record.flags if flag != DEMO_FLAG]
+    unchecked = unchecked_of(record)
+    if unchecked:
+        told.append(f"not checked: {unchecked}")
+    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in told)
+    return f'<ul class="quality">{items}</ul>' if items else ""
 
 
 def _table(records: Sequence[CaseRecord]) -> str:
@@ -134,7 +147,7 @@ def _table(records: Sequence[CaseRecord]) -> str:
         if record.status == "failed":
             rows.append(
                 f'<tr><td>{_text(record.case_id)}</td><td class="failed">failed</td>'
-                f'<td colspan="3">{_text(record.error)}</td><td>{_flags(record.flags)}</td>'
+                f'<td colspan="3">{_text(record.error)}</td><td>{_flags(record)}</td>'
                 f'<td class="number">{record.total_seconds:.1f}</td></tr>'
             )
             continue
@@ -142,7 +155,7 @@ def _table(records: Sequence[CaseRecord]) -> str:
             f'<tr><td><a href="#{_text(quote(_anchor(record.case_id)))}">{_text(record.case_id)}</a></td>'
             f"<td>{_bar(record.score)}</td><td>{_text(record.label)}</td>"
             f'<td class="number">{record.detection_max or 0.0:.3f}</td>'
-            f'<td class="number">{len(record.candidates)}</td><td>{_flags(record.flags)}</td>'
+            f'<td class="number">{len(record.candidates)}</td><td>{_flags(record)}</td>'
             f'<td class="number">{record.total_seconds:.1f}</td></tr>'
         )
     head = "".join(f"<th>{h}</th>" for h in ("case", "score", "class", "map maximum", "candidates", "flags", "seconds"))
@@ -168,7 +181,7 @@ def _case(record: CaseRecord, has_picture: bool) -> str:
         f'<section class="case" id="{_text(_anchor(record.case_id))}"><h3>{name}</h3>'
         f'<p class="soft">score {record.score or 0.0:.3f} ({rule}){classes}'
         f"{scores}{calibrated}{pancreas}{roi}</p>"
-        f"{picture}{_candidates(record)}</section>"
+        f"{_quality(record)}{picture}{_candidates(record)}</section>"
     )
 
 

@@ -64,6 +64,8 @@ class FakePrediction:
     segmentation: npt.NDArray[np.uint8]
     class_probabilities: dict[str, float]
     class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    fold_probabilities: tuple[dict[str, float], ...] = ()
+    features: npt.NDArray[np.float32] | None = None
 
 
 class OneFold:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import DatasetError, RequestError
+from ctcore.quality.reference import Limits, QualityReference
 from pipeline.bundle import Bundle, load_bundle
 from pipeline.calibrate import calibrate_bundle, read_cases, tempered
 from pipeline.cli import app
@@ -115,7 +116,8 @@ def test_every_case_needs_a_class_of_the_bundle(bundle: Bundle, tmp_path: Path) 
 
 
 def test_the_command(make_bundle: Callable[..., Bundle], tmp_path: Path) -> None:
-    bundle = make_bundle()
+    quality = QualityReference(cases=30, fitted_on="made up", limits={"head_map_difference": Limits(high=0.4)})
+    bundle = make_bundle(quality=quality)
     run = make_run(tmp_path, bundle)
     command = ["bundle", "calibrate", "--bundle", str(bundle.folder), "--predictions", str(run)]
     command += ["--case-labels", str(tmp_path / "labels.csv"), "--output", str(tmp_path / "new")]
@@ -124,6 +126,8 @@ def test_the_command(make_bundle: Callable[..., Bundle], tmp_path: Path) -> None
     )
     assert outcome.exit_code == 0, outcome.output
     assert "fusion rule mean, weight" in outcome.output
+    assert "the quality reference is not taken over: 'pipeline bundle fit-quality'" in outcome.output
+    assert load_bundle(tmp_path / "new").manifest.quality is None  # it was of other probabilities
     assert "sensitivity 0.9: score >=" in outcome.output
     assert "specificity 0.8: score >=" in outcome.output
     shown = CliRunner().invoke(app, ["bundle", "inspect", str(tmp_path / "new")])

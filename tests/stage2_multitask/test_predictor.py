@@ -138,3 +138,27 @@ def test_labels_on_demand(random_model: MakeModel, execution: Execution, roi: Vo
     assert answer.labels is None
     with pytest.raises(ValueError, match="made without segmentations; make it with segment=True"):
         _ = answer.segmentation
+
+
+def test_features_and_what_each_fold_says(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
+    folder = random_model(folds=("0", "1"), aggregation="mean", temperature=2.0)
+    both = MultiTaskPredictor(folder, execution).predict(roi)
+    one, two = (MultiTaskPredictor(folder, execution, folds=[fold]).predict(roi) for fold in (0, 1))
+    assert both.fold_probabilities == (one.class_probabilities, two.class_probabilities)
+    assert both.features is not None
+    assert one.features is not None
+    np.testing.assert_array_equal(both.features, one.features)
+    assert two.features is None  # the reference would be of the first fold
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_both_backends_give_the_same_features(random_model: MakeModel, roi: Volume, head: bool) -> None:
+    folder = random_model(**({} if head else {"head": None, "class_names": ()}))
+    torch, openvino = (
+        MultiTaskPredictor(folder, Execution("cpu", backend, "fp32")).predict(roi).features
+        for backend in ("torch", "openvino")
+    )
+    assert torch is not None
+    assert openvino is not None
+    assert torch.shape == openvino.shape
+    np.testing.assert_allclose(torch, openvino, atol=1e-4)

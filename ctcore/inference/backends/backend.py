@@ -15,6 +15,8 @@ SEGMENTATION = "segmentation"
 """Name of the segmentation logits (b, k, z, y, x)."""
 CLASSES = "classes"
 """Name of the class logits (b, n), there only where the network has a classification head."""
+FEATURES = "features"
+"""Name of the pooled features (b, d), there only where the network gives them: what it makes of a window, in short."""
 
 ExactPrecision = Literal["fp32", "bf16", "fp16"]
 ExactBackendName = Literal["torch", "openvino"]
@@ -42,7 +44,7 @@ class Backend(Protocol):
             batch: normalised windows (b, c, z, y, x).
 
         Returns:
-            The outputs by name (`SEGMENTATION`, `CLASSES`), float32; new arrays that the caller may overwrite.
+            The outputs by name (`SEGMENTATION`, `CLASSES`, `FEATURES`), float32; new arrays that the caller may change.
         """
 
 
@@ -55,8 +57,8 @@ def named_outputs(answer: Any) -> dict[str, torch.Tensor]:
     """Returns what a network's `forward` gave as tensors by name, in a fixed order.
 
     Args:
-        answer: the segmentation logits alone, or a mapping or NamedTuple with the fields `segmentation` and
-            `classes` (None: no head); other fields are left out.
+        answer: the segmentation logits alone, or a mapping or NamedTuple with the fields `segmentation`,
+            `classes` (None: no head) and `features` (None: not given); other fields are left out.
 
     Raises:
         TypeError: it is none of these.
@@ -66,10 +68,10 @@ def named_outputs(answer: Any) -> dict[str, torch.Tensor]:
     if isinstance(answer, torch.Tensor):
         return {SEGMENTATION: answer}
     fields = answer if isinstance(answer, Mapping) else answer._asdict() if hasattr(answer, "_asdict") else {}
-    outputs = {name: fields[name] for name in (SEGMENTATION, CLASSES) if fields.get(name) is not None}
+    outputs = {name: fields[name] for name in (SEGMENTATION, CLASSES, FEATURES) if fields.get(name) is not None}
     if SEGMENTATION not in outputs or not all(isinstance(output, torch.Tensor) for output in outputs.values()):
         raise TypeError(
             f"the network's forward returned a {type(answer).__name__}; return the segmentation logits or named "
-            f"tensors '{SEGMENTATION}' and '{CLASSES}', and switch deep supervision off for inference"
+            f"tensors '{SEGMENTATION}', '{CLASSES}' and '{FEATURES}', and switch deep supervision off for inference"
         )
     return outputs

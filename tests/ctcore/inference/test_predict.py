@@ -277,3 +277,58 @@ def test_an_image_must_have_channels() -> None:
 
 def _cube(batch: Array) -> dict[str, Array]:
     return {"segmentation": np.concatenate([batch**3, -batch], axis=1)}
+
+
+def _windows_with_features() -> FunctionBackend:
+    """Two windows: foreground probability 3/4 with feature (8,), then 1/4 with (0,); mirrored ones say (100,)."""
+
+    def function(batch: Array) -> dict[str, Array]:
+        mirrored = batch[0, 0, 0, 0, 0] > batch[0, 0, 0, 0, -1]
+        first = batch[0, 0].min() == 0
+        segmentation = np.zeros((1, 2, *batch.shape[2:]), np.float32)
+        segmentation[:, 1] = math.log(3) * (1 if first else -1)
+        feature = 100.0 if mirrored else 8.0 if first else 0.0
+        return {
+            "segmentation": segmentation,
+            "classes": np.zeros((1, 2), np.float32),
+            "features": np.array([[feature]], np.float32),
+        }
+
+    return FunctionBackend(function)
+
+
+@pytest.mark.parametrize("mirror_axes", [(), (2,)])
+def test_features_are_a_mean_over_the_unmirrored_windows(mirror_axes: tuple[int, ...]) -> None:
+    image = np.broadcast_to(np.arange(6, dtype=np.float32), (1, 2, 1, 6)).copy()
+    a, b = 0.75 + FOREGROUND_EPSILON, 0.25 + FOREGROUND_EPSILON
+    weighted = predict_ensemble([_windows_with_features()], image, (2, 1, 4), mirror_axes=mirror_axes)
+    assert weighted.features is not None
+    np.testing.assert_allclose(weighted.features, [8 * a / (a + b)], rtol=1e-5)
+    plain = predict_ensemble([_windows_with_features()], image, (2, 1, 4), mirror_axes=mirror_axes, aggregation="mean")
+    assert plain.features is not None
+    np.testing.assert_allclose(plain.features, [4.0])
+
+
+def test_features_are_the_first_networks_and_class_logits_are_kept_apart() -> None:
+    image = random_image(1, 4, 4, 4)
+
+    def folds() -> list[FunctionBackend]:
+        def of(value: float) -> FunctionBackend:
+            def function(batch: Array) -> dict[str, Array]:
+                answer = {"classes": np.array([[value, 0]], np.float32), "features": np.array([[value]], np.float32)}
+                return {"segmentation": np.zeros((1, 2, *batch.shape[2:]), np.float32)} | answer
+
+            return FunctionBackend(function)
+
+        return [of(1.0), of(5.0)]
+
+    answer = predict_ensemble(folds(), image, (4, 4, 4))
+    assert answer.features is not None
+    assert answer.features.tolist() == [1.0]
+    assert [logits.tolist() for logits in answer.each_class_logits] == [[1, 0], [5, 0]]
+    running = RunningEnsemble(image, (4, 4, 4))
+    apart = [running.add_apart(fold) for fold in folds()]
+    assert apart[0].features is not None
+    assert apart[1].features is None
+    assert apart[1].each_class_logits[0].tolist() == [5, 0]
+    assert predict_ensemble([constant(1.0, 2.0)], image, (4, 4, 4)).features is None

@@ -7,7 +7,7 @@ import pytest
 
 from ctcore.phantom.body import draw_habitus
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.scanner import FLIPS, OUTSIDE_FIELD_HU, Scan, degrade, draw_scan, stored
+from ctcore.phantom.scanner import FLIPS, OUTSIDE_FIELD_HU, Acquisition, Scan, degrade, draw_scan, stored
 
 EXTENT = (-45.0, 40.0)
 
@@ -70,3 +70,16 @@ def test_a_round_field_of_view_is_padded_outside() -> None:
 
 def _first_slices(scan: Scan) -> Scan:
     return replace(scan, z=scan.z[:4], table=None)
+
+
+def test_an_acquisition_changes_what_it_names_alone() -> None:
+    scan = drawn(0, size="demo", domain="clinical")
+    same = Acquisition().of(scan)
+    assert (same.noise, same.thickness) == (scan.noise, scan.thickness)
+    assert same.z is scan.z
+    other = Acquisition(noise_factor=3, thickness_mm=10).of(scan)
+    assert other.noise == 3 * scan.noise
+    assert (other.thickness, other.step) == (10, 10)
+    assert other.z[0] == scan.z[0]
+    assert scan.z[-1] - 10 < other.z[-1] <= scan.z[-1]
+    np.testing.assert_array_equal(other.x, scan.x)

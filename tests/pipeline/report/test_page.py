@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.records import CaseRecord, CaseStatus, FusionRecord, RunOptions, RunRecord
+from ctcore.quality.reference import Limits
+from pipeline.records import CaseRecord, CaseStatus, FusionRecord, QualityRecord, RunOptions, RunRecord
 from pipeline.report.page import report_html
 
 
@@ -71,3 +72,49 @@ def test_strongest_case_comes_first_and_failed_ones_last() -> None:
     assert table.index("high") < table.index("low") < table.index("bad") < table.index("why")
     assert "No picture" in page
     assert 'style="width:90.0%"' in page
+
+
+def test_flags_are_said_in_words_with_what_was_measured() -> None:
+    quality = QualityRecord(
+        slice_spacing_mm=2.5,
+        noise_hu=34.21,
+        veins_hu=41.0,
+        pancreas_hu=40.0,
+        contrast_phase="unenhanced",
+        metal_ml=0.5,
+        stage_dice=0.2,
+        feature_percentile=100.0,
+        limits={"noise_hu": Limits(low=4.12, high=25), "stage_dice": Limits(low=0.5)},
+        unchecked={"folds_disagree": "fewer than two folds ran", "something_new": "<why>"},
+    )
+    flags = (
+        "noise_outside_training_range",
+        "contrast_phase_not_portal_venous",
+        "metal_near_pancreas",
+        "stages_disagree",
+        "unlike_training_data",
+        "roi_fallback",
+        "of_tomorrow",
+        "demo_model",
+    )
+    record = case("a", flags=flags, quality=quality)
+    page = report_html(run_of(record), [record], set())
+    table, section = page[: page.index("<section")], page[page.index("<section") :]
+    assert 'title="noise_outside_training_range">noise outside the training range</span>' in table
+    for sentence in (
+        "noise outside the training range: 34.2 HU, usually 4.12 to 25 HU",
+        "contrast phase not portal-venous: it looks unenhanced (veins 41 HU, pancreas 40 HU)",
+        "metal near the pancreas: 0.50 ml",
+        "the two stages disagree on the pancreas: Dice 0.20, usually at least 0.5",
+        "unlike the training data: farther than 100 % of the reference cases",
+        "region of interest from the body&#x27;s outline alone",
+        "of tomorrow",
+        "not checked: the folds disagree (fewer than two folds ran); something new (&lt;why&gt;)",
+    ):
+        assert f"<li>{sentence}</li>" in section
+    assert "<li>demonstration" not in section  # the banner says it
+
+
+def test_a_case_of_an_earlier_version_says_that_nothing_was_checked() -> None:
+    record = case("a")
+    assert "not checked: quality (computed by an earlier version)" in report_html(run_of(record), [record], set())

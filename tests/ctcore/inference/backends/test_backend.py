@@ -14,8 +14,9 @@ def test_a_tensor_is_the_segmentation() -> None:
 
 
 def test_a_mapping_keeps_the_known_fields_in_a_fixed_order() -> None:
-    outputs = named_outputs({"features": CLASSES, "classes": CLASSES, "segmentation": SEGMENTATION})
-    assert list(outputs) == ["segmentation", "classes"]
+    answer = {"features": CLASSES, "classes": CLASSES, "depth": CLASSES, "segmentation": SEGMENTATION}
+    outputs = named_outputs(answer)
+    assert list(outputs) == ["segmentation", "classes", "features"]
     assert outputs["segmentation"] is SEGMENTATION
     assert outputs["classes"] is CLASSES
 
