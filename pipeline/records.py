@@ -248,14 +248,15 @@ class CaseStatus(_Record):
         case_id: the case.
         status: `done` or `failed`.
         error: why it failed.
-        reused: whether the result of an earlier run was kept.
+        reused: whether the result of an earlier run was kept; None in deterministic runs, whose output does not tell
+            how often they were stopped.
         seconds: time of all phases; None in deterministic runs.
     """
 
     case_id: str
     status: Status
     error: str | None
-    reused: bool
+    reused: bool | None
     seconds: float | None
 
 

@@ -77,7 +77,7 @@ def run_record(
                 case_id=record.case_id,
                 status=record.status,
                 error=record.error,
-                reused=record.case_id not in computed,
+                reused=record.case_id not in computed if timed else None,
                 seconds=record.total_seconds if timed else None,
             )
             for record in records

@@ -107,10 +107,10 @@ def _anchor(case_id: str) -> str:
 
 
 def _tiles(run: RunRecord, done: int, failed: int) -> str:
-    reused = sum(case.reused for case in run.cases)
-    tiles = [("cases done", str(done)), ("failed", str(failed)), ("kept from earlier", str(reused))]
+    tiles = [("cases done", str(done)), ("failed", str(failed))]
     if run.wall_seconds is not None:
-        tiles.append(("this run", f"{run.wall_seconds:.1f} s"))
+        reused = sum(case.reused is True for case in run.cases)
+        tiles += [("kept from earlier", str(reused)), ("this run", f"{run.wall_seconds:.1f} s")]
     return (
         '<div class="tiles">'
         + "".join(f'<div class="tile"><b>{b}</b><span>{s}</span></div>' for s, b in tiles)
