@@ -13,11 +13,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+# What a run imports on its way: processes that are forked from the one that preloads this need not.
+import rich.markup
+import rich.progress
+import rich.table
+import scipy.ndimage
+import SimpleITK
+import skimage.measure
+import threadpoolctl
+
+import ctcore.detection.by_class
+import ctcore.detection.components
+import ctcore.inference.backends.choose as backends
+import pipeline.run
+import pipeline.scored
 import pipeline.stages
+from ctcore.inference.backends.choose import Execution
 from pipeline.cli import app
 from pipeline.stages import Stages
 from tests.pipeline.conftest import FakeLocalizer, FakePredictor
+
+PRELOADED = (rich, scipy, SimpleITK, skimage, threadpoolctl, ctcore)
 
 APART = multiprocessing.get_context("forkserver")
 APART.set_forkserver_preload([__name__])
@@ -48,9 +66,8 @@ class Request:
     @property
     def arguments(self) -> list[str]:
         """The command line."""
-        machine = ("--device", "cpu", "--backend", "torch", "--precision", "fp32")
         places = ("--input", str(self.cohort), "--output", str(self.output), "--bundle", str(self.bundle))
-        return ["run", *places, *machine, *self.options]
+        return ["run", *places, *self.options]
 
 
 @dataclass
@@ -63,12 +80,21 @@ class Outcome:
 
 
 def run_here(request: Request, stages: Stages | None = None) -> Outcome:
-    """Runs in this process."""
-    pipeline.stages.load_stages = lambda *_, **__: stages or Stages(FakeLocalizer(), FakePredictor())  # type: ignore[assignment]
+    """Runs in this process; no library of networks is imported."""
+    made = stages or Stages(FakeLocalizer(), FakePredictor())
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        mock.patch.object(pipeline.stages, "load_stages", return_value=made),
+        mock.patch.object(backends, "resolve", _resolve),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         code = app(request.arguments, standalone_mode=False)
     return Outcome(int(code or 0), out.getvalue(), err.getvalue())
+
+
+def _resolve(*_: str, deterministic: bool = False) -> Execution:
+    return Execution("cpu", "openvino", "fp32", 1, deterministic)
 
 
 @dataclass
