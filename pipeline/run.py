@@ -22,6 +22,7 @@ from pipeline.case_writer import CaseWriter, Progressing
 from pipeline.memory import check_ct, resident
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
+from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, MadeWith, RunOptions
 from pipeline.tables import RunTables
 
@@ -177,7 +178,7 @@ class _Run:
             dicom_output=options.dicom_output,
             deterministic=options.deterministic,
         )
-        self._records: dict[str, CaseRecord] = {}
+        self._records = PackedRecords()
         self._reused: set[str] = set()
         self._tables = RunTables(output, bundle, execution, options, input_path, found)
         self._cases = found.cases
