@@ -289,7 +289,7 @@ def test_no_memory_is_that_case_alone(
         return function
 
     if where == "read":
-        from pipeline.run import read_ct
+        from ctcore.files import read_ct
 
         monkeypatch.setattr("pipeline.run.read_ct", hungry(read_ct, 0))
     if where == "write":
