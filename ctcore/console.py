@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperGroup
@@ -19,13 +22,14 @@ EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_BAD_REQUEST = 2
 EXIT_INTERRUPTED = 130
-"""What shells report for a command that Ctrl-C has stopped."""
+"""What shells report for a command that Ctrl-C has stopped; ours also give it where SIGTERM has."""
 
 
 class OneLineGroup(TyperGroup):
     """A command group whose every fault is one line on stderr: `error: what, what to do`; never a traceback.
 
-    Exit codes: 2 for a wrong request (also unknown options and option values), 1 for whatever else stopped the work.
+    Exit codes: 2 for a wrong request (also unknown options and option values), 1 for whatever else stopped the work,
+    130 after Ctrl-C and SIGTERM, which end a command in order.
     """
 
     def main(
@@ -39,7 +43,8 @@ class OneLineGroup(TyperGroup):
     ) -> Any:
         """Runs the command line and leaves with its exit code."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            with sigterm_like_ctrl_c():
+                code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
         except RequestError as error:
@@ -55,6 +60,27 @@ class OneLineGroup(TyperGroup):
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def sigterm_like_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM, which batch systems send before they kill, raise KeyboardInterrupt in a block as Ctrl-C does.
+
+    Only a process's main thread can choose that; in another one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _say(message: str, code: int) -> int:

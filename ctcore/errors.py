@@ -32,6 +32,14 @@ class CheckpointError(RequestError):
     """A training's checkpoint is damaged or of another version."""
 
 
+class FolderInUseError(RequestError):
+    """Another command writes into the same folder."""
+
+
+class OutputGoneError(PipelineError):
+    """The folder that a command writes into was removed or replaced meanwhile; exit code 1."""
+
+
 class TrainingError(PipelineError):
     """A training cannot go on: it ends with this reason, what it has written stays; exit code 1."""
 
@@ -56,7 +64,7 @@ class IntensityError(CaseError):
     """Voxel values cannot be a CT's Hounsfield units."""
 
 
-class OutputError(CaseError):
+class OutputError(CaseError, OSError):
     """A file could not be written in full."""
 
 

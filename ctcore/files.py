@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.compressed import verify_metaimage, verify_nrrd
+from ctcore.durable import PARTIAL_PREFIX, flush, writing
 from ctcore.errors import (
     ImageDimensionError,
     OutputError,
@@ -201,21 +203,28 @@ def is_writable(folder: Path) -> bool:
 
 
 def write_atomic(path: Path, write_to: Callable[[Path], None]) -> None:
-    """Lets `write_to` fill a temporary file in the same folder, then renames it to `path`.
+    """Lets `write_to` fill a temporary file in the same folder, which becomes `path` once its bytes are on the disk.
 
     The temporary name ends with the file's own suffix, so that writers which look at it are not misled.
+
+    Raises:
+        OutputError: the system refuses; what was there before still is.
+        Exception: whatever else `write_to` raises.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     suffix = image_suffix(path) or path.suffix
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", suffix=suffix, delete=False) as handle:
-        partial = Path(handle.name)
-    try:
-        write_to(partial)
-        partial.chmod(0o644)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=PARTIAL_PREFIX, suffix=suffix, delete=False) as handle:
+            partial = Path(handle.name)
+        try:
+            write_to(partial)
+            flush(partial)
+            partial.chmod(0o644)
+            partial.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # of a folder that is gone, too
+                partial.unlink(missing_ok=True)
+            raise
 
 
 def write(volume: Volume | Inset, path: Path) -> None:
@@ -242,9 +251,8 @@ def write(volume: Volume | Inset, path: Path) -> None:
             else:
                 whole = volume.whole() if isinstance(volume, Inset) else volume
                 sitk.WriteImage(to_sitk(whole), str(partial), True, COMPRESSION_LEVEL)
-        except (OSError, RuntimeError) as error:
-            reason = itk_reason(error) if isinstance(error, RuntimeError) else first_line(error)
-            raise OutputError(f"'{path}' cannot be written: {reason}; free space on its disk") from error
+        except RuntimeError as error:  # ITK's word for all that goes wrong
+            raise OutputError(f"'{path}' cannot be written: {itk_reason(error)}; free space on its disk") from error
 
     write_atomic(path, write_to)
 

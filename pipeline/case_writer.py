@@ -50,10 +50,13 @@ class CaseWriter:
         bundle: what they were made with.
         report: whether each case gets a picture.
         dicom: whether cases that come as DICOM get a DICOM SEG and SR.
+        timed: whether records tell times.
     """
 
-    def __init__(self, output: OutputFolder, bundle: Bundle, *, report: bool, dicom: bool = False) -> None:
-        self._output, self._bundle, self._report, self._dicom = output, bundle, report, dicom
+    def __init__(
+        self, output: OutputFolder, bundle: Bundle, *, report: bool, dicom: bool = False, timed: bool = True
+    ) -> None:
+        self._output, self._bundle, self._report, self._dicom, self._timed = output, bundle, report, dicom, timed
 
     def write(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
         """Writes everything of a case (in the writing thread) and returns its record."""
@@ -77,7 +80,7 @@ class CaseWriter:
         try:
             self._output.clear_case(case_id)
             self._output.write_record(record)
-        except OSError:
+        except Exception:  # a full disk, or no memory left even for this
             logger.exception("the record of case '%s' cannot be written", case_id)
         return record
 
@@ -112,10 +115,11 @@ class CaseWriter:
 
     def _record(self, item: Progressing, result: CaseResult | Exception, dicom: tuple[str, ...] = ()) -> CaseRecord:
         """Returns the record of a case that has ended."""
+        clock = item.clock if self._timed else Clock()
         if not isinstance(result, Exception):
-            return record_of(item.case, result, item.clock, self._bundle, item.made_with, dicom)
+            return record_of(item.case, result, clock, self._bundle, item.made_with, dicom)
         return CaseRecord(
-            **_common(item.case, item.clock, self._bundle, item.made_with),
+            **_common(item.case, clock, self._bundle, item.made_with),
             status="failed",
             error=reason(result),
             flags=(DEMO_FLAG,) if self._bundle.manifest.demo else (),
@@ -157,6 +161,8 @@ def _common(case: CaseFile, clock: Clock, bundle: Bundle, made_with: MadeWith | 
 def reason(error: Exception) -> str:
     """Returns why a case failed, in one line: our own faults speak for themselves, others also name their kind."""
     line = first_line(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {line}; end other programs, or limit what is computed with --max-ram"
     if isinstance(error, CaseError) or line == type(error).__name__:
         return line
     return f"{type(error).__name__}: {line}"

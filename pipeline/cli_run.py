@@ -105,11 +105,15 @@ def run(
     dicom_output: Annotated[
         bool, typer.Option("--dicom-output", help="Make a DICOM SEG and a structured report of each DICOM series.")
     ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bytes every time: one thread, no times in the results.")
+    ] = False,
 ) -> None:
     """Scores every CT of a folder and maps its lesions.
 
     Leaves results.csv, run.json, cases/, detection_maps/, segmentations/ and report/index.html. Finished cases are kept
-    when the command is run again. Exit code: 0 all done, 1 some cases failed, 2 the request was wrong.
+    when the command is run again, after a kill too. Exit code: 0 all done, 1 some cases failed, 2 the request was
+    wrong, 130 stopped by Ctrl-C or SIGTERM.
     """
     from ctcore.cts import find_cts
     from ctcore.inference.backends.choose import resolve
@@ -132,6 +136,7 @@ def run(
         segmentations=segmentations,
         case_id_tag=case_id_tag,
         dicom_output=dicom_output,
+        deterministic=deterministic,
         overwrite=overwrite,
         report=report,
     )
@@ -140,7 +145,7 @@ def run(
     )  # whatever is wrong with the request is said before anything is made
     chosen = _bundle(bundle)
     check_options(options, chosen)
-    execution = resolve(device, backend.value, precision.value)
+    execution = resolve(device, backend.value, precision.value, deterministic=deterministic)
     folder = OutputFolder(output, options.format)
     out = console()
     _say_series(out, found)

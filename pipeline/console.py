@@ -98,7 +98,7 @@ def print_summary(out: Console, summary: RunSummary, longest: int = 40) -> None:
 def _row(record: CaseRecord, reused: bool) -> Sequence[str]:
     from pipeline.records import DEMO_FLAG
 
-    case_id, seconds = _escaped(record.case_id), f"{record.total_seconds:.1f}"
+    case_id, seconds = _escaped(record.case_id), f"{record.total_seconds:.1f}" if record.seconds else ""
     flags = ", ".join(flag for flag in record.flags if flag != DEMO_FLAG)  # the run's warning says it once for all
     if record.status == "failed":
         return case_id, "[red]failed[/red]", "", "", "", "", _escaped(flags), seconds

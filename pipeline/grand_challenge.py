@@ -98,7 +98,7 @@ def answer(
         write_json(output / LIKELIHOOD_FILE, result.fused.score)
     except BaseException as error:
         _remove_answer(output)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
             raise OutputError(f"the answer cannot be written ({first_line(error)}); free space on its disk") from error
         raise
     return record

@@ -6,8 +6,12 @@ import contextlib
 import io
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from ctcore.durable import writing
+from ctcore.errors import first_line
 
 OWN_PACKAGES = ("ctcore", "stage1_localizer", "stage2_multitask", "pipeline")
 
@@ -15,6 +19,29 @@ STDERR = 2
 """The process's descriptor."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that a full disk silences: neither it nor the work that it tells of ends by that.
+
+    Attributes:
+        failure: what the system has said first against writing it; None: nothing.
+    """
+
+    failure: Exception | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Remembers the failure; logging would print a traceback to stderr, which leads back here."""
+        del record
+        error = sys.exc_info()[1]
+        self.failure = self.failure or (error if isinstance(error, Exception) else None)
+
+    def close(self) -> None:
+        """Closes the file; what could not be written by now is lost."""
+        try:
+            super().close()
+        except OSError as error:
+            self.failure = self.failure or error
 
 
 class _LineLogger(io.TextIOBase):
@@ -56,12 +83,17 @@ def _descriptor_to(path: Path) -> Iterator[None]:
 def log_to(path: Path) -> Iterator[None]:
     """Sends log entries, warnings and prints to the end of a file for as long as the block lasts.
 
-    Inside the block only a stream that was taken before it (a console on stdout) still reaches the terminal.
+    Inside the block only a stream that was taken before it (a console on stdout) still reaches the terminal. A log that
+    cannot be written in full is a line on stderr at the end.
 
     Args:
         path: the log file; its folder exists.
+
+    Raises:
+        OutputError: it cannot be made.
     """
-    handler = logging.FileHandler(path, encoding="utf-8")
+    with writing(path):
+        handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(_FORMAT))
     root = logging.getLogger()
     own = [logging.getLogger(name) for name in OWN_PACKAGES]
@@ -85,3 +117,5 @@ def log_to(path: Path) -> Iterator[None]:
         for logger, level in zip(own, levels, strict=True):
             logger.setLevel(level)
         handler.close()
+        if handler.failure is not None:
+            sys.stderr.write(f"Warning: the log '{path}' is not whole: {first_line(handler.failure)}\n")

@@ -1,23 +1,26 @@
 """The output folder of `pipeline run`: what lies where, which cases are finished, and writing without half files.
 
 A case's `cases/CASE.json` is removed before anything else of the case is written and appears after everything else:
-whenever it is there, the files it speaks of are there and complete.
+whenever it is there, the files it speaks of are there and complete. So it is with the tables, which speak of all cases.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from ctcore.case_names import is_text
+from ctcore.durable import remove_partials, writing
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile, is_writable, read_json, write, write_json, write_text
+from ctcore.lock import FolderLock, locked
 from pipeline.case import CaseResult
 from pipeline.label_files import remove_label_files, write_label_files
 from pipeline.records import CaseRecord, ImageFormat, MadeWith, RunRecord
@@ -64,6 +67,34 @@ class OutputFolder:
             raise RequestError(f"output '{folder}' cannot be written; give another folder or change its permissions")
         self.folder = folder
         self._format = image_format
+        self._lock: FolderLock | None = None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other commands out of the folder for the length of a block, and removes what a killed one has left.
+
+        Raises:
+            FolderInUseError: another command writes into it.
+        """
+        with locked(self.folder) as lock:
+            self._lock = lock
+            by_class = self.class_maps_folder.glob("*")
+            dicom = self.dicom_folder("any").parent.glob("*")
+            cases, pictures = self.record_path("any").parent, self.picture_path("any").parent
+            remove_partials(self.folder, cases, *self.maps_folders, *by_class, *dicom, self.report_folder, pictures)
+            try:
+                yield
+            finally:
+                self._lock = None
+
+    def check(self) -> None:
+        """Refuses to go on where the folder is no longer the one that was locked.
+
+        Raises:
+            OutputGoneError: it was removed or replaced.
+        """
+        if self._lock is not None:
+            self._lock.check()
 
     @property
     def maps_folders(self) -> tuple[Path, Path]:
@@ -160,6 +191,16 @@ class OutputFolder:
         for name in DICOM_FILES:
             (self.dicom_folder(case_id) / name).unlink(missing_ok=True)
 
+    def remove_tables(self) -> None:
+        """Removes what speaks of all cases, before one of them changes; `run.json` is written anew by the caller.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        for path in (self.folder / "results.csv", self.report_folder / "index.html"):
+            with writing(path):
+                path.unlink(missing_ok=True)
+
     def write_maps(self, case_id: str, result: CaseResult) -> None:
         """Writes the detection map, that of each lesion class and the segmentation, where there are such."""
         write(result.detection_inset(), self.detection_path(case_id))
@@ -173,7 +214,8 @@ class OutputFolder:
         """Writes the label description files of the segmentations, for viewers; None: there are no segmentations."""
         if labels is not None:
             write_label_files(self.maps_folders[1], labels)
-        else:
+            return
+        with writing(self.maps_folders[1]):
             remove_label_files(self.maps_folders[1])
 
     def write_record(self, record: CaseRecord) -> None:
@@ -227,7 +269,7 @@ def results_csv(
                 "" if record.detection_max is None else repr(record.detection_max),
                 len(record.candidates) if done else "",
                 FLAG_SEPARATOR.join(record.flags),
-                f"{record.total_seconds:.2f}",
+                f"{record.total_seconds:.2f}" if record.seconds else "",
             )
         )
     return buffer.getvalue()

@@ -51,6 +51,7 @@ class RunOptions(_Record):
         segmentations: whether segmentations are made beside the detection maps.
         case_id_tag: DICOM tag that names cases; None: a digest of UIDs does.
         dicom_output: whether a DICOM SEG and SR are made of cases that come as DICOM.
+        deterministic: whether the same input gives the same bytes; times are then left out.
         overwrite: whether finished cases are computed again.
         report: whether pictures and `report/index.html` are made.
     """
@@ -65,6 +66,7 @@ class RunOptions(_Record):
     segmentations: bool = True
     case_id_tag: str | None = None
     dicom_output: bool = False
+    deterministic: bool = False
     overwrite: bool = False
     report: bool = True
 
@@ -86,6 +88,7 @@ class MadeWith(_Record):
         format: file format of the maps.
         segmentations: whether segmentations were made.
         dicom_output: whether a DICOM SEG and SR were made.
+        deterministic: whether it was computed with one thread, or a GPU's deterministic algorithms.
         input_bytes: size of the CT file, or of all slices of a series.
         input_modified_ns: when it was last changed, in nanoseconds since 1970.
     """
@@ -103,6 +106,7 @@ class MadeWith(_Record):
     max_seconds: float | None = None
     max_ram: int | None = None
     dicom_output: bool = False
+    deterministic: bool = False
     input_bytes: int = 0
     input_modified_ns: int = 0
 
@@ -223,7 +227,7 @@ class CaseRecord(_Record):
         dicom: DICOM files that were made of the case, relative to the output folder.
         effort: how much was computed.
         quality: what is known of how far the case can be trusted; None where an earlier version computed it.
-        seconds: time by phase.
+        seconds: time by phase; empty in deterministic runs.
         notice: what the model is not.
         made_with: what decided these results.
     """
@@ -266,15 +270,16 @@ class CaseStatus(_Record):
         case_id: the case.
         status: `done` or `failed`.
         error: why it failed.
-        reused: whether the result of an earlier run was kept.
-        seconds: time of all phases.
+        reused: whether the result of an earlier run was kept; None in deterministic runs, whose output does not tell
+            how often they were stopped.
+        seconds: time of all phases; None in deterministic runs.
     """
 
     case_id: str
     status: Status
     error: str | None
-    reused: bool
-    seconds: float
+    reused: bool | None
+    seconds: float | None
 
 
 class SeriesRecord(_Record):
@@ -313,8 +318,8 @@ class RunRecord(_Record):
     Attributes:
         schema_version: version of these keys.
         notice: what the model is not.
-        complete: whether every case was reached; false after an interruption.
-        started: when the run began, ISO 8601 with time zone.
+        complete: whether every case was reached; false after an interruption, and while a run goes on.
+        started: when the run began, ISO 8601 with time zone; None, as the other times, in deterministic runs.
         wall_seconds: how long it took.
         versions: Python and packages.
         bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
@@ -330,8 +335,8 @@ class RunRecord(_Record):
     schema_version: Literal[1] = OUTPUT_SCHEMA_VERSION
     notice: str | None
     complete: bool
-    started: str
-    wall_seconds: float
+    started: str | None
+    wall_seconds: float | None
     versions: dict[str, str]
     bundle: dict[str, str | bool]
     input: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import importlib.util
 import time
 from collections.abc import Callable
@@ -15,15 +15,16 @@ from ctcore.cts import DicomCase, FoundCts, find_cts
 from ctcore.dicom.read import read_series
 from ctcore.errors import CaseError, RequestError, UnreadableImageError
 from ctcore.files import CaseFile, read_ct
+from ctcore.inference.one_thread import one_thread
 from pipeline.budget import Budget, Chooser
 from pipeline.case import CaseResult, process_case
 from pipeline.case_writer import CaseWriter, Progressing
-from pipeline.dicom_series import series_records
 from pipeline.memory import check_ct, resident
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
+from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, MadeWith, RunOptions
-from pipeline.run_record import run_record
+from pipeline.tables import RunTables
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
@@ -84,14 +85,27 @@ def run_cohort(
 
     Raises:
         RequestError: as `check_options`; the input does not exist or holds no image, or is one of the output's own
-            folders of maps; DICOM output is asked for and no case comes as DICOM; or the networks alone take the
-            memory allowed.
+            folders of maps; another command writes into the output; DICOM output is asked for and no case comes as
+            DICOM; or the networks alone take the memory allowed.
+        OutputError: a table cannot be written; the cases are.
+        OutputGoneError: the output was removed or replaced meanwhile.
         Exception: whatever `load` raises.
     """
     check_options(options, bundle)
     budget = Budget(options.max_seconds, options.max_ram, bundle.manifest.efforts, apart=options.early_exit)
-    run = _Run(input_path, output, bundle, execution, options, observer or SilentObserver(), budget, chooser or budget)
-    return run.run(load, found or find_cts(input_path, options.case_id_tag))
+    run = _Run(
+        input_path,
+        output,
+        bundle,
+        execution,
+        options,
+        found or find_cts(input_path, options.case_id_tag),
+        observer or SilentObserver(),
+        budget,
+        chooser or budget,
+    )
+    with output.locked(), one_thread(execution.backend) if options.deterministic else contextlib.nullcontext():
+        return run.run(load)
 
 
 def check_options(options: RunOptions, bundle: Bundle) -> None:
@@ -100,8 +114,14 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
     Raises:
         RequestError: early exit is asked for, and the bundle has no operating point; time is limited, and it has no
             table of efforts; memory is limited, and the system does not tell how much is used; DICOM output is asked
-            for, and highdicom is not installed.
+            for, and highdicom is not installed; or a deterministic run is asked for together with what never is.
     """
+    if options.deterministic:
+        asked = {"--max-seconds": options.max_seconds, "--max-ram": options.max_ram}
+        limits = [name for name, value in asked.items() if value is not None]
+        if limits or options.dicom_output:
+            why = "chooses by what the machine is doing" if limits else "makes identifiers and dates of its own"
+            raise RequestError(f"{(limits or ['--dicom-output'])[0]} {why}; leave it or --deterministic out")
     if options.early_exit and not bundle.manifest.thresholds:
         raise RequestError(
             f"bundle '{bundle.folder}' has no operating point, which early exit decides by; add one with"
@@ -131,6 +151,7 @@ class _Run:
         bundle: Bundle,
         execution: Execution,
         options: RunOptions,
+        found: FoundCts,
         observer: RunObserver,
         budget: Budget,
         chooser: Chooser,
@@ -138,7 +159,9 @@ class _Run:
         self._input, self._output, self._bundle = input_path, output, bundle
         self._execution, self._options, self._observer = execution, options, observer
         self._budget, self._chooser = budget, chooser
-        self._case_writer = CaseWriter(output, bundle, report=options.report, dicom=options.dicom_output)
+        self._case_writer = CaseWriter(
+            output, bundle, report=options.report, dicom=options.dicom_output, timed=not options.deterministic
+        )
         self._made_with = MadeWith(
             bundle=bundle.digest,
             device=execution.device,
@@ -153,16 +176,16 @@ class _Run:
             format=options.format,
             segmentations=options.segmentations,
             dicom_output=options.dicom_output,
+            deterministic=options.deterministic,
         )
-        self._records: dict[str, CaseRecord] = {}
+        self._records = PackedRecords()
         self._reused: set[str] = set()
-        self._elsewhere: list[CaseRecord] = []
-        self._found = FoundCts(())
+        self._tables = RunTables(output, bundle, execution, options, input_path, found)
+        self._cases = found.cases
 
-    def run(self, load: Callable[[], Stages], found: FoundCts) -> RunSummary:
+    def run(self, load: Callable[[], Stages]) -> RunSummary:
         """Runs the cohort."""
-        started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
-        self._found, cases = found, list(found.cases)
+        cases = self._cases
         if self._options.dicom_output and not any(isinstance(case, DicomCase) for case in cases):
             raise RequestError(
                 f"DICOM output refers to the DICOM series it comes from, '{self._input}' holds none;"
@@ -173,16 +196,16 @@ class _Run:
         if folder in own or folder.parent in own:
             raise RequestError(f"input '{self._input}' lies where this run would write its maps; give another --output")
         pending = [case for case in cases if not self._reuse(case)]
-        self._elsewhere = self._output.finished_elsewhere({case.case_id for case in cases}, self._made_with)
+        self._tables.elsewhere = self._output.finished_elsewhere({case.case_id for case in cases}, self._made_with)
         self._observer.started(len(pending), len(self._reused))
         try:
             loading = self._compute(pending, load) if pending else 0.0
         except KeyboardInterrupt:
             if self._records:
-                self._write_tables(len(cases), started, time.perf_counter() - begin, 0.0)
+                self._write_tables(0.0)
             raise
-        self._write_tables(len(cases), started, time.perf_counter() - begin, loading)
-        return RunSummary(self._ordered(), frozenset(self._reused), len(self._records) == len(cases))
+        self._write_tables(loading)
+        return RunSummary(self._ordered(), frozenset(self._reused), self._complete)
 
     def _reuse(self, case: CaseFile) -> bool:
         """Keeps the result of an earlier run if it is finished; tells whether it is."""
@@ -190,7 +213,7 @@ class _Run:
             return False
         try:
             record = self._output.finished(case, self._made_with.of_input(case))
-        except CaseError:  # it cannot be read: its reading will say why
+        except (OSError, CaseError):  # gone or unreadable since it was found: its reading will say why
             return False
         if record is None:
             return False
@@ -223,6 +246,7 @@ class _Run:
                     result = self._process(item, ct, stages)
                     del ct
                     self._settle(writing)
+                    self._output.check()
                     writing = writer.submit(self._write, item, result)
                     del result
                     if not overlap:
@@ -249,6 +273,10 @@ class _Run:
 
     def _write(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
         """Writes everything of a case (in the writing thread), and returns its record."""
+        try:
+            self._tables.take_back([self._records[case_id] for case_id in self._reused])
+        except Exception as error:  # a full disk: this case cannot be written either
+            result = error
         record = self._case_writer.write(item, result)
         if record.effort is not None:
             self._budget.learn(record.effort.calls, record.seconds)
@@ -286,29 +314,10 @@ class _Run:
     def _ordered(self) -> tuple[CaseRecord, ...]:
         return tuple(self._records[case_id] for case_id in sorted(self._records))
 
-    def _write_tables(self, cases: int, started: datetime.datetime, wall: float, loading: float) -> None:
-        """Writes what speaks of the whole run."""
-        records = sorted((*self._records.values(), *self._elsewhere), key=lambda record: record.case_id)
-        run = run_record(
-            self._bundle,
-            self._execution,
-            self._options,
-            input_path=self._input,
-            records=records,
-            computed=self._records.keys() - self._reused,
-            complete=len(self._records) == cases,
-            started=started,
-            wall_seconds=wall,
-            loading_seconds=loading,
-            dicom=series_records(self._found),
-            dicom_unreadable=tuple(f"{each.name}: {each.reason}" for each in self._found.unreadable),
-        )
-        manifest = self._bundle.manifest
-        self._output.write_results(records, manifest.class_names, manifest.probability_names)
-        self._output.write_run(run)
-        labels = next((record.segmentation_labels for record in records if record.segmentation_labels), None)
-        self._output.write_labels(labels)
-        if self._options.report:
-            from pipeline.report.page import write_report
+    @property
+    def _complete(self) -> bool:
+        return len(self._records) == len(self._cases)
 
-            write_report(self._output, run, records)
+    def _write_tables(self, loading: float) -> None:
+        computed = self._records.keys() - self._reused
+        self._tables.write(self._records.values(), computed, complete=self._complete, loading=loading)

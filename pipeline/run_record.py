@@ -47,14 +47,14 @@ def run_record(
         dicom: the DICOM series of the input.
         dicom_unreadable: what could not be read of it, with the reason.
     """
-    manifest = bundle.manifest
+    manifest, timed = bundle.manifest, not options.deterministic
     fresh = [record for record in records if record.case_id in computed]
     seconds = {phase: sum(record.seconds.get(phase, 0.0) for record in fresh) for phase in PHASES}
     return RunRecord(
         notice=bundle.notice,
         complete=complete,
-        started=started.isoformat(timespec="seconds"),
-        wall_seconds=wall_seconds,
+        started=started.isoformat(timespec="seconds") if timed else None,
+        wall_seconds=wall_seconds if timed else None,
         versions=versions(),
         bundle={
             "name": manifest.name,
@@ -71,14 +71,14 @@ def run_record(
             "precision": execution.precision,
             "threads": execution.threads,
         },
-        phase_seconds={"load_models": loading_seconds, **seconds},
+        phase_seconds={"load_models": loading_seconds, **seconds} if timed else {},
         cases=tuple(
             CaseStatus(
                 case_id=record.case_id,
                 status=record.status,
                 error=record.error,
-                reused=record.case_id not in computed,
-                seconds=record.total_seconds,
+                reused=record.case_id not in computed if timed else None,
+                seconds=record.total_seconds if timed else None,
             )
             for record in records
         ),

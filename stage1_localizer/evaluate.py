@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import CaseError, RequestError, first_line
+from ctcore.evaluation.output import alone
 from ctcore.evaluation.worst import Worst
 from ctcore.files import write_json, write_text
 from ctcore.nnunet.exported import CheckpointChoice
@@ -260,12 +261,18 @@ def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_evaluation(evaluation: Evaluation, output: Path) -> dict[str, Any]:
-    """Writes `cases.csv`, `metrics.json` and `worst_cases.png`; returns the metrics."""
+    """Writes `cases.csv`, `worst_cases.png` and, last, `metrics.json`; returns the metrics.
+
+    Raises:
+        FolderInUseError: another command writes there.
+    """
     from stage1_localizer.figure import draw_worst
 
     metrics = metrics_of(evaluation)
-    write_text(output / "cases.csv", cases_csv(evaluation.rows, evaluation.failed))
-    write_json(output / "metrics.json", metrics)
-    if evaluation.worst:
-        draw_worst(evaluation.worst, evaluation.margin_mm, output / "worst_cases.png")
+    with alone(output):
+        (output / "metrics.json").unlink(missing_ok=True)  # the sign of a complete evaluation
+        write_text(output / "cases.csv", cases_csv(evaluation.rows, evaluation.failed))
+        if evaluation.worst:
+            draw_worst(evaluation.worst, evaluation.margin_mm, output / "worst_cases.png")
+        write_json(output / "metrics.json", metrics)
     return metrics

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.cts import find_cts, read_case
+from ctcore.durable import remove_partials
 from ctcore.errors import CaseError, first_line
 from ctcore.files import write, write_json
 from ctcore.geometry import as_stored, to_lps
+from ctcore.lock import locked
 from ctcore.resample import resample_array
 from stage1_localizer.localizer import Localizer
 
@@ -35,7 +37,7 @@ def predict_folder(
         The reasons of the cases that failed, by case id.
 
     Raises:
-        RequestError: there is nothing to do, or the model cannot be used.
+        RequestError: there is nothing to do, the model cannot be used, or another command writes into the output.
     """
     from ctcore.inference.backends.choose import resolve
 
@@ -44,24 +46,26 @@ def predict_folder(
     rois: dict[str, Any] = {}
     failed: dict[str, str] = {}
     turned = as_stored if localizer.as_stored else to_lps
-    for done, case in enumerate(cases, start=1):
-        try:
-            stored = read_case(case)
-            ct, reorientation = turned(stored)
-            found = localizer.locate(ct)
-            mask = reorientation.restore(resample_array(found.pancreas.array, ct.geometry.shape, "nearest"))
-            write(stored.with_array(mask), output / f"{case.case_id}.nii.gz")
-            box = reorientation.restore_box(found.box)
-            rois[case.case_id] = {
-                "start": box.start,
-                "stop": box.stop,
-                "source": found.source,
-                "flags": found.flags,
-                "pancreas_ml": round(found.pancreas_ml, 3),
-            }
-        except CaseError as error:
-            failed[case.case_id] = first_line(error)
-        if progress:
-            progress(done, len(cases))
-    write_json(output / "rois.json", rois)
+    with locked(output):
+        remove_partials(output)
+        for done, case in enumerate(cases, start=1):
+            try:
+                stored = read_case(case)
+                ct, reorientation = turned(stored)
+                found = localizer.locate(ct)
+                mask = reorientation.restore(resample_array(found.pancreas.array, ct.geometry.shape, "nearest"))
+                write(stored.with_array(mask), output / f"{case.case_id}.nii.gz")
+                box = reorientation.restore_box(found.box)
+                rois[case.case_id] = {
+                    "start": box.start,
+                    "stop": box.stop,
+                    "source": found.source,
+                    "flags": found.flags,
+                    "pancreas_ml": round(found.pancreas_ml, 3),
+                }
+            except CaseError as error:
+                failed[case.case_id] = first_line(error)
+            if progress:
+                progress(done, len(cases))
+        write_json(output / "rois.json", rois)
     return failed

@@ -8,6 +8,7 @@ from typing import Any
 
 from ctcore.errors import CaseError
 from ctcore.evaluation.class_figures import BETA
+from ctcore.evaluation.output import alone
 from ctcore.evaluation.study import record_warnings
 from ctcore.files import write_json, write_text
 from stage2_multitask.cohort import Cohort
@@ -82,22 +83,25 @@ def write_evaluation(
 ) -> dict[str, Any]:
     """Writes tables, pictures, page and, last, `metrics.json`; returns the metrics.
 
-    Arguments and errors: `metrics_of`. `cases.csv` is written even if no case could be measured.
+    Arguments and errors: `metrics_of`; FolderInUseError: another command writes there. `cases.csv` is written even if
+    no case could be measured.
     """
     from ctcore.evaluation.report.page import evaluation_page
     from ctcore.evaluation.tables import lesion_table
     from stage2_multitask.figure import draw_plots, draw_worst
 
-    (output / "metrics.json").unlink(missing_ok=True)  # the sign of a complete evaluation
-    write_text(output / "cases.csv", cases_csv(evaluation.cases, evaluation.failed))
-    metrics = metrics_of(evaluation, bootstrap=bootstrap, seed=seed, beta=beta)
-    cohort = Cohort.of(evaluation.cases)
-    write_text(output / "lesions.csv", lesion_table(cohort.records))
-    plots = draw_plots(output / "plots", cohort, metrics)
-    notice = "; ".join(evaluation.notices)
-    draw_worst(evaluation.worst, notice, output / "worst_cases.png")
-    title = f"stage 2, {metrics['model']['kind']}: {metrics['model'].get('folder') or metrics['model']['workspace']}"
-    page = evaluation_page(metrics, plots, title, sections=SECTIONS, tables=TABLES, pictures=("worst_cases.png",))
-    write_text(output / "index.html", page)
-    write_json(output / "metrics.json", metrics)
+    with alone(output, output / "plots"):
+        (output / "metrics.json").unlink(missing_ok=True)  # the sign of a complete evaluation
+        write_text(output / "cases.csv", cases_csv(evaluation.cases, evaluation.failed))
+        metrics = metrics_of(evaluation, bootstrap=bootstrap, seed=seed, beta=beta)
+        cohort = Cohort.of(evaluation.cases)
+        write_text(output / "lesions.csv", lesion_table(cohort.records))
+        plots = draw_plots(output / "plots", cohort, metrics)
+        notice = "; ".join(evaluation.notices)
+        draw_worst(evaluation.worst, notice, output / "worst_cases.png")
+        model = metrics["model"]
+        title = f"stage 2, {model['kind']}: {model.get('folder') or model['workspace']}"
+        page = evaluation_page(metrics, plots, title, sections=SECTIONS, tables=TABLES, pictures=("worst_cases.png",))
+        write_text(output / "index.html", page)
+        write_json(output / "metrics.json", metrics)
     return metrics

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -48,15 +51,31 @@ def _alone(items: Sequence[Item], function: Callable[[Item], Result]) -> Iterato
         yield item, result
 
 
-def _use_one_thread() -> None:
-    """Keeps the matrix products of one worker from the processors of the others: half the time with two workers."""
+def _begin_worker() -> None:
+    """Makes a worker one of several: it computes with one thread, and leaves stopping to the command that started it.
+
+    Matrix products on all processors would take them from the other workers: twice the time with two. Ctrl-C reaches
+    every process; the command lets its workers finish what they have begun. A command that was killed cannot, and its
+    workers would wait for ever, or write beside the next command.
+    """
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Waits for the process that started this one to end, and ends this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        signal.raise_signal(signal.SIGKILL)
 
 
 def _pooled(items: Sequence[Item], function: Callable[[Item], Result], workers: int) -> Iterator[tuple[Item, Result]]:
-    with ProcessPoolExecutor(workers, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin_worker) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:
             for future in as_completed(list(futures)):

@@ -15,7 +15,7 @@ from ctcore.evaluation.class_figures import BETA
 from ctcore.evaluation.figures import class_table, headline_statistics, is_probability, nested, study_statistics
 from ctcore.evaluation.matching import MatchingRule
 from ctcore.evaluation.metrics import Counts, Metrics
-from ctcore.evaluation.output import check_output
+from ctcore.evaluation.output import alone, check_output
 from ctcore.evaluation.statistics.bootstrap import Estimate, estimates
 from ctcore.evaluation.statistics.delong import delong
 from ctcore.evaluation.strata import Column, StrataTable, read_strata
@@ -173,14 +173,14 @@ def _headline(
 
 def _write(output: Path, study: Study, metrics: Metrics, title: str | None) -> None:
     """Writes the files of an evaluation; plots and page only if the page has a title."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / METRICS_FILE).unlink(missing_ok=True)  # the sign of a complete evaluation
-    files.write_text(output / CASES_FILE, case_table(study.records, study.failed))
-    files.write_text(output / LESIONS_FILE, lesion_table(study.records))
-    if title is not None:
-        from ctcore.evaluation.report.draw import draw_all
-        from ctcore.evaluation.report.page import evaluation_page
+    with alone(output, output / PLOTS_FOLDER):
+        (output / METRICS_FILE).unlink(missing_ok=True)  # the sign of a complete evaluation
+        files.write_text(output / CASES_FILE, case_table(study.records, study.failed))
+        files.write_text(output / LESIONS_FILE, lesion_table(study.records))
+        if title is not None:
+            from ctcore.evaluation.report.draw import draw_all
+            from ctcore.evaluation.report.page import evaluation_page
 
-        plots = draw_all(output / PLOTS_FOLDER, study, metrics)
-        files.write_text(output / PAGE_FILE, evaluation_page(metrics.as_dict(), plots, title))
-    files.write_json(output / METRICS_FILE, metrics.as_dict())
+            plots = draw_all(output / PLOTS_FOLDER, study, metrics)
+            files.write_text(output / PAGE_FILE, evaluation_page(metrics.as_dict(), plots, title))
+        files.write_json(output / METRICS_FILE, metrics.as_dict())

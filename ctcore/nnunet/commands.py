@@ -117,34 +117,40 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave out the cases with faults.")] = False,
     ) -> None:
         from ctcore.nnunet.preparation.dataset import read_datasets
+        from ctcore.nnunet.workspace import alone
 
         settings = stage.load(recipe, changes or ())
         datasets = read_datasets(sources, dataset, splits)
-        faulty = _examine(
-            datasets, output, folds=folds, workers=workers, skip_faulty=skip_faulty, **stage.needs(settings)
-        )
-        if check_only:
-            return
-        with progress("preparing") as report:
-            stage.prepare(
-                sources,
-                output,
-                settings,
-                layout=dataset,
-                splits=splits,
-                leave_out=faulty,
-                folds=folds,
-                workers=workers,
-                progress=report,
+        with alone(stage.workspace_at(output)):
+            faulty = _examine(
+                datasets, output, folds=folds, workers=workers, skip_faulty=skip_faulty, **stage.needs(settings)
             )
+            if check_only:
+                return
+            with progress("preparing") as report:
+                stage.prepare(
+                    sources,
+                    output,
+                    settings,
+                    layout=dataset,
+                    splits=splits,
+                    leave_out=faulty,
+                    folds=folds,
+                    workers=workers,
+                    progress=report,
+                )
         typer.echo(f"Dataset: {output}")
 
     @app.command(help="Runs nnU-Net's fingerprint, planner and preprocessing.")
     def plan(workspace: Workspace, recipe: Recipe = "demo", changes: Changes = None, workers: Workers = 1) -> None:
         from ctcore.nnunet.planning.plan import plan as plan_dataset
+        from ctcore.nnunet.workspace import alone
 
         place = stage.workspace_at(workspace)
-        plan_dataset(place, stage.load(recipe, changes or ()), workers=max(1, workers))
+        settings = stage.load(recipe, changes or ())
+        place.dataset_json()  # where nothing was prepared no lock is taken either
+        with alone(place):
+            plan_dataset(place, settings, workers=max(1, workers))
         typer.echo(f"Plan: {place.plans_file}")
 
     @app.command(help="Trains one fold.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctcore.durable import remove_partials
 from ctcore.errors import DatasetError
 from ctcore.files import read_json, write_json
+from ctcore.lock import LOCK_NAME, locked
 
 CONFIGURATION = "3d_fullres"
 """The one configuration of a plan. A 2-D network has the same name: its images are the same volumes, and a workspace
@@ -125,3 +128,20 @@ class Workspace:
         """
         value: dict[str, Any] = self.plans()["configurations"][CONFIGURATION]
         return value
+
+
+@contextlib.contextmanager
+def alone(workspace: Workspace) -> Iterator[None]:
+    """Keeps other commands out of a workspace for the length of a block, trainings of single folds too.
+
+    What a killed command has left half written is removed.
+
+    Raises:
+        FolderInUseError: another command prepares, plans or trains here.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(workspace.root))
+        for lock in workspace.root.glob(f"results/*/{workspace.dataset_name}/*/fold_*/{LOCK_NAME}"):
+            stack.enter_context(locked(lock.parent))
+        remove_partials(workspace.root, workspace.raw, workspace.preprocessed)
+        yield

@@ -16,8 +16,10 @@ import numpy as np
 
 from ctcore import files
 from ctcore.datasets.parallel import over_cases
+from ctcore.durable import PARTIAL_PREFIX, remove_partials
 from ctcore.errors import RequestError
 from ctcore.labels import NON_PDAC, PANORAMA_NAMES, SUBTYPE_NAMES
+from ctcore.lock import LOCK_NAME, locked
 from ctcore.phantom.anatomies import RECORDS, choose_maps, patient_of, patients_used
 from ctcore.phantom.pathology import check_lesion_ml
 from ctcore.phantom.phantom import make_phantom
@@ -95,13 +97,14 @@ def _begin(output: Path, request: dict[str, Any]) -> None:
     Raises:
         RequestError: the folder holds something else.
     """
-    if output.is_dir() and any(output.iterdir()):
+    if any(path.name != LOCK_NAME and not path.name.startswith(PARTIAL_PREFIX) for path in output.iterdir()):
         path = output / REQUEST
         if not path.is_file() or files.read_json(path) != request:
             raise RequestError(
                 f"output folder '{output}' is not empty, and not of a cohort that was begun by the same command and"
                 " version: give an empty one, so that cohorts do not mix"
             )
+    remove_partials(output)
     files.write_text(output / REQUEST, json.dumps(request, indent=1) + "\n")
 
 
@@ -202,19 +205,21 @@ def write_cohort(
         **({} if around_mm is None else {"around_mm": around_mm}),
         "cases": {job.case_id: [job.class_name, job.anatomy and job.anatomy.name] for job in jobs},
     }
-    _begin(output, request)
-    for folder in (IMAGES, LABELS, RECORDS):
-        (output / folder).mkdir(parents=True, exist_ok=True)
-    missing = [job for job in jobs if not (output / RECORDS / f"{job.case_id}.json").is_file()]  # written last
-    kept = len(jobs) - len(missing)
+    with locked(output):
+        _begin(output, request)
+        for folder in (IMAGES, LABELS, RECORDS):
+            (output / folder).mkdir(parents=True, exist_ok=True)
+            remove_partials(output / folder)
+        missing = [job for job in jobs if not (output / RECORDS / f"{job.case_id}.json").is_file()]  # written last
+        kept = len(jobs) - len(missing)
 
-    def report(done: int, _: int) -> None:
-        if progress is not None:
-            progress(kept + done, cases)
+        def report(done: int, _: int) -> None:
+            if progress is not None:
+                progress(kept + done, cases)
 
-    for _ in over_cases(missing, _make_case, workers=workers, progress=report):
-        pass
-    _write_tables(output, jobs)
+        for _ in over_cases(missing, _make_case, workers=workers, progress=report):
+            pass
+        _write_tables(output, jobs)
 
 
 def _write_tables(output: Path, jobs: list[_Job]) -> None:

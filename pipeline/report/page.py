@@ -84,7 +84,7 @@ def report_html(run: RunRecord, records: Sequence[CaseRecord], pictures: set[str
 <body>
 <main>
 <h1>Pancreatic lesion report</h1>
-<p class="soft">{_text(run.input)} &middot; {_text(run.started)}</p>
+<p class="soft">{_text(run.input)}{"" if run.started is None else f" &middot; {_text(run.started)}"}</p>
 {banner}{incomplete}
 {_tiles(run, len(done), len(failed))}
 <h2>Cases</h2>
@@ -109,9 +109,10 @@ def _anchor(case_id: str) -> str:
 
 
 def _tiles(run: RunRecord, done: int, failed: int) -> str:
-    reused = sum(case.reused for case in run.cases)
-    tiles = [("cases done", str(done)), ("failed", str(failed)), ("kept from earlier", str(reused))]
-    tiles.append(("this run", f"{run.wall_seconds:.1f} s"))
+    tiles = [("cases done", str(done)), ("failed", str(failed))]
+    if run.wall_seconds is not None:
+        reused = sum(case.reused is True for case in run.cases)
+        tiles += [("kept from earlier", str(reused)), ("this run", f"{run.wall_seconds:.1f} s")]
     return (
         '<div class="tiles">'
         + "".join(f'<div class="tile"><b>{b}</b><span>{s}</span></div>' for s, b in tiles)
@@ -148,7 +149,7 @@ def _table(records: Sequence[CaseRecord]) -> str:
             rows.append(
                 f'<tr><td>{_text(record.case_id)}</td><td class="failed">failed</td>'
                 f'<td colspan="3">{_text(record.error)}</td><td>{_flags(record)}</td>'
-                f'<td class="number">{record.total_seconds:.1f}</td></tr>'
+                f'<td class="number">{_seconds(record)}</td></tr>'
             )
             continue
         rows.append(
@@ -156,10 +157,14 @@ def _table(records: Sequence[CaseRecord]) -> str:
             f"<td>{_bar(record.score)}</td><td>{_text(record.label)}</td>"
             f'<td class="number">{record.detection_max or 0.0:.3f}</td>'
             f'<td class="number">{len(record.candidates)}</td><td>{_flags(record)}</td>'
-            f'<td class="number">{record.total_seconds:.1f}</td></tr>'
+            f'<td class="number">{_seconds(record)}</td></tr>'
         )
     head = "".join(f"<th>{h}</th>" for h in ("case", "score", "class", "map maximum", "candidates", "flags", "seconds"))
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _seconds(record: CaseRecord) -> str:
+    return f"{record.total_seconds:.1f}" if record.seconds else ""
 
 
 def _case(record: CaseRecord, has_picture: bool) -> str:

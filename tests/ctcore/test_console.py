@@ -1,5 +1,9 @@
 """Exit codes and one-line errors of every command line; what the progress bars report."""
 
+import os
+import signal
+import threading
+
 import pytest
 import typer
 
@@ -62,6 +66,26 @@ def test_ctrl_c_leaves_with_130(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = leave(capsys, "go", "--fault", "interrupt")
     assert (code, out) == (130, "")
     assert "Traceback" not in err
+
+
+def test_sigterm_is_like_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), console.sigterm_like_ctrl_c():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_another_thread_signals_stay_as_they_are() -> None:
+    seen: list[object] = []
+
+    def look() -> None:
+        with console.sigterm_like_ctrl_c():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(

@@ -39,20 +39,25 @@ class Execution:
         backend: the library that computes.
         precision: the arithmetic of the convolutions.
         threads: how many of the processor's threads compute; None on a GPU. It does not make another choice.
+        deterministic: whether a network gives the same bits every time, however many threads there are; slower.
     """
 
     device: str
     backend: ExactBackendName
     precision: ExactPrecision
     threads: int | None = field(default=None, compare=False)
+    deterministic: bool = False
 
     def __str__(self) -> str:
         """Returns it in words."""
         threads = "" if self.threads is None else f", {self.threads} thread{'' if self.threads == 1 else 's'}"
-        return f"{self.device} with {self.backend} in {self.precision}{threads}"
+        same = ", deterministic" if self.deterministic else ""
+        return f"{self.device} with {self.backend} in {self.precision}{threads}{same}"
 
 
-def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto") -> Execution:
+def resolve(
+    device: str = "auto", backend: str = "auto", precision: str = "auto", *, deterministic: bool = False
+) -> Execution:
     """Settles every `auto` by what this machine has, and refuses what it cannot do.
 
     A GPU, where there is one, computes with PyTorch in fp16; a CPU with OpenVINO (PyTorch where OpenVINO does not
@@ -62,6 +67,8 @@ def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto"
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         backend: `auto`, `torch` or `openvino`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
+        deterministic: whether networks are to give the same bits every time: on a CPU with one thread, on a GPU with
+            algorithms that are chosen by rule, not by trial.
 
     Raises:
         RequestError: a value is unknown, or not to be had on this machine or with the other values.
@@ -74,7 +81,8 @@ def resolve(device: str = "auto", backend: str = "auto", precision: str = "auto"
         chosen_device,
         chosen_backend,
         _resolve_precision(precision, chosen_device),
-        _threads(chosen_device, chosen_backend),
+        _threads(chosen_device, chosen_backend, deterministic=deterministic),
+        deterministic,
     )
     logger.info("computing on %s", execution)
     return execution
@@ -95,7 +103,7 @@ def make_backend(network: torch.nn.Module | StoredNetwork, execution: Execution)
         from ctcore.inference.backends.compiled_cache import user_cache
         from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(network, execution.precision, user_cache())
+        return OpenVinoBackend(network, execution.precision, user_cache(), one_thread=execution.deterministic)
     module = network.build() if isinstance(network, StoredNetwork) else network
     if execution.device == "cpu":
         from ctcore.inference.backends.torch_backend import TorchBackend
@@ -104,7 +112,11 @@ def make_backend(network: torch.nn.Module | StoredNetwork, execution: Execution)
     from ctcore.inference.backends.on_gpu import OnGpu
 
     return OnGpu(
-        module, execution.device, execution.precision, to_cpu=lambda network: make_backend(network, resolve("cpu"))
+        module,
+        execution.device,
+        execution.precision,
+        to_cpu=lambda network: make_backend(network, resolve("cpu", deterministic=execution.deterministic)),
+        deterministic=execution.deterministic,
     )
 
 
@@ -167,9 +179,11 @@ def _why_no_gpu() -> str:
     return "this PyTorch is built without CUDA" if torch.version.cuda is None else "no device or no driver is there"
 
 
-def _threads(device: str, backend: ExactBackendName) -> int | None:
+def _threads(device: str, backend: ExactBackendName, *, deterministic: bool) -> int | None:
     if device != "cpu":
         return None
+    if deterministic:
+        return 1
     if backend == "openvino":
         from ctcore.inference.backends.openvino_backend import openvino_threads
 

@@ -43,6 +43,7 @@ class OnGpu:
         device: `cuda:N`.
         precision: `fp32`, `bf16` or `fp16`.
         to_cpu: makes the network ready for the CPU.
+        deterministic: as `TorchBackend`; rounding still depends on whether memory sufficed.
     """
 
     def __init__(
@@ -51,12 +52,16 @@ class OnGpu:
         device: str,
         precision: ExactPrecision,
         to_cpu: Callable[[torch.nn.Module], Backend],
+        *,
+        deterministic: bool = False,
     ) -> None:
         self._module, self._device, self._to_cpu = module, device, to_cpu
         self._at_once: int | None = None
         self._lock = threading.Lock()
         self._on_cpu: Backend | None = None
-        self._on_gpu: Backend | None = _unless_out_of_memory(lambda: TorchBackend(module, device, precision))
+        self._on_gpu: Backend | None = _unless_out_of_memory(
+            lambda: TorchBackend(module, device, precision, deterministic=deterministic)
+        )
         if self._on_gpu is None:
             self._move_to_cpu("its weights")
 

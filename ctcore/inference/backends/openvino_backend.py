@@ -87,6 +87,8 @@ class OpenVinoBackend:
         network: torch.nn.Module | StoredNetwork,
         precision: ExactPrecision = "fp32",
         cache: CompiledCache | None = None,
+        *,
+        one_thread: bool = False,
     ) -> None:
         """Takes over a network: its weights move to the CPU, as float32, and its normalisation is made exact for fp32.
 
@@ -96,6 +98,7 @@ class OpenVinoBackend:
             network: the network; see `named_outputs` for what its `forward` may return.
             precision: `fp32` or `bf16`.
             cache: where compiled stored networks are kept between runs; None: they are not.
+            one_thread: whether to compute with one thread: the same bits, however many there are.
 
         Raises:
             ImportError: OpenVINO is not installed, or does not load here.
@@ -108,6 +111,8 @@ class OpenVinoBackend:
         self._openvino = import_openvino()
         self._core = openvino_core()
         self._properties = _HINTS | {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision]}
+        if one_thread:
+            self._properties |= {"INFERENCE_NUM_THREADS": "1"}
         self._requests: dict[tuple[int, ...], tuple[tuple[str, ...], Any]] = {}
         self._stored = network if isinstance(network, StoredNetwork) else None
         self._cache = None if self._stored is None else cache

@@ -31,13 +31,22 @@ class TorchBackend:
     name: ExactBackendName = "torch"
     flags: tuple[str, ...] = ()
 
-    def __init__(self, module: torch.nn.Module, device: str = "cpu", precision: ExactPrecision = "fp32") -> None:
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        device: str = "cpu",
+        precision: ExactPrecision = "fp32",
+        *,
+        deterministic: bool = False,
+    ) -> None:
         """Takes over a network: its weights move to `device`, as float32.
 
         Args:
             module: the network; see `named_outputs` for what its `forward` may return.
             device: `cpu` or `cuda:N`.
             precision: `fp32`, `bf16`, or (on a GPU) `fp16`. `fp32` is float32 throughout, without TF32.
+            deterministic: whether a GPU's algorithms are chosen by rule, among those that always give the same bits,
+                and not by trial. A CPU's bits depend on the number of threads, which belongs to the whole process.
         """
         import torch
 
@@ -45,6 +54,7 @@ class TorchBackend:
         self.device = device
         self._device_type = torch.device(device).type
         self._cuda = self._device_type == "cuda"
+        self._deterministic = deterministic
         self._format = torch.channels_last_3d if self._cuda else torch.contiguous_format
         self._module = module.to(device=device, dtype=torch.float32).eval()
         if self._cuda:
@@ -64,7 +74,10 @@ class TorchBackend:
                 with (
                     _CUDNN_FLAGS,
                     torch.backends.cudnn.flags(
-                        enabled=True, benchmark=True, deterministic=False, allow_tf32=self.precision != "fp32"
+                        enabled=True,
+                        benchmark=not self._deterministic,
+                        deterministic=self._deterministic,
+                        allow_tf32=self.precision != "fp32",
                     ),
                 ):
                     outputs = named_outputs(self._module(image))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from ctcore.errors import DatasetError, RecipeError
@@ -70,6 +71,8 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
         configuration.update(sizes, spacing=list(recipe.spacing_mm))
         plans["configurations"] = {CONFIGURATION: configuration}
         write_json(workspace.plans_file, plans)
+        # nnU-Net would keep what is newer than its source, a copy that was cut by a kill too.
+        shutil.rmtree(workspace.preprocessed / "gt_segmentations", ignore_errors=True)
         preprocess_dataset(
             workspace.dataset_id,
             PLANS_NAME,

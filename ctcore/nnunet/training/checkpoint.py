@@ -28,7 +28,7 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """
     try:
         write_atomic(path, lambda partial: torch.save({**state, "version": VERSION}, partial))
-    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+    except RuntimeError as error:  # what torch's writer raises on a full disk
         raise OutputError(
             f"'{path}' cannot be written: {first_line(error)}; free space on its disk, then run the same command again"
         ) from error
@@ -71,7 +71,7 @@ def write_weights(path: Path, network: torch.nn.Module, prefix: str = "") -> Non
     state = {prefix + name: tensor for name, tensor in unique_state(network).items()}
     try:
         write_atomic(path, lambda partial: save_file(state, partial))
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise OutputError(
             f"'{path}' cannot be written: {first_line(error)}; free space on its disk, then run the same command again"
         ) from error

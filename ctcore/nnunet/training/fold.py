@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from ctcore.durable import remove_partials
 from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.files import read_json, write_json, write_text
+from ctcore.lock import locked, refuse_if_locked
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.provenance import check_planned, differences
@@ -110,6 +112,7 @@ def train_fold(
     Raises:
         CheckpointError: the training cannot go on from what it left, or the weights to start from do not fit.
         DatasetError: nothing was planned, or the fold is not in the split.
+        FolderInUseError: another process trains this fold, or prepares or plans the workspace.
         OutputError: a file could not be written in full.
         RecipeError: the workspace was planned with other values, or the fold begun with others under the same name.
         RequestError: the device cannot train in the precision asked for, the fold was begun from other weights, or
@@ -138,6 +141,7 @@ def train_fold(
         nnunet_environment(workspace.root, results=results, augmentation_workers=0),
         process_group(options.get("device", "cpu")) as device,
         algorithms(deterministic=options.get("deterministic", False)),
+        contextlib.ExitStack() as stack,
     ):
         trainer = make_trainer(
             plans=plans,
@@ -147,10 +151,10 @@ def train_fold(
             device=device,
         )
         folder = Path(trainer.output_folder)
+        stack.enter_context(_alone(workspace, folder, writes=is_leader()))
         origin = initial_weights.origin_of(source) if source is not None else None
         if resume:
-            begun = where_to_go_on(folder) is not None or (folder / WEIGHTS_NAME).is_file()
-            origin = initial_weights.origin_on_resume(folder, origin, begun=begun)
+            origin = initial_weights.origin_on_resume(folder, origin, begun=_has_begun(folder))
         recipe = recipe.model_copy(update={"initial_weights": origin})
         if resume:
             check_same_recipe(folder, recipe)
@@ -182,13 +186,28 @@ def train_fold(
 
 def begin_folder(folder: Path, recipe: TrainingRecipe, *, resume: bool) -> None:
     """Writes the recipe into a fold's folder and removes what must not be mistaken for this training's."""
-    for path in folder.glob(".partial-*"):  # of a process that was killed while it wrote
-        path.unlink()
+    remove_partials(folder)
     if not resume:  # else a restart that is interrupted would count as trained, or go on from the run before
         for name in REMOVED_BY_RESTART:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / CURVES_FOLDER, ignore_errors=True)
     write_text(folder / RECIPE_NAME, recipe_text(recipe))
+
+
+@contextlib.contextmanager
+def _alone(workspace: Workspace, folder: Path, *, writes: bool) -> Iterator[None]:
+    """Keeps other commands out of a fold's folder, where this process is the one that writes there."""
+    if not writes:
+        yield
+        return
+    with locked(folder):
+        refuse_if_locked(workspace.root)
+        yield
+
+
+def _has_begun(folder: Path) -> bool:
+    """Tells whether a fold has a state to go on from, or is trained."""
+    return where_to_go_on(folder) is not None or (folder / WEIGHTS_NAME).is_file()
 
 
 def where_to_go_on(folder: Path) -> Path | None:

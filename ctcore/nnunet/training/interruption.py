@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 from collections.abc import Iterator
-from types import FrameType
 
-from ctcore.console import EXIT_INTERRUPTED
+from ctcore.console import EXIT_INTERRUPTED, sigterm_like_ctrl_c
 from ctcore.nnunet.training.distributed import is_leader
 
 MESSAGE = "stopped: run the same command again to go on after the last finished epoch"
@@ -21,17 +19,10 @@ def stoppable() -> Iterator[None]:
     Raises:
         SystemExit: it was stopped; exit code 130.
     """
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with sigterm_like_ctrl_c():
+            yield
     except KeyboardInterrupt:
         if is_leader():
             sys.stderr.write(f"{MESSAGE}\n")
         raise SystemExit(EXIT_INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +66,41 @@ def test_a_fault_ends_the_work(tmp_path: Path, workers: int) -> None:
 def test_a_killed_worker() -> None:
     with pytest.raises(RequestError, match="one of 2 workers was killed, most likely for want of memory"):
         list(over_cases([signal.SIGKILL], signal.raise_signal, workers=2))
+
+
+ORPHANS = """
+import os, sys, time
+from pathlib import Path
+from ctcore.datasets.parallel import over_cases
+
+def wait(folder):
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(120)
+
+list(over_cases([sys.argv[1]] * 2, wait, workers=2))
+"""
+
+
+def is_there(process_id: int) -> bool:
+    """Whether a process runs: neither gone nor waiting to be taken note of."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    command = subprocess.Popen([sys.executable, "-c", ORPHANS, str(tmp_path)])
+    try:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert command.poll() is None
+            time.sleep(0.05)
+    finally:
+        command.kill()
+        command.wait()
+    end = time.monotonic() + 60
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    while any(map(is_there, workers)):
+        assert time.monotonic() < end, "workers outlive their command"
+        time.sleep(0.05)

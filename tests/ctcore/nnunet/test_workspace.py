@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ctcore.errors import DatasetError
-from ctcore.nnunet.workspace import Workspace
+from ctcore.errors import DatasetError, FolderInUseError
+from ctcore.lock import LOCK_NAME, locked
+from ctcore.nnunet.workspace import Workspace, alone
 
 
 @pytest.fixture
@@ -37,3 +38,23 @@ def test_a_missing_step_is_named(workspace: Workspace) -> None:
         workspace.dataset_json()
     with pytest.raises(DatasetError, match="run `plan` first"):
         workspace.plans()
+
+
+def test_one_command_at_a_time(workspace: Workspace) -> None:
+    fold = workspace.root / "results" / "tiny" / workspace.dataset_name / "trainer" / "fold_0"
+    with alone(workspace), pytest.raises(FolderInUseError), alone(workspace):
+        pytest.fail("two commands prepare")
+    with locked(fold), pytest.raises(FolderInUseError, match=r"fold_0' is in use"), alone(workspace):
+        pytest.fail("prepared while a fold is trained")
+    (fold / LOCK_NAME).touch()  # of a training that was killed
+    with alone(workspace):
+        pass
+    assert not list(workspace.root.rglob(LOCK_NAME))
+
+
+def test_what_a_killed_command_has_left_goes(workspace: Workspace) -> None:
+    for folder in (workspace.root, workspace.raw, workspace.preprocessed):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".partial-x.json").touch()
+    with alone(workspace):
+        assert not list(workspace.root.rglob(".partial-*"))

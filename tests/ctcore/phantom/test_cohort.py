@@ -15,10 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from ctcore import files
 from ctcore.datasets.layouts import read_dataset
-from ctcore.errors import RequestError
+from ctcore.errors import FolderInUseError, RequestError
 from ctcore.geometry import to_lps
 from ctcore.labels import PANORAMA_NAMES
-from ctcore.phantom.cohort import write_cohort
+from ctcore.lock import locked
+from ctcore.phantom.cohort import _begin, write_cohort
 from ctcore.phantom.phantom import make_phantom
 from ctcore.volume import Volume
 
@@ -264,6 +265,21 @@ def test_an_interrupted_cohort_goes_on(cohort: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in others} == others
     with pytest.raises(RequestError, match="not of a cohort that was begun by the same command"):
         write_cohort(again, CASES, 99, positive_fraction=0.5)
+
+
+def test_a_cohort_that_was_killed_at_its_first_file_goes_on(tmp_path: Path) -> None:
+    (tmp_path / ".partial-cohort.json").write_text("{")
+    _begin(tmp_path, {"seed": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["cohort.json"]
+    _begin(tmp_path, {"seed": 1})
+    (tmp_path / "cohort.json").rename(tmp_path / "other.json")
+    with pytest.raises(RequestError, match="is not empty"):
+        _begin(tmp_path, {"seed": 1})
+
+
+def test_two_commands_make_no_cohort_together(tmp_path: Path) -> None:
+    with locked(tmp_path / "out"), pytest.raises(FolderInUseError):
+        write_cohort(tmp_path / "out", CASES, SEED)
 
 
 def test_positives_need_a_map_with_a_lesion(hand_made_map: Maker, tmp_path: Path) -> None:

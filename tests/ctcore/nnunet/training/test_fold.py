@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctcore.errors import CheckpointError, DatasetError, RecipeError, RequestError
+from ctcore.errors import CheckpointError, DatasetError, FolderInUseError, RecipeError, RequestError
 from ctcore.files import read_json, write_json
+from ctcore.lock import locked
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin
 from ctcore.nnunet.training.as_trained import recipe_as_trained
@@ -170,6 +171,12 @@ def test_killed_between_the_final_checkpoint_and_the_weights(train: Callable[...
     train(progress=lambda done, total, figures: epochs.append(done))
     assert epochs == []
     assert trained_state(folder)["weight"].item() == 4
+
+
+def test_a_fold_that_another_command_trains_is_refused(train: Callable[..., Path]) -> None:
+    with locked(train()), pytest.raises(FolderInUseError, match="fold_0' is in use"):
+        train()
+    assert CountingTrainer.runs == 1
 
 
 def test_the_best_weights(train: Callable[..., Path]) -> None:
