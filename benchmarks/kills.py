@@ -72,6 +72,7 @@ class Command:
         arguments: of it.
         output: the folder that it writes into.
         before: a folder that its output is a copy of at the start of every round; None: there is none.
+        after: name of the command whose result it works on; None: it needs none.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Command:
     arguments: tuple[str, ...]
     output: Path
     before: Path | None = None
+    after: str | None = None
 
     def clear(self) -> None:
         """Brings the output to what it was before the command."""
@@ -103,6 +105,7 @@ def commands(work: Path) -> list[Command]:
             "pipeline",
             ("evaluate", "--predictions", str(work / "run.done"), "--labels", labels, "--workers", "2"),
             work / "evaluation",
+            after="run",
         ),
         Command("phantom", "pipeline", ("phantom", "--cases", "2", "--seed", "1"), work / "phantoms"),
     ]
@@ -117,8 +120,15 @@ def commands(work: Path) -> list[Command]:
                 ("prepare", "--input", patients, "--recipe", recipe, "--folds", "2", "--workers", "2"),
                 root,
             ),
-            Command(f"plan {stage}", stage, ("plan", *place), root, prepared),
-            Command(f"train {stage}", stage, ("train", *place, "--workers", "0", "--precision", "fp32"), root, planned),
+            Command(f"plan {stage}", stage, ("plan", *place), root, prepared, f"prepare {stage}"),
+            Command(
+                f"train {stage}",
+                stage,
+                ("train", *place, "--workers", "0", "--precision", "fp32"),
+                root,
+                planned,
+                f"plan {stage}",
+            ),
         ]
     return made
 
@@ -218,12 +228,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = tuple(options.command or ("",))
     preload(to_train=chosen != ("run",))
     bounds, told, begin = [], [], time.perf_counter()
-    for command in commands(work):
-        wanted = command.name.startswith(chosen)
-        needed = any(name.split()[-1] in command.name or command.name == "run" for name in chosen if name)
-        if not wanted and not needed:
+    every = {command.name: command for command in commands(work)}
+    needed = {name for name in every if name.startswith(chosen)}
+    for command in reversed(every.values()):
+        if command.name in needed and command.after is not None:
+            needed.add(command.after)
+    for command in every.values():
+        if command.name not in needed:
             continue
-        kills = 0 if not wanted else options.kills if command.name == "run" else max(1, options.kills // 10)
+        rounds = options.kills if command.name == "run" else max(1, options.kills // 10)
+        kills = rounds if command.name.startswith(chosen) else 0
         hit, found = measure(command, kills, random.Random(f"{options.seed} {command.name}"), work)
         told += found
         if kills:

@@ -91,10 +91,14 @@ def label_id_of(path: Path) -> str:
     return path.name[: -len(suffix)] if suffix else path.stem
 
 
-def discover(path: Path) -> list[CaseFile]:
+def discover(path: Path, id_of: Callable[[Path], str] = case_id_of) -> list[CaseFile]:
     """Finds the cases of a folder (not nested), or the single case of a file, sorted by case id.
 
     What is not named like an image (a clinical JSON, a README, a hidden file) is skipped.
+
+    Args:
+        path: a folder or an image.
+        id_of: the case id that a file stands for; maps and labels, which have no channel suffix, want `label_id_of`.
 
     Raises:
         RequestError: the path does not exist, holds no image, or holds two images of one case id.
@@ -102,14 +106,14 @@ def discover(path: Path) -> list[CaseFile]:
     if path.is_file():
         if image_suffix(path) is None:
             raise RequestError(f"'{path}' is not an image; give a file ending in {', '.join(IMAGE_SUFFIXES)}")
-        return [CaseFile(case_id_of(path), path)]
+        return [CaseFile(id_of(path), path)]
     if not path.is_dir():
         raise RequestError(f"'{path}' does not exist; give a CT file or a folder of CT files")
     cases: dict[str, CaseFile] = {}
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or image_suffix(entry) is None or entry.is_dir():
             continue
-        case = CaseFile(case_id_of(entry), entry)
+        case = CaseFile(id_of(entry), entry)
         if case.case_id in cases:
             raise RequestError(
                 f"'{entry.name}' and '{cases[case.case_id].path.name}' in '{path}' are both case '{case.case_id}';"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.maps import discover_maps
-from ctcore.files import discover, read_json
+from ctcore.files import discover, label_id_of, read_json
 
 RESULTS_FILE = "results.csv"
 RUN_FILE = "run.json"
@@ -80,7 +80,7 @@ def read_predictions(path: Path) -> Predictions:
     folder = path / MAPS_FOLDER
     if not folder.is_dir():
         raise RequestError(f"'{path}' holds {RESULTS_FILE} but no folder {MAPS_FOLDER}; run it again")
-    maps = {case.case_id: case.path for case in discover(folder)}
+    maps = {case.case_id: case.path for case in discover(folder, label_id_of)}
     without_map = sorted(set(rows) - set(maps))
     if without_map:
         raise DatasetError(f"no detection map in '{folder}' for {listed(without_map)}; run the cases again")
@@ -185,7 +185,7 @@ def _segmentations(path: Path) -> dict[str, Path]:
     folder = path / SEGMENTATIONS_FOLDER
     if not folder.is_dir() or not any(folder.iterdir()):
         return {}
-    return {case.case_id: case.path for case in discover(folder)}
+    return {case.case_id: case.path for case in discover(folder, label_id_of)}
 
 
 def _record(path: Path, case_id: str) -> dict[str, Any]:
