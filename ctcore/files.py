@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctcore.compressed import verify_metaimage, verify_nrrd
+from ctcore.bounds import check_extent
+from ctcore.compressed import verify_compressed
 from ctcore.errors import (
     ImageDimensionError,
     IntensityError,
@@ -22,8 +23,11 @@ from ctcore.errors import (
 )
 from ctcore.geometry import Inset
 from ctcore.itk import from_sitk, itk_reason, to_sitk, without_itk_warnings
-from ctcore.nifti import read_stored, verify_and_restore
+from ctcore.metaimage import read_metaimage_header
+from ctcore.nifti import read_nifti_header, read_stored, verify_and_restore
 from ctcore.nifti_writer import write_nifti
+from ctcore.nrrd import read_nrrd_header
+from ctcore.text_header import StoredVoxels
 from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -116,14 +120,35 @@ def discover(path: Path) -> list[CaseFile]:
     return [cases[case_id] for case_id in sorted(cases)]
 
 
-def image_reader(path: Path) -> sitk.ImageFileReader:
-    """Returns ITK's reader of an image file; it has read nothing yet."""
+def read_header(path: Path) -> StoredVoxels:
+    """Reads and judges an image's header, in this project's own code: ITK sees only what has passed.
+
+    Raises:
+        UnreadableImageError: the file is missing, or its header is damaged or not what its name claims.
+        ImageDimensionError: it says that it has more voxels than any CT.
+    """
+    suffix = image_suffix(path)
+    if suffix is None:
+        raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
+    if not path.is_file():
+        raise UnreadableImageError(f"'{path}' is not a readable file; check the path and its permissions")
+    try:
+        if suffix in NIFTI_SUFFIXES:
+            return read_nifti_header(path)
+        return read_metaimage_header(path) if suffix in METAIMAGE_SUFFIXES else read_nrrd_header(path)
+    except OSError as error:
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
+
+
+def _image_reader(path: Path) -> sitk.ImageFileReader:
+    """Returns ITK's reader for an image of this suffix: left to choose, it would try every format it knows."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    if path.suffix != path.suffix.lower() and image_suffix(path) in METAIMAGE_SUFFIXES:
-        reader.SetImageIO("MetaImageIO")  # which ITK chooses by lower-case suffixes alone
+    suffix = image_suffix(path)
+    kind = "Nifti" if suffix in NIFTI_SUFFIXES else "Meta" if suffix in METAIMAGE_SUFFIXES else "Nrrd"
+    reader.SetImageIO(f"{kind}ImageIO")
     return reader
 
 
@@ -136,15 +161,13 @@ def read(path: Path) -> Volume:
         ImageDimensionError: it is not a single 3-D scalar volume.
         GeometryError: its grid is impossible.
     """
-    suffix = image_suffix(path)
-    if suffix is None:
-        raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
-    if not path.is_file():
-        raise UnreadableImageError(f"'{path}' is not a readable file; check the path and its permissions")
+    import SimpleITK as sitk
+
+    voxels, suffix = read_header(path), image_suffix(path)
     if suffix == ".nii.gz" and path.with_suffix("").exists():
         # ITK takes the header from the one and the voxels from the other.
         raise UnreadableImageError(f"'{path.with_suffix('').name}' lies beside '{path.name}'; remove one of them")
-    reader = image_reader(path)
+    reader = _image_reader(path)
     try:
         reader.ReadImageInformation()
         dimension, size = reader.GetDimension(), reader.GetSize()
@@ -153,6 +176,10 @@ def read(path: Path) -> Volume:
         elif dimension != 3:
             raise ImageDimensionError(
                 f"'{path.name}' has {dimension} dimensions of size {tuple(size)}; give one 3-D volume"
+            )
+        elif reader.GetNumberOfComponents() != 1 and "complex" not in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+            raise ImageDimensionError(
+                f"'{path.name}' has {reader.GetNumberOfComponents()} values a voxel; give one scalar volume, in HU"
             )
         elif suffix in NIFTI_SUFFIXES and reader.GetNumberOfComponents() == 1:
             array = read_stored(path, (size[2], size[1], size[0]))
@@ -165,10 +192,8 @@ def read(path: Path) -> Volume:
     volume = from_sitk(image)
     if suffix in NIFTI_SUFFIXES:
         verify_and_restore(path, volume.array)
-    elif suffix in METAIMAGE_SUFFIXES:
-        verify_metaimage(path)
     else:
-        verify_nrrd(path)
+        verify_compressed(path, voxels)
     return volume
 
 
@@ -177,9 +202,11 @@ def read_ct(path: Path) -> Volume:
 
     Raises:
         CaseError: as `read`.
+        GeometryError: its field of view is larger than any scanner's.
         IntensityError: values are complex, NaN or infinite, or all the same.
     """
     volume = read(path)
+    check_extent(volume.geometry, path.name)
     check_hounsfield(volume, path.name)
     return volume
 

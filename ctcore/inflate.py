@@ -13,6 +13,8 @@ DamagedStreamError = cast(type[Exception], isal_zlib.error)  # its stub types th
 BLOCK_BYTES = 1 << 18
 INFLATED_BYTES = 1 << 20
 """Largest piece that is yielded: a block of zeros would otherwise inflate to a thousand times its size at once."""
+SLACK_BYTES = 1 << 20
+"""What a stream may hold beyond an image's voxels before it is refused, lest a bomb be inflated to its end."""
 GZIP_MAGIC = b"\x1f\x8b"
 ZLIB_OR_GZIP = 47
 """The library's name for a stream of either kind and the largest window; its checksum is then verified."""

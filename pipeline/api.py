@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.bounds import check_extent
 from ctcore.cts import find_cts, read_case
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile, check_hounsfield
@@ -133,5 +134,6 @@ def _from_image(image: sitk.Image) -> tuple[CaseFile, Volume]:
             " image of it with SimpleITK.GetImageFromArray, and set its spacing, origin and direction"
         )
     volume = from_sitk(image)
+    check_extent(volume.geometry, IN_MEMORY)
     check_hounsfield(volume, IN_MEMORY)
     return CaseFile(IN_MEMORY, Path(IN_MEMORY)), volume

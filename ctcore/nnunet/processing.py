@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from ctcore.bounds import check_resampled
 from ctcore.geometry import Box, Triple
 from ctcore.resample import resample_array
 
@@ -84,10 +85,15 @@ class NnunetProcessing(BaseModel):
             shape: sizes of the cropped image, in the network's order of axes.
             spacing: its spacing in mm, in the same order.
             wanted: spacing that the network was trained at.
+
+        Raises:
+            GeometryError: the grid has more voxels than are resampled to (`ctcore.bounds`).
         """
         target = (spacing[0], *wanted[1:]) if self.keeps_slices else wanted
         a, b, c = (round(old / new * n) for old, new, n in zip(spacing, target, shape, strict=True))
-        return (max(a, 1), max(b, 1), max(c, 1)), target
+        sizes = max(a, 1), max(b, 1), max(c, 1)
+        check_resampled(sizes, target)
+        return sizes, target
 
 
 @dataclass(frozen=True, eq=False)
