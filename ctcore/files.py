@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 METAIMAGE_SUFFIXES = (".mha", ".mhd")
+
+MAX_JSON_BYTES = 64 << 20
+"""Largest JSON file that is read; the largest of a dataset of thousands of cases have some MiB."""
 
 COMPRESSION_LEVEL = 1
 """Of what ITK writes; outputs are read again within minutes: a higher level costs seconds and saves a few per cent."""
@@ -306,12 +310,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file as the standard has it: without NaN and infinity, and no key twice in one object.
 
     Raises:
-        RequestError: it is missing or is not JSON.
+        RequestError: it is missing, too large, or not such JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {MAX_JSON_BYTES >> 20} MiB")
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_not_finite, parse_float=_finite, object_pairs_hook=_each_once)
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"'{path}' cannot be read as JSON: {first_line(error)}; check or replace it") from error
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"it holds {text}, which JSON has not")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it says '{next(key for key in keys if keys.count(key) > 1)}' twice")
+    return entries

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from ctcore.bounds import check_resampled
 from ctcore.geometry import Box, Triple
@@ -26,6 +26,9 @@ UNCOVERED_LOGIT = -1e4
 """Logit of labels where no window was computed, against 0 of the background: their share is 0 in float32."""
 
 
+SmallInt = Annotated[int, Field(ge=-64, le=64)]
+
+
 class Resampling(BaseModel):
     """One of nnU-Net's resampling functions.
 
@@ -38,7 +41,7 @@ class Resampling(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     function: ResamplingName
-    arguments: dict[str, bool | int | float | str | None]
+    arguments: dict[str, bool | SmallInt | FiniteFloat | str | None]
 
 
 class NnunetProcessing(BaseModel):
