@@ -28,6 +28,7 @@ from ctcore.metaimage import read_metaimage_header
 from ctcore.nifti import read_nifti_header, read_stored, verify_and_restore
 from ctcore.nifti_writer import write_nifti
 from ctcore.nrrd import read_nrrd_header
+from ctcore.text import printable, safe_id
 from ctcore.text_header import StoredVoxels
 from ctcore.volume import Geometry, Volume
 
@@ -62,7 +63,7 @@ class CaseFile:
     @property
     def image(self) -> str:
         """What the CT is called in results."""
-        return self.path.name
+        return printable(self.path.name)
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -82,16 +83,16 @@ def image_suffix(path: Path) -> str | None:
 
 
 def case_id_of(path: Path) -> str:
-    """Returns the case id that a file name stands for: the stem without `_0000` and extension."""
+    """Returns the case id that a file name stands for: the stem without `_0000` and extension, fit for any table."""
     suffix = image_suffix(path)
     stem = path.name[: -len(suffix)] if suffix else path.stem
-    return stem.removesuffix("_0000")
+    return safe_id(stem.removesuffix("_0000"))
 
 
 def label_id_of(path: Path) -> str:
     """Returns the case id that a label file stands for: the whole stem, which has no channel suffix."""
     suffix = image_suffix(path)
-    return path.name[: -len(suffix)] if suffix else path.stem
+    return safe_id(path.name[: -len(suffix)] if suffix else path.stem)
 
 
 def discover(path: Path) -> list[CaseFile]:

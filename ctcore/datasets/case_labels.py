@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from ctcore.datasets.description import MANUAL, PSEUDO
 from ctcore.errors import DatasetError
 from ctcore.files import write_text
+from ctcore.text import safe_id
 
 
 def read_case_labels(path: Path) -> dict[str, str]:
@@ -25,7 +27,7 @@ def read_case_labels(path: Path) -> dict[str, str]:
             raise DatasetError(f"'{path}' has columns {reader.fieldnames}; it needs case_id and class_name")
         classes: dict[str, str] = {}
         for row in reader:
-            case_id, class_name = row["case_id"], row["class_name"]
+            case_id, class_name = safe_id(row["case_id"] or ""), row["class_name"]
             if not class_name:
                 raise DatasetError(f"case '{case_id}' has no class in '{path}'; fill it in")
             if classes.setdefault(case_id, class_name) != class_name:
@@ -61,5 +63,8 @@ def label_source_of(row: Mapping[str, str], table: Path) -> str:
 
 def write_case_labels(path: Path, classes: Mapping[str, str]) -> None:
     """Writes a table `case_id,class_name`."""
-    rows = "".join(f"{case_id},{class_name}\n" for case_id, class_name in sorted(classes.items()))
-    write_text(path, "case_id,class_name\n" + rows)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("case_id", "class_name"))
+    table.writerows(sorted(classes.items()))
+    write_text(path, text.getvalue())
