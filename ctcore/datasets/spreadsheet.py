@@ -17,8 +17,10 @@ from xml.etree import ElementTree
 from ctcore.errors import DatasetError, first_line
 
 _DAMAGE = (
-    OSError, LookupError, RuntimeError, ValueError, StopIteration, zipfile.BadZipFile, zlib.error, ElementTree.ParseError, csv.Error,
+    OSError, LookupError, RuntimeError, ValueError, StopIteration,
+    zipfile.BadZipFile, zlib.error, ElementTree.ParseError, csv.Error,
 )  # fmt: skip
+
 MAX_PART_BYTES = 256 << 20
 """Most bytes of a sheet, or of the strings of all, decompressed; no more come out, whatever the archive holds."""
 
