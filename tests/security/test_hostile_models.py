@@ -82,7 +82,7 @@ def test_a_pickle_by_any_name_is_not_run(
     assert "\n" not in str(caught.value)
 
 
-def bundle_of(folder: Path, files: dict[str, str], **changes: Any) -> Path:
+def bundle_of(folder: Path, files: dict[str, str], /, **changes: Any) -> Path:
     """A bundle's manifest with any list of files, each of which is there if it can be."""
     for name in files:
         path = folder / name

@@ -52,7 +52,7 @@ def test_the_whole_pipeline_in_isolation(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(40, 20, (24, 32, 32)).astype(np.int16)
     ct = Volume(values, Geometry(values.shape, (4.0, 4.0, 4.0)))
     write(ct, tmp_path / "input" / "case_0000.nii.gz")
-    write_series(tmp_path / "input" / "series", ct)
+    write_series(tmp_path / "series", ct)
     (tmp_path / "input" / "broken.mha").write_bytes(b"not an image")
     write(ct.with_array((values > 90).astype(np.uint8)), tmp_path / "labels" / "case.nii.gz")
     write(ct, tmp_path / "challenge" / "images" / "venous-ct" / "a.mha")
@@ -61,8 +61,10 @@ def test_the_whole_pipeline_in_isolation(tmp_path: Path) -> None:
         ["phantom", "--cases", "1", "--seed", "3", "--output", str(tmp_path / "phantoms")],
         ["bundle", "verify"],
         ["bundle", "inspect"],
-        ["dicom", "list", str(tmp_path / "input")],
-        ["run", "--input", str(tmp_path / "input"), "--output", str(out), "--device", "cpu", "--dicom-output"],
+        ["dicom", "list", str(tmp_path / "series")],
+        ["run", "--input", str(tmp_path / "input"), "--output", str(out), "--device", "cpu"],
+        ["run", "--input", str(tmp_path / "series"), "--output", str(tmp_path / "out2"), "--device", "cpu",
+         "--dicom-output"],
         ["evaluate", "--predictions", str(out / "detection_maps"), "--labels", str(tmp_path / "labels"),
          "--lesion-label", "1", "--bootstrap", "10", "--output", str(tmp_path / "evaluation")],
         ["grand-challenge", "--input", str(tmp_path / "challenge"), "--output", str(tmp_path / "answer")],
@@ -78,7 +80,7 @@ def test_the_whole_pipeline_in_isolation(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:], done.stdout[-2000:])
     seen = json.loads((tmp_path / "seen.json").read_text())
-    assert seen["codes"] == [0, 0, 0, 0, 1, 0, 0], done.stderr[-2000:]  # the file that is no image fails, alone
+    assert seen["codes"] == [0, 0, 0, 0, 1, 0, 0, 0], done.stderr[-2000:]  # the file that is no image fails, alone
     assert [e for e in seen["events"] if e[0] != LOOKS_FOR_IPV6[0] or LOOKS_FOR_IPV6[1] not in e[1]] == []
     pages = [path for folder in (out, tmp_path / "evaluation") for path in folder.rglob("*")]
     pages = [path for path in pages if path.suffix in (".html", ".svg", ".md")]
