@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 NAME = "ct-lesion-pipeline"
-PINS = Path(__file__).parents[1] / "constraints.txt"
+ROOT = Path(__file__).parents[1]
+PINS = ROOT / "constraints.txt"
 
 
 def canonical(name: str) -> str:
@@ -26,36 +28,49 @@ def pinned() -> dict[str, str]:
     return {canonical(name): version for name, version in pairs}
 
 
-def needed(extras: tuple[str, ...]) -> set[str]:
-    """Names of all that is asked for, however deep, as far as it is installed."""
+def requirements(extra: str) -> list[str]:
+    """What the project itself asks for; an extra that it names is looked into."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked: list[str] = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    own = [Requirement(text) for text in asked if text.startswith(NAME)]
+    return [text for text in asked if not text.startswith(NAME)] + [
+        text for requirement in own for one in requirement.extras for text in requirements(one)
+    ]
+
+
+def needed(extra: str) -> set[str]:
+    """Names of all that is asked for, however deep as far as it is installed."""
     seen: set[tuple[str, str]] = set()
-    rest = [(NAME, extra) for extra in ("", *extras)]
+    names: set[str] = set()
+    asked = [Requirement(text) for text in (*requirements(""), *requirements(extra))]
+    names |= {canonical(requirement.name) for requirement in asked}
+    rest = [(canonical(requirement.name), one) for requirement in asked for one in ("", *requirement.extras)]
     while rest:
-        name, extra = rest.pop()
-        if (name, extra) in seen:
+        name, one = rest.pop()
+        if (name, one) in seen:
             continue
-        seen.add((name, extra))
+        seen.add((name, one))
         try:
-            asked = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:
+            deeper = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:  # a part of Python by now, or of an extra that is not installed
             continue
-        for text in asked:
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-                rest += [(canonical(requirement.name), one) for one in ("", *requirement.extras)]
-    return {name for name, _ in seen} - {NAME}
+        names.add(name)
+        for requirement in map(Requirement, deeper):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": one}):
+                rest += [(canonical(requirement.name), two) for two in ("", *requirement.extras)]
+    return names
 
 
 @pytest.mark.parametrize("extra", ["dicom", "mlflow", "test", "fuzz", "audit", "dev", "ray"])
 def test_all_that_an_extra_needs_is_pinned(extra: str) -> None:
     pins = pinned()
-    assert sorted(needed((extra,)) - pins.keys()) == []
+    assert sorted(needed(extra) - pins.keys()) == []
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
     pins = pinned()
     other = {}
-    for name in needed(("test",)):
+    for name in needed("test"):
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

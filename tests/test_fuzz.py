@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,23 @@ from fuzz.targets import TARGETS
 ROOT = Path(__file__).parents[1]
 SECONDS = len(TARGETS)
 
+
+def without_a_name() -> bytes:
+    """A ZIP archive whose one file has an empty name."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a", b"x")
+    data = bytearray(made.getvalue())
+    at = data.find(b"PK\1\2")
+    data[at + 28], data[at + 32] = 0, 1  # the length of its name, and of the comment that follows
+    return bytes(data)
+
+
+NUMPY_HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 4), } (".ljust(117) + b"\n"
+
 CRASHES = {
+    "archive": (without_a_name(),),
+    "array": (b"\x93NUMPY\x01\x00v\x00" + NUMPY_HEADER,),
     "metaimage": (b"NDims = 1000\nDimSize = 4 3 2\nElementType = MET_SHORT\nElementDataFile = LOCAL\n",),
     "nrrd": (b"NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nkinds: domain" + b" " * 1000 + b"\n\n",),
     "recipe": (b"\xff", b"a = " + b"[" * 5000),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +89,9 @@ def _read_numpy(path: Path, shape: tuple[int, ...]) -> npt.NDArray[Any]:
             _check_array(path, found, dtype, shape)
         with _array_stream(path) as stream:
             array: npt.NDArray[Any] = np.load(stream, allow_pickle=False)
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DatasetError:
+        raise
+    except Exception as error:  # NumPy reads a header as Python's tokens, and raises whatever they lead to
         raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
     return array
 
