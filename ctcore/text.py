@@ -18,15 +18,16 @@ def printable(text: str) -> str:
 
 
 def safe_id(text: str) -> str:
-    """Returns a case id: text that is one line, no formula in a table, no option, and short enough for a file's name.
+    """Returns a case id: one line, no path, no formula in a table, no option, short enough for a file's name.
 
     What may not be in it is percent-encoded, as in a URL; what is too long ends with a digest. Usual names stay as they
     are.
     """
     name = text
-    if not name.isprintable() or name[:1] in _FORMULA:
-        name = "".join(c if c.isprintable() else _quoted(c) for c in name)
-        name = _quoted(name[0]) + name[1:] if name[:1] in _FORMULA else name
+    if not name.isprintable() or "/" in name:
+        name = "".join(c if c.isprintable() and c != "/" else _quoted(c) for c in name)
+    if name[:1] in _FORMULA or name in (".", ".."):
+        name = _quoted(name[0]) + name[1:]
     stored = name.encode("utf-8")
     if len(stored) <= MAX_ID_BYTES:
         return name

@@ -155,7 +155,7 @@ def _names(data: bytes) -> None:
 
     text = data.decode("utf-8", "surrogateescape")
     for name in (safe_id(text), safe_name(text)):
-        if not name.isprintable() or ("/" in name and name != safe_id(text)) or name in ("..", "."):
+        if not name.isprintable() or "/" in name or name in ("..", ".") or name[:1] in {*"=+-@"}:
             raise AssertionError(name)
 
 

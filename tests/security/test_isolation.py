@@ -35,8 +35,14 @@ CALLS = (
     "socket.getaddrinfo('name.invalid', 80)",
 )
 
-LOOKS_FOR_IPV6 = ("socket.bind", "('::1', 0)")
-"""urllib3, which pydicom imports where it is installed, asks the system whether it has IPv6, and sends nothing."""
+HARMLESS = (
+    ("socket.bind", "('::1', 0))"),
+    ("subprocess.Popen", "('/sbin/ldconfig', ['/sbin/ldconfig', '-p']"),
+    ("subprocess.Popen", "('fc-list', ['fc-list', '--help']"),
+    ("subprocess.Popen", "('fc-list', ['fc-list', '--format=%{file}"),
+)
+"""What libraries do when they are imported: urllib3 (pydicom imports it where it is installed) asks the system whether it
+has IPv6 and sends nothing; Python asks where libraries lie, Matplotlib, once, where fonts do. None of it sees an input."""
 
 
 @pytest.mark.skipif(not guarded.can_forbid(), reason="this system has no seccomp for x86-64")
@@ -81,7 +87,8 @@ def test_the_whole_pipeline_in_isolation(tmp_path: Path) -> None:
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:], done.stdout[-2000:])
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert seen["codes"] == [0, 0, 0, 0, 1, 0, 0, 0], done.stderr[-2000:]  # the file that is no image fails, alone
-    assert [e for e in seen["events"] if e[0] != LOOKS_FOR_IPV6[0] or LOOKS_FOR_IPV6[1] not in e[1]] == []
+    strange = [e for e in seen["events"] if not any(e[0] == name and part in e[1] for name, part in HARMLESS)]
+    assert strange == []
     pages = [path for folder in (out, tmp_path / "evaluation") for path in folder.rglob("*")]
     pages = [path for path in pages if path.suffix in (".html", ".svg", ".md")]
     assert len(pages) > 2
