@@ -41,8 +41,8 @@ HARMLESS = (
     ("subprocess.Popen", "('fc-list', ['fc-list', '--help']"),
     ("subprocess.Popen", "('fc-list', ['fc-list', '--format=%{file}"),
 )
-"""What libraries do when they are imported: urllib3 (pydicom imports it where it is installed) asks the system whether it
-has IPv6 and sends nothing; Python asks where libraries lie, Matplotlib, once, where fonts do. None of it sees an input."""
+"""What libraries do when they are imported: urllib3 (pydicom imports it where it is installed) asks the system whether
+it has IPv6 and sends nothing; Python asks where libraries lie, Matplotlib, once, where fonts do. None sees an input."""
 
 
 @pytest.mark.skipif(not guarded.can_forbid(), reason="this system has no seccomp for x86-64")
