@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.bounds import check_resampled
 from ctcore.geometry import Triple
 from ctcore.itk import from_sitk, to_sitk
 from ctcore.volume import Geometry, Volume
@@ -24,12 +25,16 @@ def bspline_to_spacing(volume: Volume, spacing_zyx: tuple[float, float, float]) 
     Args:
         volume: Hounsfield units.
         spacing_zyx: the new spacing, met exactly; each size is the nearest to the extent.
+
+    Raises:
+        GeometryError: the grid would have more voxels than are resampled to (`ctcore.bounds`).
     """
     import SimpleITK as sitk
 
     image = sitk.Cast(to_sitk(volume), sitk.sitkFloat32)
     spacing = spacing_zyx[::-1]
     size = [max(1, round(n * s / t)) for n, s, t in zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)]
+    check_resampled(size, spacing)
     resample = sitk.ResampleImageFilter()
     resample.SetSize(size)
     resample.SetOutputSpacing(spacing)

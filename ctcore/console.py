@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperGroup
 
 from ctcore.errors import PipelineError, RequestError, first_line
+from ctcore.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {printable(message)}\n")
     return code
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ctcore.text import printable
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -83,7 +85,7 @@ class LabelError(CaseError):
 def first_line(error: BaseException) -> str:
     """Returns an error as the one line that a table or a status field can hold."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return printable(lines[0]) if lines else type(error).__name__
 
 
 def describe_validation(error: ValidationError) -> str:
@@ -97,4 +99,4 @@ def describe_validation(error: ValidationError) -> str:
             parts.append(f"{key} is missing")
         else:
             parts.append(f"{key} = {item['input']!r}: {item['msg']}")
-    return "; ".join(parts)[:600]
+    return printable("; ".join(parts)[:600])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctcore.compressed import verify_metaimage, verify_nrrd
+from ctcore.bounds import check_extent
+from ctcore.compressed import verify_compressed
 from ctcore.durable import PARTIAL_PREFIX, flush, writing
 from ctcore.errors import (
     ImageDimensionError,
@@ -22,10 +24,14 @@ from ctcore.errors import (
 from ctcore.first_bytes import check_content, head_of, why_not_a_file
 from ctcore.geometry import Inset
 from ctcore.itk import from_sitk, itk_reason, to_sitk, without_itk_warnings
-from ctcore.nifti import read_stored, verify_and_restore
+from ctcore.metaimage import read_metaimage_header
+from ctcore.nifti import read_nifti_header, read_stored, verify_and_restore
 from ctcore.nifti_writer import write_nifti
+from ctcore.nrrd import read_nrrd_header
 from ctcore.plausible import judge_ct
 from ctcore.stored_grid import judge_nifti, judge_text
+from ctcore.text import printable, safe_id
+from ctcore.text_header import StoredVoxels
 from ctcore.volume import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -36,6 +42,9 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 METAIMAGE_SUFFIXES = (".mha", ".mhd")
+
+MAX_JSON_BYTES = 64 << 20
+"""Largest JSON file that is read; the largest of a dataset of thousands of cases have some MiB."""
 
 COMPRESSION_LEVEL = 1
 """Of what ITK writes; outputs are read again within minutes: a higher level costs seconds and saves a few per cent."""
@@ -56,7 +65,7 @@ class CaseFile:
     @property
     def image(self) -> str:
         """What the CT is called in results."""
-        return self.path.name
+        return printable(self.path.name)
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -79,16 +88,16 @@ def image_suffix(path: Path) -> str | None:
 
 
 def case_id_of(path: Path) -> str:
-    """Returns the case id that a file name stands for: the stem without `_0000` and extension."""
+    """Returns the case id that a file name stands for: the stem without `_0000` and extension, fit for any table."""
     suffix = image_suffix(path)
     stem = path.name[: -len(suffix)] if suffix else path.stem
-    return stem.removesuffix("_0000") or stem
+    return safe_id(stem.removesuffix("_0000") or stem)
 
 
 def label_id_of(path: Path) -> str:
     """Returns the case id that a label file stands for: the whole stem, which has no channel suffix."""
     suffix = image_suffix(path)
-    return path.name[: -len(suffix)] if suffix else path.stem
+    return safe_id(path.name[: -len(suffix)] if suffix else path.stem)
 
 
 def discover(path: Path, id_of: Callable[[Path], str] = case_id_of) -> list[CaseFile]:
@@ -125,14 +134,35 @@ def discover(path: Path, id_of: Callable[[Path], str] = case_id_of) -> list[Case
     return [cases[case_id] for case_id in sorted(cases)]
 
 
-def image_reader(path: Path) -> sitk.ImageFileReader:
-    """Returns ITK's reader of an image file; it has read nothing yet."""
+def read_header(path: Path) -> StoredVoxels:
+    """Reads and judges an image's header, in this project's own code: ITK sees only what has passed.
+
+    Raises:
+        UnreadableImageError: the file is missing, or its header is damaged or not what its name claims.
+        ImageDimensionError: it says that it has more voxels than any CT.
+    """
+    suffix = image_suffix(path)
+    if suffix is None:
+        raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
+    if not path.is_file():
+        raise UnreadableImageError(f"'{path}' is not a readable file; check the path and its permissions")
+    try:
+        if suffix in NIFTI_SUFFIXES:
+            return read_nifti_header(path)
+        return read_metaimage_header(path) if suffix in METAIMAGE_SUFFIXES else read_nrrd_header(path)
+    except OSError as error:
+        raise UnreadableImageError(f"'{path.name}' cannot be read: {first_line(error)}; check or replace it") from error
+
+
+def _image_reader(path: Path) -> sitk.ImageFileReader:
+    """Returns ITK's reader for an image of this suffix: left to choose, it would try every format it knows."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    if path.suffix != path.suffix.lower() and image_suffix(path) in METAIMAGE_SUFFIXES:
-        reader.SetImageIO("MetaImageIO")  # which ITK chooses by lower-case suffixes alone
+    suffix = image_suffix(path)
+    kind = "Nifti" if suffix in NIFTI_SUFFIXES else "Meta" if suffix in METAIMAGE_SUFFIXES else "Nrrd"
+    reader.SetImageIO(f"{kind}ImageIO")
     return reader
 
 
@@ -146,6 +176,8 @@ def read(path: Path) -> Volume:
         GeometryError: its grid is impossible.
         IntensityError: its scaling is.
     """
+    import SimpleITK as sitk
+
     suffix = image_suffix(path)
     if suffix is None:
         raise UnreadableImageError(f"'{path.name}' is not named like an image; use {', '.join(IMAGE_SUFFIXES)}")
@@ -156,10 +188,11 @@ def read(path: Path) -> Volume:
         flags = judge_nifti(path.name, head)
     else:
         judge_text(path.name, head)
+    voxels = read_header(path)
     if suffix == ".nii.gz" and path.with_suffix("").exists():
         # ITK takes the header from the one and the voxels from the other.
         raise UnreadableImageError(f"'{path.with_suffix('').name}' lies beside '{path.name}'; remove one of them")
-    reader = image_reader(path)
+    reader = _image_reader(path)
     try:
         reader.ReadImageInformation()
         dimension, size = reader.GetDimension(), reader.GetSize()
@@ -168,6 +201,10 @@ def read(path: Path) -> Volume:
         elif dimension != 3:
             raise ImageDimensionError(
                 f"'{path.name}' has {dimension} dimensions of size {tuple(size)}; give one 3-D volume"
+            )
+        elif reader.GetNumberOfComponents() != 1 and "complex" not in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+            raise ImageDimensionError(
+                f"'{path.name}' has {reader.GetNumberOfComponents()} values a voxel; give one scalar volume, in HU"
             )
         elif suffix in NIFTI_SUFFIXES and reader.GetNumberOfComponents() == 1:
             array = read_stored(path, (size[2], size[1], size[0]))
@@ -181,10 +218,8 @@ def read(path: Path) -> Volume:
     volume = from_sitk(image)
     if suffix in NIFTI_SUFFIXES:
         verify_and_restore(path, volume.array)
-    elif suffix in METAIMAGE_SUFFIXES:
-        verify_metaimage(path)
     else:
-        verify_nrrd(path)
+        verify_compressed(path, voxels)
     return replace(volume, flags=flags)
 
 
@@ -193,8 +228,11 @@ def read_ct(path: Path) -> Volume:
 
     Raises:
         CaseError: as `read`, and `judge_ct`.
+        GeometryError: its field of view is larger than any scanner's.
     """
-    return judge_ct(read(path), path.name)
+    volume = read(path)
+    check_extent(volume.geometry, path.name)
+    return judge_ct(volume, path.name)
 
 
 def is_writable(folder: Path) -> bool:
@@ -276,12 +314,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file as the standard has it: without NaN and infinity, and no key twice in one object.
 
     Raises:
-        RequestError: it is missing or is not JSON.
+        RequestError: it is missing, too large, or not such JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {MAX_JSON_BYTES >> 20} MiB")
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_not_finite, parse_float=_finite, object_pairs_hook=_each_once)
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"'{path}' cannot be read as JSON: {first_line(error)}; check or replace it") from error
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"it holds {text}, which JSON has not")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it says '{next(key for key in keys if keys.count(key) > 1)}' twice")
+    return entries

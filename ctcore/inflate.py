@@ -16,6 +16,8 @@ INFLATED_BYTES = 1 << 20
 DAMAGED = "its compressed data is damaged"
 """What is said of it: the library speaks of codes."""
 
+SLACK_BYTES = 1 << 20
+"""What a stream may hold beyond an image's voxels before it is refused, lest a bomb be inflated to its end."""
 GZIP_MAGIC = b"\x1f\x8b"
 ZLIB_OR_GZIP = 47
 """The library's name for a stream of either kind and the largest window; its checksum is then verified."""

@@ -18,14 +18,22 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.bounds import check_stored
 from ctcore.errors import UnreadableImageError, first_line
-from ctcore.inflate import DAMAGED, GZIP_MAGIC, DamagedStreamError, inflated, plain
+from ctcore.inflate import DAMAGED, GZIP_MAGIC, SLACK_BYTES, DamagedStreamError, inflated, plain
+from ctcore.text_header import StoredVoxels
 
 HEADER_BYTES = 348
 """Length of a NIfTI-1 header, which its first four bytes state in the file's byte order."""
 
 FIRST_VOXEL = 352
 """Offset of the voxels in a single file without header extensions."""
+
+MAX_HEADER_BYTES = 1 << 24
+"""Most bytes before the voxels: header extensions hold whole DICOM headers, at times."""
+
+LARGEST_MM = 1e7
+"""Largest spacing, position or component of a direction: ten kilometres."""
 
 FLOATING_CODES = {16: "f4", 64: "f8"}
 """NIfTI-1 datatype codes of the floating types: DT_FLOAT32, DT_FLOAT64."""
@@ -43,6 +51,10 @@ SCALAR_CODES = {
 }
 """NIfTI-1 datatype codes of all types with one number a voxel that ITK reads as they are."""
 
+OTHER_BYTES = {32: 8, 128: 3, 1536: 16, 1792: 16, 2048: 32, 2304: 4}
+"""Bytes a voxel of the types with several numbers a voxel, or one that NumPy has not, by datatype code."""
+
+MOST_AXES = 7
 SINGLE_FILE_MAGIC = b"n+1\0"
 """NIfTI-1 with header and voxels in one file."""
 
@@ -54,16 +66,38 @@ class _Header:
     Attributes:
         order: byte order, `<` or `>`.
         code: datatype.
-        bits: per voxel.
-        start: first byte of the voxels.
+        size: voxels along each axis (x, y, z, ...).
+        start: first byte of the voxels, after decompression.
         plain: whether the voxels are numbers to be taken as they are.
+        compressed: whether the file is a gzip stream.
     """
 
     order: str
     code: int
-    bits: int
+    size: tuple[int, ...]
     start: int
     plain: bool
+    compressed: bool
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Bytes of a voxel."""
+        return np.dtype(SCALAR_CODES[self.code]).itemsize if self.code in SCALAR_CODES else OTHER_BYTES[self.code]
+
+
+def read_nifti_header(path: Path) -> StoredVoxels:
+    """Reads and judges a NIfTI-1 header, and nothing of the voxels.
+
+    Raises:
+        UnreadableImageError: it is none of a single file, or the file is too short for what it says.
+        ImageDimensionError: it says that it has more voxels than any CT.
+    """
+    with _faults_of(path), path.open("rb") as handle:
+        header, _, _ = _opened(handle)
+    start = 0 if header.compressed else header.start
+    held = path.stat().st_size - start
+    check_stored(path.name, header.size, header.voxel_bytes, held, deflated=header.compressed)
+    return StoredVoxels(header.size, header.voxel_bytes, path, start, header.compressed)
 
 
 def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | None:
@@ -92,6 +126,7 @@ def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | N
                 at = position + first - header.start
                 target[at : at + len(voxels)] = np.frombuffer(voxels, np.uint8)
             position += len(block)
+            _refuse_bomb(position, end, header)
         if position < end:
             raise EOFError(f"it holds {position} of {end} bytes")
     return array.astype(dtype.newbyteorder("="), copy=False)
@@ -132,23 +167,52 @@ def _opened(handle: BinaryIO) -> tuple[_Header, bytes, Iterator[bytes]]:
         if not block:
             raise EOFError("it ends within its header")
         head += block
-    order = "<" if struct.unpack_from("<i", head, 0)[0] == HEADER_BYTES else ">"
-    code, bits = struct.unpack_from(f"{order}2h", head, 70)
+    order = next((o for o in "<>" if struct.unpack_from(f"{o}i", head, 0)[0] == HEADER_BYTES), None)
+    if order is None or head[344:HEADER_BYTES] != SINGLE_FILE_MAGIC:
+        raise ValueError("it is not a NIfTI-1 file with header and voxels in one")
+    axes, *sizes = struct.unpack_from(f"{order}8h", head, 40)
+    (code,) = struct.unpack_from(f"{order}h", head, 70)
     offset, slope, intercept = struct.unpack_from(f"{order}3f", head, 108)
-    as_they_are = code in SCALAR_CODES and head[344:HEADER_BYTES] == SINGLE_FILE_MAGIC
+    if not 1 <= axes <= MOST_AXES or min(sizes[:axes]) < 0 or min(sizes[: min(axes, 3)]) < 1:
+        raise ValueError(f"its header says {axes} axes of {sizes} voxels")
+    if code not in SCALAR_CODES and code not in OTHER_BYTES:
+        raise ValueError(f"its header says datatype {code}, which NIfTI-1 has not")
+    if not 0 <= offset <= MAX_HEADER_BYTES:  # false of NaN, too
+        raise ValueError(f"its header says that voxels begin at byte {offset:g}")
+    _check_place(head, order)
+    size = tuple(max(n, 1) for n in sizes[:axes])
     unscaled = slope == 0 or (slope == 1 and intercept == 0)
-    return _Header(order, code, bits, max(int(offset), HEADER_BYTES), as_they_are and unscaled), head, blocks
+    start = max(int(offset), HEADER_BYTES)
+    return _Header(order, code, size, start, code in SCALAR_CODES and unscaled, compressed), head, blocks
+
+
+def _check_place(head: bytes, order: str) -> None:
+    """Refuses a grid of numbers that are not finite or beyond any patient: ITK's search for its axes may not end."""
+    quaternion, matrix = struct.unpack_from(f"{order}2h", head, 252)
+    numbers = struct.unpack_from(f"{order}3f", head, 80)  # spacing
+    numbers += struct.unpack_from(f"{order}6f", head, 256) if quaternion > 0 else ()
+    numbers += struct.unpack_from(f"{order}12f", head, 280) if matrix > 0 else ()
+    strange = next((number for number in numbers if not abs(number) <= LARGEST_MM), None)  # NaN is, too
+    if strange is not None:
+        raise ValueError(f"its header says {strange:g} mm or direction")
+
+
+def _refuse_bomb(position: int, end: int, header: _Header) -> None:
+    """Stops where a stream holds much more than the voxels: its rest would be inflated for its checksum alone."""
+    if header.compressed and position > end + SLACK_BYTES:
+        raise ValueError(f"it holds more than the {end} bytes that its header says")
 
 
 def _verify_and_restore(handle: BinaryIO, array: npt.NDArray[Any]) -> None:
     header, head, blocks = _opened(handle)
-    start, end = header.start, header.start + array.size * header.bits // 8
+    start, end = header.start, header.start + array.size * header.voxel_bytes
     dtype = np.dtype(header.order + FLOATING_CODES[header.code]) if header.code in FLOATING_CODES else None
     values = array.reshape(-1)
     position, voxel, rest = 0, 0, b""
     for block in itertools.chain((head,), blocks):
         voxels = block[max(start - position, 0) : max(end - position, 0)]
         position += len(block)
+        _refuse_bomb(position, end, header)
         if dtype is None:
             continue
         voxels = rest + voxels

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.bounds import check_resampled
 from ctcore.errors import GeometryError
 from ctcore.geometry import Box, Triple
 from ctcore.linear import linear_weights, resample_linear
@@ -131,8 +132,13 @@ def resample_to_shape(volume: Volume, shape: Triple, interpolation: Interpolatio
 
 
 def shape_for_spacing(geometry: Geometry, spacing_zyx: tuple[float, float, float]) -> Triple:
-    """Returns the sizes (z, y, x) that bring a grid nearest to a spacing (z, y, x) in mm."""
+    """Returns the sizes (z, y, x) that bring a grid nearest to a spacing (z, y, x) in mm.
+
+    Raises:
+        GeometryError: they make more voxels than are resampled to (`ctcore.bounds`).
+    """
     z, y, x = (max(1, round(e / s)) for e, s in zip(geometry.extent_mm_zyx, spacing_zyx, strict=True))
+    check_resampled((z, y, x), spacing_zyx)
     return z, y, x
 
 

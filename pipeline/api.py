@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.bounds import check_extent
 from ctcore.cts import find_cts, read_case
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile
@@ -133,4 +134,6 @@ def _from_image(image: sitk.Image) -> tuple[CaseFile, Volume]:
             f"a CT is a SimpleITK image or a path, not a {type(image).__name__}; an array has no geometry: make an"
             " image of it with SimpleITK.GetImageFromArray, and set its spacing, origin and direction"
         )
-    return CaseFile(IN_MEMORY, Path(IN_MEMORY)), judge_ct(from_sitk(image), IN_MEMORY)
+    volume = from_sitk(image)
+    check_extent(volume.geometry, IN_MEMORY)
+    return CaseFile(IN_MEMORY, Path(IN_MEMORY)), judge_ct(volume, IN_MEMORY)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -126,6 +126,7 @@ def load_bundle(path: Path) -> Bundle:
     if not manifest_path.is_file():
         raise BundleError(f"bundle '{path}' has no {MANIFEST}; make one with 'pipeline bundle create'")
     manifest = _parse(manifest_path)
+    _check_names(path, manifest.files)
     for name, expected in manifest.files.items():
         _check_file(path, name, expected)
     for folder in FOLDERS:
@@ -310,14 +311,30 @@ def _parse(manifest_path: Path) -> BundleManifest:
         raise BundleError(f"'{manifest_path}' is not valid: {describe_validation(error)}; create it again") from error
 
 
+def _check_names(folder: Path, names: Collection[str]) -> None:
+    """Refuses names that lead out of the bundle, are one file for some systems, or could run code in a stage."""
+    seen: dict[str, str] = {}
+    for name in names:
+        parts = PurePosixPath(name)
+        plain = parts.as_posix() == name and not any(part.startswith(".") for part in parts.parts)
+        if not plain or parts.is_absolute() or not name.isprintable() or set(name) & set("\\:") or name == MANIFEST:
+            raise BundleError(
+                f"bundle '{folder}' lists {name!r}, which is not a file inside it; do not use this bundle"
+            )
+        if parts.parts[0] in FOLDERS and parts.suffix not in STAGE_SUFFIXES:
+            raise BundleError(
+                f"bundle '{folder}' lists '{name}'; {parts.parts[0]}/ holds {' and '.join(STAGE_SUFFIXES)}"
+            )
+        twin = seen.setdefault(name.casefold(), name)
+        if twin != name:
+            raise BundleError(f"bundle '{folder}' lists '{twin}' and '{name}', one file for some systems; rename one")
+
+
 def _check_file(folder: Path, name: str, expected: str) -> None:
     """Compares one listed file with its hash."""
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or name == MANIFEST:
-        raise BundleError(f"bundle '{folder}' lists '{name}', which is not a file inside it; do not use this bundle")
-    if parts.parts[0] in FOLDERS and parts.suffix not in STAGE_SUFFIXES:
-        raise BundleError(f"bundle '{folder}' lists '{name}'; {parts.parts[0]}/ holds {' and '.join(STAGE_SUFFIXES)}")
     file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"bundle '{folder}': '{name}' is a link that leads out of it; copy the file instead")
     if not file.is_file():
         raise BundleError(f"bundle '{folder}' lacks '{name}'; copy or create it again")
     try:

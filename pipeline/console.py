@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ctcore.console import progress_columns
+from ctcore.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,7 +142,7 @@ def print_series(
     for record in series[:longest]:
         number = "" if record.number is None else f" {record.number}"
         part = f", part {record.part}" if record.part > 1 else ""
-        called = descriptions.get((record.series, record.part), "")
+        called = printable(descriptions.get((record.series, record.part), ""))
         size = " x ".join(str(n) for n in (record.slices, *record.size))
         out.print(
             f"{record.verdict:8} {record.case_id or '-':16} study {record.study[:6]}, series{number}{part} '{called}',"
@@ -186,8 +187,9 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         p = "undefined" if row.p_value is None else f"{row.p_value:.3g}"
         table.add_row(name, _estimate(row.first)[0], _estimate(row.second)[0], *_estimate(row.difference), p, row.test)
     out.print(table)
-    out.print(f"{comparison.cases} cases, {comparison.positive} positive. AUROC: {comparison.auroc.verdict}.")
-    out.print(f"AP: {comparison.ap.verdict}.")
+    verdict = f"{comparison.cases} cases, {comparison.positive} positive. AUROC: {comparison.auroc.verdict}."
+    out.print(verdict, markup=False)
+    out.print(f"AP: {comparison.ap.verdict}.", markup=False)
     for warning in comparison.warnings:
         out.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 

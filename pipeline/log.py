@@ -9,9 +9,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ctcore.durable import writing
 from ctcore.errors import first_line
+from ctcore.text import printable
 
 OWN_PACKAGES = ("ctcore", "stage1_localizer", "stage2_multitask", "pipeline")
 
@@ -42,6 +44,18 @@ class _LogFile(logging.FileHandler):
             super().close()
         except OSError as error:
             self.failure = self.failure or error
+
+
+class _OneLine(logging.Formatter):
+    """Entries of one line; a traceback is set in, so that nothing in a message can pass for an entry of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the base class's name)
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    {printable(line)}" for line in lines)
 
 
 class _LineLogger(io.TextIOBase):
@@ -94,7 +108,7 @@ def log_to(path: Path) -> Iterator[None]:
     """
     with writing(path):
         handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_OneLine(_FORMAT))
     root = logging.getLogger()
     own = [logging.getLogger(name) for name in OWN_PACKAGES]
     printed = logging.getLogger("pipeline.printed")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
@@ -19,6 +19,24 @@ BUNDLE_SCHEMA_VERSION: Final = 1
 DEMO_NOTICE = "demonstration model trained on synthetic images (phantoms); not for clinical use"
 """What every output of a demonstration bundle says."""
 
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed")
+    return text
+
+
+def _class_name(text: str) -> str:
+    """Refuses names that could not be columns, files and words on a page."""
+    if text != text.strip() or text[:1] in "=+-@.":
+        raise ValueError("a class's name begins with a letter or digit and has no blanks around it")
+    return _printable(text)
+
+
+Line = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
+ClassName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_class_name)]
+MAX_FILES = 1000
+MAX_CLASSES = 64
 
 Orientation = Literal["LPS", "as-stored"]
 
@@ -47,24 +65,24 @@ class BundleManifest(BaseModel):
         files: SHA-256 (hexadecimal) by path relative to the bundle, `/` between folders.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = BUNDLE_SCHEMA_VERSION
-    name: str = Field(min_length=1)
-    version: str = "1"
-    description: str
+    name: Line = Field(min_length=1)
+    version: Line = "1"
+    description: Line
     demo: bool
     orientation: Orientation = "LPS"
-    class_names: tuple[str, ...] = Field(min_length=2)
+    class_names: tuple[ClassName, ...] = Field(min_length=2, max_length=MAX_CLASSES)
     classifier: bool = True
-    lesion_classes: tuple[str, ...] = Field(min_length=1)
+    lesion_classes: tuple[ClassName, ...] = Field(min_length=1, max_length=MAX_CLASSES)
     candidates: CandidateSettings
     fusion: FusionSettings
     calibration: Calibration | None = None
     efforts: tuple[MeasuredEffort, ...] = ()
     quality: QualityReference | None = None
     card: CardFacts = CardFacts()
-    files: dict[str, str]
+    files: dict[str, str] = Field(max_length=MAX_FILES)
 
     @model_validator(mode="after")
     def _fusion_has_its_terms(self) -> BundleManifest:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctcore.errors import MemoryLimitError, RequestError, UnreadableImageError, first_line
+from ctcore.errors import MemoryLimitError, RequestError
 
 if TYPE_CHECKING:
     from ctcore.files import CaseFile
@@ -79,15 +79,9 @@ def _sizes_of(case: CaseFile) -> tuple[int, ...]:
 
     if isinstance(case, DicomCase):
         return case.series.geometry.size_xyz if case.series.geometry is not None else (0,)
-    from ctcore.files import image_reader
+    from ctcore.files import read_header
 
-    path = case.path
-    reader = image_reader(path)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise UnreadableImageError(f"'{path.name}' cannot be read ({first_line(error)}); copy it again") from error
-    return tuple(reader.GetSize())
+    return read_header(case.path).size
 
 
 def _status(key: str) -> int:

@@ -40,10 +40,10 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         stage2: `model.json` of the multi-task network.
     """
     classes = ", ".join(
-        f"{name} (lesion)" if name in manifest.lesion_classes else name for name in manifest.class_names
+        f"{_safe(name)} (lesion)" if name in manifest.lesion_classes else _safe(name) for name in manifest.class_names
     )
     candidates, fusion = manifest.candidates, manifest.fusion
-    lines = [f"# {manifest.name} (version {manifest.version})", "", manifest.description, ""]
+    lines = [f"# {_safe(manifest.name)} (version {_safe(manifest.version)})", "", _safe(manifest.description), ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE[0].upper()}{DEMO_NOTICE[1:]}.**", ""]
     lines += [
@@ -59,7 +59,7 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         + ("brought to LPS order" if manifest.orientation == "LPS" else "in the order of axes it is stored in")
         + "; any spacing",
     ]
-    lines += _section(INTENDED_USE, [manifest.card.intended_use.rstrip(".") + "."])
+    lines += _section(INTENDED_USE, [_safe(manifest.card.intended_use).rstrip(".") + "."])
     lines += _section(LIMITS, _limits(manifest))
     lines += _section(TRAINING_DATA, [f"- stage {n}: {_trained_on(d)}" for n, d in ((1, stage1), (2, stage2))])
     lines += _section(METRICS, _metrics(manifest.card.metrics))
@@ -70,7 +70,7 @@ def model_card(manifest: BundleManifest, stage1: Mapping[str, Any], stage2: Mapp
         lines += _section("Less effort", _efforts(manifest.efforts))
     if manifest.quality is not None:
         lines += _section("Usual quality", _quality(manifest.quality))
-    lines += _section(LICENCE, [manifest.card.licence or NOT_RECORDED])
+    lines += _section(LICENCE, [_safe(manifest.card.licence or NOT_RECORDED)])
     for title, details in (("Stage 1: localizer", stage1), ("Stage 2: multi-task network", stage2)):
         lines += _section(title, _training(details))
     lines += [
@@ -122,7 +122,7 @@ def _limits(manifest: BundleManifest) -> list[str]:
         )
     if manifest.calibration is not None:
         limits.append("The calibrated probability holds at the validation cases' share of positive cases.")
-    return [f"- {limit}" for limit in (*limits, *manifest.card.limits)]
+    return [f"- {limit}" for limit in (*limits, *map(_safe, manifest.card.limits))]
 
 
 def _trained_on(details: Mapping[str, Any]) -> str:
@@ -137,8 +137,8 @@ def _metrics(metrics: MeasuredMetrics | None) -> list[str]:
     if metrics.sensitivity is not None:
         rows[f"sensitivity at score >= {PATIENT_SCORE}"] = metrics.sensitivity
     return [
-        f"Measured on {metrics.measured_on}: {metrics.positive} cases with and {metrics.negative} without a lesion,"
-        f" {metrics.lesions} lesions. 95 % intervals in brackets.",
+        f"Measured on {_safe(metrics.measured_on)}: {metrics.positive} cases with and {metrics.negative} without a"
+        f" lesion, {metrics.lesions} lesions. 95 % intervals in brackets.",
         "",
         *(f"- {name}: {figure}" for name, figure in rows.items()),
     ]
@@ -148,7 +148,7 @@ def _healthy(manifest: BundleManifest) -> list[str]:
     """Returns how often scans without a lesion are called positive: as measured, and as calibration has found it."""
     lines, metrics, calibration = [], manifest.card.metrics, manifest.calibration
     if metrics is not None and metrics.false_positive_rate is not None:
-        of = f"of {metrics.negative} scans ({metrics.measured_on})"
+        of = f"of {metrics.negative} scans ({_safe(metrics.measured_on)})"
         lines.append(f"- score >= {PATIENT_SCORE}: {metrics.false_positive_rate} {of}")
         if metrics.false_candidates is not None:
             lines.append(f"- lesion candidates a scan: {metrics.false_candidates} {of}")
@@ -161,8 +161,8 @@ def _healthy(manifest: BundleManifest) -> list[str]:
             interval = binomtest(false, scans).proportion_ci(CONFIDENCE, method="wilson")
             rate = Figure(value=false / scans, ci95=(float(interval.low), float(interval.high)))
             lines.append(
-                f"- {point.name} (score >= {point.threshold:.4f}): {rate} of {scans} scans ({calibration.fitted_on}, on"
-                " which the threshold was chosen; Wilson's interval)"
+                f"- {point.name} (score >= {point.threshold:.4f}): {rate} of {scans} scans"
+                f" ({_safe(calibration.fitted_on)}, on which the threshold was chosen; Wilson's interval)"
             )
     return ["Share that is called positive, 95 % intervals in brackets.", "", *lines] if lines else [NOT_RECORDED]
 
@@ -170,7 +170,10 @@ def _healthy(manifest: BundleManifest) -> list[str]:
 def _calibration(calibration: Calibration) -> list[str]:
     """Returns the operating points as list items, with the cases that they were found on."""
     cases = f"{calibration.cases} cases, {calibration.positive} of them positive"
-    return [f"Fitted on {calibration.fitted_on} ({cases}); sensitivity and specificity are of these cases.", ""] + [
+    return [
+        f"Fitted on {_safe(calibration.fitted_on)} ({cases}); sensitivity and specificity are of these cases.",
+        "",
+    ] + [
         f"- {point.name}: score >= {point.threshold:.4f}, sensitivity {point.sensitivity:.3f}, specificity"
         f" {point.specificity:.3f}"
         for point in calibration.operating_points
@@ -180,7 +183,7 @@ def _calibration(calibration: Calibration) -> list[str]:
 def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
     """Returns a table of what less effort saves and costs."""
     return [
-        f"Measured on {efforts[0].measured_on}. Time is that of stage 2; losses are against the full effort.",
+        f"Measured on {_safe(efforts[0].measured_on)}. Time is that of stage 2; losses are against the full effort.",
         "",
         "| folds | mirrored | windows | time | AUROC lost | AP lost |",
         "|---|---|---|---|---|---|",
@@ -195,10 +198,10 @@ def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
 def _quality(quality: QualityReference) -> list[str]:
     """Returns what quality figures of CTs like those of training are, as list items."""
     return [
-        f"Of {quality.cases} cases ({quality.fitted_on}); a case outside is flagged.",
+        _safe(f"Of {quality.cases} cases ({quality.fitted_on}); a case outside is flagged."),
         "",
         *(f"- {figure}: {limits}" for figure, limits in quality.limits.items()),
-        *([f"- features of stage 2: {quality.features}"] if quality.features else []),
+        *([_safe(f"- features of stage 2: {quality.features}")] if quality.features else []),
     ]
 
 
@@ -221,10 +224,16 @@ def _training(details: Mapping[str, Any]) -> list[str]:
 def _plain(value: Any) -> str | None:
     """Returns a value as one line of text, or None if it is too deep to be read in a list."""
     if isinstance(value, Mapping):
-        parts = [f"{key} {text}" for key, item in value.items() if (text := _plain(item)) is not None]
+        parts = [f"{_safe(key)} {text}" for key, item in value.items() if (text := _plain(item)) is not None]
         return "; ".join(parts) if parts and len(parts) <= 12 else None
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value) if len(value) <= 12 else f"{len(value)} entries"
+        return ", ".join(_safe(item) for item in value) if len(value) <= 12 else f"{len(value)} entries"
     if value is None:
         return NOT_RECORDED
-    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+    return f"{value:g}" if isinstance(value, float) else _safe(value)
+
+
+def _safe(value: Any) -> str:
+    """Returns text from outside as one line of Markdown in which there is neither HTML nor a link."""
+    line = " ".join(str(value).split())
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace("[", "\\[").replace("]", "\\]")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ctcore.bspline import bspline_to_spacing, nearest_from_first
 from ctcore.geometry import Box, to_lps
 from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
-from ctcore.nnunet.exported import chosen_folds, load_model, load_weights, weights_file
+from ctcore.nnunet.exported import build_loaded, chosen_folds, load_model, weights_file
 from ctcore.nnunet.processing import ProcessedImage, process
 from ctcore.resample import resample_array, resample_to_spacing, resampled_geometry
 from ctcore.volume import Geometry, Volume
@@ -87,8 +87,8 @@ class Localizer:
         from ctcore.inference.slices import for_windows
         from ctcore.nnunet.networks import build_unet
 
-        network = build_unet(self.model.architecture, 1, self.model.output_channels)
-        load_weights(network, folder, fold)
+        build = partial(build_unet, self.model.architecture, 1, self.model.output_channels)
+        network = build_loaded(build, folder, fold)
         return for_windows(network, self.model.patch_size)
 
     @property

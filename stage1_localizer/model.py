@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from ctcore.nnunet.exported import CheckpointChoice, ExportedModel, save_model
+from pydantic import Field
+
+from ctcore.nnunet.exported import CheckpointChoice, ExportedModel, SpacingMm, save_model
 from ctcore.nnunet.training.fold import normalization_of, trained_state
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.margins import FoundMargins, Millimetres
 from stage1_localizer.recipe import LocalizerRecipe
 
+Length = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 RoiRule = Literal["field-of-view", "voxel-centres"]
 
 
@@ -33,12 +36,12 @@ class LocalizerModel(ExportedModel):
 
     stage: Literal["stage1"] = "stage1"
     pancreas_label: str = "pancreas"
-    bspline_mm: tuple[float, float, float] | None = None
+    bspline_mm: tuple[SpacingMm, SpacingMm, SpacingMm] | None = None
     roi_rule: RoiRule = "field-of-view"
-    margin_mm: tuple[float, float, float]
+    margin_mm: tuple[Length, Length, Length]
     margins_found: FoundMargins | None = None
-    bridge_mm: float
-    minimum_ml: float
+    bridge_mm: Length
+    minimum_ml: Length
 
 
 def write_model(

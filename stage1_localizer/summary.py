@@ -110,6 +110,7 @@ def _cell(value: Any) -> Any:
 def table_of(summary: Mapping[str, Any]) -> Table:
     """Returns the figures as a table for the console."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("measure", "mean", "median", "worst", "worst case", "below 100 %")
     for name, title in (
@@ -123,9 +124,9 @@ def table_of(summary: Mapping[str, Any]) -> Table:
         figures = summary[name]
         percent = name.endswith("_in_roi") or name == "roi_of_scan"
         numbers = [_shown(figures[key], percent) for key in ("mean", "median", "worst")]
-        table.add_row(title, *numbers, figures["worst_case"] or "", str(figures.get("cases_below_all", "")))
+        table.add_row(title, *numbers, Text(figures["worst_case"] or ""), str(figures.get("cases_below_all", "")))
     rate = summary["fallback_rate"]
-    table.add_row("fallback ROI", _shown(rate, True), "", "", *(summary["fallback_cases"][:1] or [""]), "")
+    table.add_row("fallback ROI", _shown(rate, True), "", "", Text("".join(summary["fallback_cases"][:1])), "")
     return table
 
 

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from ctcore.nnunet.exported import ExportedModel
 from stage2_multitask.heads.settings import HeadSettings
+
+GateSide = Annotated[int, Field(ge=1, le=99)]
 
 
 class LabelGate(BaseModel):
@@ -19,7 +21,7 @@ class LabelGate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: tuple[str, ...] = Field(min_length=1)
-    voxels: tuple[int, int, int] = (5, 5, 5)
+    voxels: tuple[GateSide, GateSide, GateSide] = (5, 5, 5)
 
 
 class MultiTaskModel(ExportedModel):
@@ -43,8 +45,8 @@ class MultiTaskModel(ExportedModel):
     class_names: tuple[str, ...]
     head: HeadSettings | None
     aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
-    class_priors: tuple[float, ...] | None = None
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    class_priors: tuple[FiniteFloat, ...] | None = None
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     lesion_gate: LabelGate | None = None
 
     @model_validator(mode="after")

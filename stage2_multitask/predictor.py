@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ctcore.geometry import Box, Triple
 from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
 from ctcore.inference.effort import SLAB_VOXELS, Effort
-from ctcore.nnunet.exported import chosen_folds, load_model, load_weights, weights_file
+from ctcore.nnunet.exported import build_loaded, chosen_folds, load_model, weights_file
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.model import MultiTaskModel
@@ -125,8 +125,7 @@ class MultiTaskPredictor:
         from ctcore.inference.slices import for_windows
         from stage2_multitask.network import exported_network
 
-        network = exported_network(self.model)
-        load_weights(network, folder, fold)
+        network = build_loaded(partial(exported_network, self.model), folder, fold)
         return for_windows(network, self.model.patch_size)
 
     @property

@@ -173,6 +173,7 @@ SHOWN = (
 def tables_of(metrics: Mapping[str, Any]) -> list[Table]:
     """Returns the figures as tables for the console: by source, of lesions and labels, and by fold."""
     from rich.table import Table
+    from rich.text import Text
 
     sources = Table("measure", "head alone", "map alone", "fused")
     for name, title in SHOWN:
@@ -182,7 +183,7 @@ def tables_of(metrics: Mapping[str, Any]) -> list[Table]:
     rest.add_row("lesion sensitivity", _shown(metrics["lesions"]["sensitivity"]))
     rest.add_row("false positives per case", _shown(metrics["lesions"]["false_positives_per_case"]))
     for label, figures in metrics["segmentation"].items():
-        rest.add_row(f"Dice of {label}", _shown(figures["dice"]))
+        rest.add_row(Text(f"Dice of {label}"), _shown(figures["dice"]))
     made = [sources, rest]
     if metrics["by_fold"]:
         folds = Table("fold", "cases", "AUROC", "AP", "accuracy", "macro-F1")

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pipeline.cli
+from ctcore import bounds
 from ctcore.dicom import archive, choose, grid, source, suitability
 from ctcore.files import read_json
 from ctcore.volume import Geometry, Volume
@@ -73,7 +74,7 @@ def test_the_pages_figures_are_the_codes() -> None:
     text = " ".join((ROOT / "docs" / PAGE).read_text().split())
     assert f"of {suitability.MIN_SLICES} slices at least" in text
     assert f"{source.MAX_OBJECT_BYTES >> 20} MiB an object, {suitability.MAX_SIDE} rows and columns" in text
-    assert f"2^{suitability.MAX_VOXELS.bit_length() - 1} voxels a series" in text
+    assert f"2^{bounds.MAX_VOXELS.bit_length() - 1} voxels a series" in text
     assert f"{archive.MAX_MEMBERS:,} files, {archive.MAX_ARCHIVE_BYTES >> 30} GiB" in text
     assert archive.MAX_RATIO == 100
     assert pytest.approx(np.cos(np.radians(30))) == suitability.AXIAL_COSINE

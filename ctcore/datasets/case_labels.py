@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from ctcore.datasets.description import MANUAL, PSEUDO
-from ctcore.errors import DatasetError
+from ctcore.errors import DatasetError, first_line
 from ctcore.files import write_text
+from ctcore.text import safe_id
 
 
 def read_case_labels(path: Path) -> dict[str, str]:
@@ -19,18 +21,26 @@ def read_case_labels(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise DatasetError(f"'{path}' is missing; write one row `case_id,class_name` for each case")
+    classes: dict[str, str] = {}
+    try:
+        rows = _rows(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"'{path}' cannot be read as a table: {first_line(error)}; save it again as CSV") from error
+    for row in rows:
+        case_id, class_name = safe_id(row["case_id"] or ""), row["class_name"]
+        if not class_name:
+            raise DatasetError(f"case '{case_id}' has no class in '{path}'; fill it in")
+        if classes.setdefault(case_id, class_name) != class_name:
+            raise DatasetError(f"case '{case_id}' is both '{classes[case_id]}' and '{class_name}' in '{path}'")
+    return classes
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
         if not {"case_id", "class_name"} <= set(reader.fieldnames or ()):
             raise DatasetError(f"'{path}' has columns {reader.fieldnames}; it needs case_id and class_name")
-        classes: dict[str, str] = {}
-        for row in reader:
-            case_id, class_name = row["case_id"], row["class_name"]
-            if not class_name:
-                raise DatasetError(f"case '{case_id}' has no class in '{path}'; fill it in")
-            if classes.setdefault(case_id, class_name) != class_name:
-                raise DatasetError(f"case '{case_id}' is both '{classes[case_id]}' and '{class_name}' in '{path}'")
-    return classes
+        return list(reader)
 
 
 def lesion_count_of(row: Mapping[str, str], table: Path) -> int | None:
@@ -61,5 +71,8 @@ def label_source_of(row: Mapping[str, str], table: Path) -> str:
 
 def write_case_labels(path: Path, classes: Mapping[str, str]) -> None:
     """Writes a table `case_id,class_name`."""
-    rows = "".join(f"{case_id},{class_name}\n" for case_id, class_name in sorted(classes.items()))
-    write_text(path, "case_id,class_name\n" + rows)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("case_id", "class_name"))
+    table.writerows(sorted(classes.items()))
+    write_text(path, text.getvalue())

@@ -16,6 +16,7 @@ from ctcore.datasets.spreadsheet import read_rows
 from ctcore.errors import DatasetError
 from ctcore.files import read_json
 from ctcore.labels import PANORAMA_NAMES
+from ctcore.text import safe_id
 
 DATASET_FILE = "dataset.json"
 CASE_LABELS_FILE = "case_labels.csv"
@@ -54,7 +55,7 @@ def _read(folder: Path, layout: Layout, labels: dict[str, int]) -> Dataset:
     maps = labels_of(folder / "labelsTr")
     table, splits = folder / CASE_LABELS_FILE, folder / SPLITS_FILE
     classes = read_case_labels(table) if table.is_file() else {}
-    rows = {row["case_id"]: row for row in read_rows(table)} if classes else {}
+    rows = {safe_id(row["case_id"]): row for row in read_rows(table)} if classes else {}
     cases = [
         DatasetCase(
             case_id,

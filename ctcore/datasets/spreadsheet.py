@@ -17,8 +17,19 @@ from xml.etree import ElementTree
 from ctcore.errors import DatasetError, first_line
 
 _DAMAGE = (
-    OSError, LookupError, ValueError, StopIteration, zipfile.BadZipFile, zlib.error, ElementTree.ParseError, csv.Error,
+    OSError, LookupError, RuntimeError, ValueError, StopIteration,
+    zipfile.BadZipFile, zlib.error, ElementTree.ParseError, csv.Error,
 )  # fmt: skip
+
+MAX_PART_BYTES = 256 << 20
+"""Most bytes of a sheet, or of the strings of all, decompressed; no more come out, whatever the archive holds."""
+
+MAX_COLUMNS = 1 << 14
+"""Of a sheet, by the format's own rule."""
+
+MAX_CELLS = 5_000_000
+"""Of a sheet, the empty ones before others included."""
+
 _RELATIONSHIP = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
@@ -53,12 +64,21 @@ def _csv(path: Path) -> list[list[str]]:
 def _workbook(path: Path) -> list[list[str]]:
     with zipfile.ZipFile(path) as book:
         strings = [_text(item) for item in _parse(book, "xl/sharedStrings.xml", optional=True)]
-        return [_cells(row, strings) for row in _parse(book, _first_sheet(book)).iter() if _tag(row) == "row"]
+        rows, left = [], MAX_CELLS
+        for row in _parse(book, _first_sheet(book)).iter():
+            if _tag(row) == "row":
+                rows.append(_cells(row, strings))
+                left -= len(rows[-1])
+                if left < 0:
+                    raise ValueError(f"it has more than {MAX_CELLS} cells")
+        return rows
 
 
 def _parse(book: zipfile.ZipFile, name: str, *, optional: bool = False) -> ElementTree.Element:
     if optional and name not in book.namelist():
         return ElementTree.Element("none")
+    if book.getinfo(name).file_size > MAX_PART_BYTES:
+        raise ValueError(f"'{name}' has more than {MAX_PART_BYTES >> 20} MiB")
     return ElementTree.fromstring(book.read(name))
 
 
@@ -88,6 +108,8 @@ def _cells(row: ElementTree.Element, strings: list[str]) -> list[str]:
         column = 0
         for letter in re.match("[A-Z]*", cell.get("r", "")).group():  # type: ignore[union-attr]
             column = column * 26 + ord(letter) - ord("A") + 1
+        if column > MAX_COLUMNS:
+            raise ValueError(f"cell {cell.get('r')} lies beyond the last column of any workbook")
         cells.extend([""] * (column - 1 - len(cells)))
         cells.append(_value(cell, strings))
     return cells

@@ -41,9 +41,9 @@ def members(path: Path) -> list[DicomSource]:
     try:
         modified = path.stat().st_mtime_ns
         with zipfile.ZipFile(path) as archive:
-            found = [info for info in archive.infolist() if not info.is_dir()]
+            found = [info for info in archive.infolist() if not info.filename.endswith("/")]
         packed = path.stat().st_size
-    except (*READ_ERRORS, ValueError) as error:
+    except READ_ERRORS as error:
         raise UnreadableImageError(f"'{path.name}' is not a ZIP archive: {first_line(error)}; copy it again") from error
     _check(path, found, packed)
     return [
@@ -60,7 +60,7 @@ def _check(path: Path, found: list[zipfile.ZipInfo], packed: int) -> None:
     names: set[str] = set()
     for info in found:
         name = info.filename
-        if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
+        if not name or name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
             raise UnreadableImageError(f"'{path.name}' names '{name[:80]}', outside itself; make the archive again")
         if name in names:
             raise UnreadableImageError(f"'{path.name}' holds '{name[:80]}' twice; make the archive again")

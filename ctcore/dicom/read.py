@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.bounds import check_extent
 from ctcore.dicom.choose import DicomSeries
 from ctcore.dicom.codestream import coded_size
 from ctcore.dicom.decode import DECODED, decode
@@ -62,6 +63,7 @@ def read_series(series: DicomSeries) -> Volume:
     """
     if series.geometry is None:
         raise series.fault or UnreadableImageError(f"series {series.digest} makes no volume; {series.reason}")
+    check_extent(series.geometry, f"series {series.digest}")
     whole = all(
         float(value).is_integer() for header in series.slices for value in (header.slope or 0, header.intercept or 0)
     )

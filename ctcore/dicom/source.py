@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from ctcore.errors import UnreadableImageError, first_line
 MAX_OBJECT_BYTES = 64 << 20
 """Largest DICOM object that is read. A slice of 4096 x 4096 voxels of 16 bits has 32 MiB."""
 
-READ_ERRORS = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (
+    OSError, EOFError, RuntimeError, NotImplementedError, ValueError, LookupError, struct.error,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 """What reading a file or a member of an archive raises where it is damaged, encrypted or packed in an unknown way."""
 
 

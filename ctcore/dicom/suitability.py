@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ctcore.bounds import MAX_VOXELS
 from ctcore.dicom.grid import normal_of
 from ctcore.dicom.header import Header
 from ctcore.dicom.stack import Stack
@@ -22,9 +23,6 @@ MIN_SLICES = 10
 
 MAX_SIDE = 4096
 """Most rows or columns."""
-
-MAX_VOXELS = 1 << 31
-"""Most voxels of a volume: 4 GiB."""
 
 LEAST_BITS = 9
 """Of a stored value: 8 bits hold no Hounsfield units of a body."""

@@ -12,6 +12,7 @@ from typing import Any
 from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.maps import discover_maps
 from ctcore.files import discover, label_id_of, read_json
+from ctcore.text import safe_id
 
 RESULTS_FILE = "results.csv"
 RUN_FILE = "run.json"
@@ -133,7 +134,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, dict[str, str]
             if missing:
                 raise DatasetError(f"'{path}' lacks the column '{missing[0]}'; it needs {','.join(columns)}")
             for row in reader:
-                case_id = (row[columns[0]] or "").strip()
+                case_id = safe_id((row[columns[0]] or "").strip())
                 if not case_id or case_id in rows:
                     raise DatasetError(f"'{path}' has the case id '{case_id}' empty or twice; give one row a case")
                 rows[case_id] = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}

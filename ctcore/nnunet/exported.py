@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from ctcore.errors import BundleError, RequestError, describe_validation, first_line
+from ctcore.errors import BundleError, RequestError, describe_validation
 from ctcore.files import read_json, write_atomic, write_text
 from ctcore.nnunet.processing import NnunetProcessing
 
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.json"
 
+MAX_PATCH_VOXELS = 1 << 25
+"""Most voxels of a window; PANORAMA's has 1.8 million."""
+
+MAX_FOLDS = 64
+
+FoldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+"""A fold's name, which is part of a file's."""
+
+LabelValue = Annotated[int, Field(ge=0, le=255)]
+"""Segmentations are bytes."""
+
+SpacingMm = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
+
 CheckpointChoice = Literal["last", "best", "best-head"]
 """Which weights of a trained fold: of the last epoch, of the best one, or the last with the best classes' head."""
 
@@ -29,10 +44,10 @@ class Normalization(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lower: float
-    upper: float
-    mean: float
-    std: float
+    lower: FiniteFloat
+    upper: FiniteFloat
+    mean: FiniteFloat
+    std: FiniteFloat
 
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Normalises Hounsfield units; returns float32 of the same shape."""
@@ -95,14 +110,14 @@ class ExportedModel(BaseModel):
     schema_version: int = SCHEMA_VERSION
     stage: str
     architecture: dict[str, Any]
-    spacing_mm: tuple[float, float, float]
-    patch_size: Annotated[tuple[int, int, int], BeforeValidator(_with_depth)]
+    spacing_mm: tuple[SpacingMm, SpacingMm, SpacingMm]
+    patch_size: Annotated[tuple[Side, Side, Side], BeforeValidator(_with_depth)]
     normalization: Normalization
     processing: NnunetProcessing | None = None
-    labels: dict[str, int]
+    labels: dict[str, LabelValue] = Field(min_length=1)
     regions: tuple[str, ...] = ()
-    folds: tuple[str, ...]
-    mirror_axes: tuple[int, ...] = ()
+    folds: tuple[FoldName, ...] = Field(max_length=MAX_FOLDS)
+    mirror_axes: tuple[Literal[0, 1, 2], ...] = ()
     trained_on: str
     checkpoint: CheckpointChoice = "last"
     recipe: dict[str, Any]
@@ -112,6 +127,14 @@ class ExportedModel(BaseModel):
     def _known_version(self) -> Self:
         if self.schema_version != SCHEMA_VERSION:
             raise ValueError(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}; export the model again")
+        return self
+
+    @model_validator(mode="after")
+    def _reasonable(self) -> Self:
+        if math.prod(self.patch_size) > MAX_PATCH_VOXELS:
+            raise ValueError(f"patch_size {self.patch_size} has more than {MAX_PATCH_VOXELS} voxels")
+        if len(set(self.folds)) < len(self.folds):
+            raise ValueError(f"folds {self.folds} name one twice")
         return self
 
     @model_validator(mode="after")
@@ -210,6 +233,19 @@ def chosen_folds(model: ExportedModel, folds: Sequence[int | str] | None) -> tup
     return wanted
 
 
+def build_loaded(build: Callable[[], torch.nn.Module], folder: Path, fold: str) -> torch.nn.Module:
+    """Builds a network and loads a fold's weights into it; nothing much larger than their file is ever made.
+
+    Raises:
+        BundleError: as `load_weights`, or the network has more weights than the file.
+    """
+    from ctcore.nnunet.allocation import build_no_larger
+
+    network = build_no_larger(build, weights_file(folder, fold))
+    load_weights(network, folder, fold)
+    return network
+
+
 def load_weights(module: torch.nn.Module, folder: Path, fold: str) -> None:
     """Loads a fold's weights into a network of the same architecture, in float32, and puts it in evaluation mode.
 
@@ -225,7 +261,8 @@ def load_weights(module: torch.nn.Module, folder: Path, fold: str) -> None:
         state = {name: tensor.float() for name, tensor in load_file(path).items()}
         module.load_state_dict(state, strict=False)
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise BundleError(f"'{path}' does not fit its model: {first_line(error)}; export or copy it again") from error
+        told = " ".join(str(error).split())[:300]
+        raise BundleError(f"'{path}' does not fit its model: {told}; export or copy it again") from error
     strange = sorted(unique_state(module).keys() ^ state.keys())
     if strange:
         raise BundleError(f"'{path}' does not fit its model: '{strange[0]}' has no counterpart; copy it again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import BundleError, first_line
@@ -14,6 +14,23 @@ ARCHITECTURES = "dynamic_network_architectures.architectures."
 TIMM_UNET = "ctcore.nnunet.timm_encoder.TimmUNet"
 """The one architecture of our own; of timm it builds only models that timm lists."""
 LAYERS = "torch.nn."
+NETWORKS = frozenset({"PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet"})
+LAYER_NAMES = frozenset(
+    {
+        *(f"{kind}{dims}d" for kind in ("Conv", "InstanceNorm", "BatchNorm", "Dropout") for dims in (2, 3)),
+        *("GroupNorm", "Dropout", "LeakyReLU", "ReLU", "ReLU6", "PReLU", "ELU", "GELU", "SiLU", "Mish", "Hardswish"),
+    }
+)
+"""What a description may name, by the last part of its dotted name: it is imported and called."""
+
+LARGEST_NUMBER = 1 << 16
+"""Largest number in a description, of channels for instance."""
+
+MOST_REPEATED = 64
+"""Most stages, or convolutions of one: what is made in a loop."""
+
+MOST_NUMBERS = 1000
+"""Most entries of a description."""
 
 
 def build_unet(
@@ -29,20 +46,22 @@ def build_unet(
 
     Raises:
         BundleError: the description names an architecture that is neither one of dynamic_network_architectures' nor
-            ours, or a layer that is not one of torch's: whatever it names is called, so that nothing else may be named.
+            ours, or a layer that is not one of torch's: whatever it names is called, so that nothing else may be
+            named; or a number beyond reason.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     name = str(architecture.get("network_class_name"))
-    if name != TIMM_UNET and not _is_module(name, ARCHITECTURES):
+    if name != TIMM_UNET and not _is_module(name, ARCHITECTURES, NETWORKS):
         raise BundleError(
             f"architecture '{name}' is not one of dynamic_network_architectures; it cannot be built safely"
         )
     try:
         for key in architecture["_kw_requires_import"]:
             layer = architecture["arch_kwargs"][key]
-            if layer is not None and not _is_module(str(layer), LAYERS):
+            if layer is not None and not _is_module(str(layer), LAYERS, LAYER_NAMES):
                 raise BundleError(f"{key} '{layer}' is not one of torch's layers; it cannot be built safely")
+        _check_numbers(architecture["arch_kwargs"])
         network: torch.nn.Module = get_network_from_plans(
             name,
             dict(architecture["arch_kwargs"]),
@@ -57,11 +76,36 @@ def build_unet(
     return network
 
 
-def _is_module(name: str, package: str) -> bool:
-    """Tells whether a dotted name inside a package is a torch module's class."""
+def _check_numbers(arguments: Mapping[str, Any]) -> None:
+    """Refuses what no network has: numbers beyond reason would be tried, in loops and in memory.
+
+    Raises:
+        BundleError: a number, or how many there are, is too large.
+    """
+    entries = 0
+    for key, value in arguments.items():
+        most = MOST_REPEATED if key.startswith("n_") else LARGEST_NUMBER
+        rest = [value]
+        while rest:
+            item = rest.pop()
+            entries += 1
+            if entries > MOST_NUMBERS:
+                raise BundleError(f"the architecture has more than {MOST_NUMBERS} entries; it cannot be built safely")
+            if isinstance(item, Mapping):
+                rest.extend(item.values())
+            elif isinstance(item, list | tuple):
+                rest.extend(item)
+            elif isinstance(item, int | float) and not abs(item) <= most:  # NaN is refused, too
+                raise BundleError(f"the architecture has {key} {item}, {most} at most can be built")
+
+
+def _is_module(name: str, package: str, allowed: Collection[str]) -> bool:
+    """Tells whether a dotted name inside a package is an allowed torch module's class; no other is imported."""
     import pydoc
 
     import torch
 
-    found = pydoc.locate(name) if name.startswith(package) else None
+    if not name.startswith(package) or name.rpartition(".")[2] not in allowed:
+        return False
+    found = pydoc.locate(name)
     return isinstance(found, type) and issubclass(found, torch.nn.Module)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from ctcore.bounds import check_resampled
 from ctcore.geometry import Box, Triple
 from ctcore.resample import resample_array
 
@@ -23,6 +24,9 @@ ResamplingName = Literal["resample_data_or_seg_to_shape", "resample_torch_fornnu
 
 UNCOVERED_LOGIT = -1e4
 """Logit of labels where no window was computed, against 0 of the background: their share is 0 in float32."""
+
+
+SmallInt = Annotated[int, Field(ge=-64, le=64)]
 
 
 class Resampling(BaseModel):
@@ -37,7 +41,7 @@ class Resampling(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     function: ResamplingName
-    arguments: dict[str, bool | int | float | str | None]
+    arguments: dict[str, bool | SmallInt | FiniteFloat | str | None]
 
 
 class NnunetProcessing(BaseModel):
@@ -84,10 +88,15 @@ class NnunetProcessing(BaseModel):
             shape: sizes of the cropped image, in the network's order of axes.
             spacing: its spacing in mm, in the same order.
             wanted: spacing that the network was trained at.
+
+        Raises:
+            GeometryError: the grid has more voxels than are resampled to (`ctcore.bounds`).
         """
         target = (spacing[0], *wanted[1:]) if self.keeps_slices else wanted
         a, b, c = (round(old / new * n) for old, new, n in zip(spacing, target, shape, strict=True))
-        return (max(a, 1), max(b, 1), max(c, 1)), target
+        sizes = max(a, 1), max(b, 1), max(c, 1)
+        check_resampled(sizes, target)
+        return sizes, target
 
 
 @dataclass(frozen=True, eq=False)

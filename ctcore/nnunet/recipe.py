@@ -232,7 +232,7 @@ def load_recipe(kind: type[RecipeT], name: str, folder: Path, changes: Sequence[
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         values = apply_fixes(values, variant, title) if at or FIXES in values else values
         return kind.model_validate(apply_changes(values, [parse_change(text) for text in changes], kind.model_fields))
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, RecursionError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"recipe '{path.name}' is not valid TOML: {first_line(error)}") from error
     except ValidationError as error:
         raise RecipeError(f"{title}: {describe_validation(error)}") from error

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1 << 14)]
+Repeated = Annotated[int, Field(ge=1, le=64)]
 DropoutShare = Annotated[float, Field(ge=0, lt=1)]
 RegionName: TypeAlias = Literal["lesion", "foreground"]
 WeightedPooling: TypeAlias = Literal["average", "foreground-weighted"]
@@ -96,7 +97,7 @@ class DecoderSettings(_Settings):
     """
 
     kind: Literal["decoder"] = "decoder"
-    convolutions: Width = 1
+    convolutions: Repeated = 1
     pooling: WeightedPooling = "average"
 
 

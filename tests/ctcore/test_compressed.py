@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ctcore.compressed import verify_metaimage, verify_nrrd
 from ctcore.errors import UnreadableImageError
 from ctcore.files import read
 
@@ -49,24 +47,3 @@ def test_missing_bytes(tmp_path: Path, name: str) -> None:
     held.write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(UnreadableImageError, match=rf"'{name}' cannot be read: "):
         read(tmp_path / name)
-
-
-def test_metaimage_header_alone_decides(tmp_path: Path) -> None:
-    path = tmp_path / "a.mha"
-    head = "NDims = 3\nCompressedData = {}\nElementDataFile = LOCAL\n"
-    path.write_bytes(head.format("False").encode() + b"not compressed")
-    verify_metaimage(path)
-    path.write_bytes(head.format("True").encode() + zlib.compress(b"voxels"))
-    verify_metaimage(path)
-    path.write_bytes(head.format("True").encode() + zlib.compress(b"voxels")[:-1])
-    with pytest.raises(UnreadableImageError, match="ends early"):
-        verify_metaimage(path)
-
-
-def test_nrrd_header_alone_decides(tmp_path: Path) -> None:
-    path = tmp_path / "a.nrrd"
-    path.write_bytes(b"NRRD0004\nencoding: raw\n\nnot compressed")
-    verify_nrrd(path)
-    path.write_bytes(b"NRRD0004\n# a comment: x\nencoding: gzip\n\nnot compressed")
-    with pytest.raises(UnreadableImageError, match=r"a\.nrrd"):
-        verify_nrrd(path)

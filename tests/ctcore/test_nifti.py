@@ -20,6 +20,7 @@ def header(dtype: str, order: str, offset: float, slope: float, intercept: float
     """The fields of a NIfTI-1 header that matter here."""
     made = bytearray(352)
     struct.pack_into(f"{order}i", made, 0, 348)
+    struct.pack_into(f"{order}8h", made, 40, 3, *[1] * 7)  # as far as is judged here; sizes come from the array
     struct.pack_into(f"{order}2h", made, 70, *CODES[dtype])
     struct.pack_into(f"{order}3f", made, 108, offset, slope, intercept)
     made[344:348] = b"n+1\0"

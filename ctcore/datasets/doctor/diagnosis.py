@@ -69,7 +69,7 @@ class Diagnosis:
                 for finding in found:
                     if finding.fault == fault:
                         style = "red" if fault else "yellow"
-                        table.add_row(name, Text(finding.code, style), Text(finding.message))
+                        table.add_row(Text(name), Text(finding.code, style), Text(finding.message))
         return table
 
     def summary(self) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 _STYLE = """
 :root { --ink: #16202b; --soft: #5b6876; --line: #dde3ea; --page: #f5f7f9; --card: #fff; }
@@ -72,9 +73,13 @@ def evaluation_page(
         ("lesions", str(counts["lesions"])),
         ("hit", str(counts["hits"])),
     ]
-    shown = "".join(f'<a href="plots/{p}.png"><img src="plots/{p}.svg" alt="{p}"></a>' for p in plots)
-    wide = "".join(f'<p><a href="{p}"><img class="wide" src="{p}" alt="{p}"></a></p>' for p in pictures)
-    links = ", ".join(f'<a href="{name}">{name}</a>' for name in tables)
+    shown = "".join(
+        f'<a href="plots/{_url(p)}.png"><img src="plots/{_url(p)}.svg" alt="{_text(p)}"></a>' for p in plots
+    )
+    wide = "".join(
+        f'<p><a href="{_url(p)}"><img class="wide" src="{_url(p)}" alt="{_text(p)}"></a></p>' for p in pictures
+    )
+    links = ", ".join(f'<a href="{_url(name)}">{_text(name)}</a>' for name in tables)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -170,3 +175,13 @@ def _interval(estimate: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return html.escape(str(value), quote=True)
+
+
+def _url(path: str) -> str:
+    return html.escape(quote(path), quote=True)
+
+
+def _picture(path: str, name: str, *, link: str, kind: str = "") -> str:
+    """Returns a picture that leads to a file."""
+    shown = f' class="{kind}"' if kind else ""
+    return f'<a href="{_url(link)}"><img{shown} src="{_url(path)}" alt="{_text(name)}"></a>'

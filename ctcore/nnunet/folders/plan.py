@@ -53,7 +53,15 @@ class Plan:
             raise RequestError(
                 f"'{place}': its plans or dataset lack {error}; give a trained nnU-Net v2 folder"
             ) from error
-        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        except (
+            ArithmeticError,
+            AssertionError,
+            AttributeError,
+            IndexError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise RequestError(f"'{place}': its plans or dataset cannot be used ({first_line(error)})") from error
 
     @property

@@ -1,0 +1,96 @@
+"""What MetaImage and NRRD headers have in common: lines of text, judged before a reader in C++ sees them.
+
+ITK's readers of both end the process at some damaged headers (seen with ITK 5.4: more axes than they have room for,
+values longer than their buffers). So each line has to be one that is known and of its form; what is not is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ctcore.errors import UnreadableImageError
+
+MAX_HEADER_BYTES = 1 << 16
+"""Longest header; real ones have some hundreds of bytes."""
+
+MAX_LINE_BYTES = 1 << 12
+"""Longest line of one."""
+
+MAX_AXES = 4
+"""Most axes; what has more is no volume with a few extra ones of size 1."""
+
+NUMBER = r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,4})?"
+"""A finite decimal number, as text headers write it."""
+
+WHOLE = r"\d{1,15}"
+"""A whole number that no reader overflows at."""
+
+_STRANGE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[ \t]{17}")
+"""Control characters, and more blanks than separate two values."""
+_PLAIN_NAME = re.compile(r"[^/\\%\0]{1,255}")
+
+
+@dataclass(frozen=True)
+class StoredVoxels:
+    """Where an image's voxels lie.
+
+    Attributes:
+        size: voxels along each axis, ITK's order.
+        voxel_bytes: bytes of one, all of its components.
+        path: the file that holds them.
+        start: their first byte in it.
+        deflated: whether they are compressed (gzip or zlib).
+    """
+
+    size: tuple[int, ...]
+    voxel_bytes: int
+    path: Path
+    start: int
+    deflated: bool
+
+    @property
+    def bytes_at_most(self) -> int:
+        """Bytes that may come out of them when they are decompressed."""
+        return self.voxel_bytes * math.prod(self.size)
+
+
+def refused(path: Path, what: str) -> UnreadableImageError:
+    """Returns the error that says what is wrong with a header."""
+    return UnreadableImageError(f"'{path.name}' cannot be read: {what}; check or replace it")
+
+
+def header_lines(handle: BinaryIO, path: Path) -> Iterator[str]:
+    """Yields the lines of a header without their ends; what follows the header is not read.
+
+    Raises:
+        UnreadableImageError: a line or the header is too long, ends early, or is not text.
+    """
+    read = 0
+    while True:
+        line = handle.readline(MAX_LINE_BYTES)
+        read += len(line)
+        if not line.endswith(b"\n") or read > MAX_HEADER_BYTES:
+            raise refused(path, "its header has no end, or is too long")
+        text = line.rstrip(b"\r\n").decode("latin-1")
+        if _STRANGE.search(text):
+            raise refused(path, "its header is not text")
+        yield text
+
+
+def data_file(path: Path, name: str) -> Path:
+    """Returns the file beside a header that holds its voxels.
+
+    Raises:
+        UnreadableImageError: the name is a pattern or leads elsewhere, or there is no such file.
+    """
+    if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name.upper().startswith("LIST"):
+        raise refused(path, f"its voxels are in '{name[:80]}', which is no single file beside it")
+    beside = path.parent / name
+    if not beside.is_file():
+        raise refused(path, f"'{name[:80]}', which holds its voxels, is not there")
+    return beside

@@ -1,0 +1,1 @@
+"""Fuzzing of all that parses what comes from outside; see docs/reliability.md. No package imports it."""
