@@ -32,13 +32,19 @@ PARAMETERS = {
 def rows() -> list[tuple[str, str, str, str | None]]:
     """Returns fault, what happens, test and the test's parameter of every row of the page."""
     found = []
-    for line in (ROOT / "docs" / PAGE).read_text().splitlines():
-        match = re.fullmatch(r"\| (.+?) \| (.+) \| `([\w/.]+::\w+(?:::\w+)?)(?:\[(.+)\])?` \|", line)
-        if match is not None:
+    for table in re.findall(
+        r"^\| fault \| what happens \| test \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", text(), re.MULTILINE
+    ):
+        for line in table.splitlines():
+            match = re.fullmatch(r"\| (.+?) \| (.+) \| `([\w/.]+::\w+(?:::\w+)?)(?:\[(.+)\])?` \|", line)
+            assert match is not None, line
             found.append((match[1], match[2], match[3], match[4]))
-        else:
-            assert not line.startswith("|") or line in ("| fault | what happens | test |", "|---|---|---|"), line
     return found
+
+
+def text() -> str:
+    """Returns the page."""
+    return (ROOT / "docs" / PAGE).read_text()
 
 
 @cache

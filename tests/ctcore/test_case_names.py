@@ -1,4 +1,4 @@
-"""Names of cases: printable, short enough, and never two for one file."""
+"""Names of cases: printable, and never two for one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ctcore.case_names import case_id_from, is_text, same_name, why_not_named
         ("a\tb\n.nii", "a%09b%0A"),
         (os.fsdecode(b"caf\xe9.nii"), "caf%E9"),
         ("a\u2028b.nii", "a%E2%80%A8b"),
-        (f"{'ü' * 121}.nii", f"{'ü' * 50}..."),
     ],
 )
 def test_ids(name: str, case_id: str) -> None:
