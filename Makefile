@@ -40,10 +40,10 @@ demo: install
 
 # Coverage (>= 90 % of the lines of ctcore and pipeline) is measured on the way; make coverage shows the gaps.
 test: install-test lint
-	$(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 coverage: install-test
-	$(BIN)/pytest -m "not slow" --cov --cov-report=term-missing:skip-covered --cov-report=html:coverage
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-report=html:coverage
 
 # Fuzzes all that parses, SECONDS in all; what is interesting is kept in fuzz-corpus/ for the next time.
 fuzz: install-test
