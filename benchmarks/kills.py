@@ -103,7 +103,17 @@ def commands(work: Path) -> list[Command]:
         Command(
             "evaluate",
             "pipeline",
-            ("evaluate", "--predictions", str(work / "run.done"), "--labels", labels, "--workers", "2"),
+            (
+                "evaluate",
+                "--predictions",
+                str(work / "run.done"),
+                "--labels",
+                labels,
+                "--lesion-label",
+                "1",
+                "--workers",
+                "2",
+            ),
             work / "evaluation",
             after="run",
         ),
