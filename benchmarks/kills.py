@@ -145,7 +145,7 @@ def commands(work: Path) -> list[Command]:
 def start(command: Command, log: Path) -> int:
     """Starts a process that runs a command; returns its id.
 
-    It is forked from this one, but where nnU-Net starts processes of its own, which PyTorch's threads here would hold up.
+    It is forked from this one, but where nnU-Net starts processes of its own, which PyTorch's threads would hold up.
     """
     target = () if command.arguments[0] in ALONE else ("--output", str(command.output))
     if command.arguments[0] in ALONE:
