@@ -5,8 +5,8 @@
 Tiny patients and networks (`benchmarks.tiny`). Each round: the folder is removed, the command is started, killed by
 SIGKILL after a random share of the time that it takes undisturbed (drawn again if it was faster), started again and
 waited for; its folder is then compared byte for byte with that of the undisturbed one. `run` has `--kills` rounds, the
-others a tenth of them. What may differ is listed in `benchmarks.same`. Commands run in processes that are forked from
-this one, which has imported what they need: nearly all of a round is work that may be hit.
+others a tenth of them. What may differ is listed in `benchmarks.same`. Most commands run in processes that are forked
+from this one, which has imported what they need: nearly all of a round is work that may be hit.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -46,18 +47,16 @@ PRELOADED = (
     "rich.table",
     "scipy.ndimage",
     "skimage.measure",
+    "stage1_localizer.cli",
     "stage1_localizer.localizer",
+    "stage2_multitask.cli",
     "stage2_multitask.predictor",
 )
 """What commands import on their way, which would be most of a short command's time."""
 
-PRELOADED_TO_TRAIN = (
-    "ctcore.nnunet.commands",
-    "ctcore.nnunet.training.trainer",
-    "stage1_localizer.cli",
-    "stage2_multitask.cli",
-    "stage2_multitask.multitask_trainer",
-)
+ALONE = ("plan", "train")
+"""Commands that are started, not forked."""
+
 TRIES = 20
 """How often a moment is drawn for one kill before the command is taken for one that cannot be hit."""
 
@@ -103,7 +102,17 @@ def commands(work: Path) -> list[Command]:
         Command(
             "evaluate",
             "pipeline",
-            ("evaluate", "--predictions", str(work / "run.done"), "--labels", labels, "--workers", "2"),
+            (
+                "evaluate",
+                "--predictions",
+                str(work / "run.done"),
+                "--labels",
+                labels,
+                "--lesion-label",
+                "1",
+                "--workers",
+                "2",
+            ),
             work / "evaluation",
             after="run",
         ),
@@ -134,7 +143,18 @@ def commands(work: Path) -> list[Command]:
 
 
 def start(command: Command, log: Path) -> int:
-    """Forks a process that runs a command; returns its id."""
+    """Starts a process that runs a command; returns its id.
+
+    It is forked from this one, but where nnU-Net starts processes of its own, which PyTorch's threads would hold up.
+    """
+    target = () if command.arguments[0] in ALONE else ("--output", str(command.output))
+    if command.arguments[0] in ALONE:
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", command.module, *command.arguments], stdout=file, stderr=file
+            )
+        process.returncode = 0  # it is waited for here, not by subprocess
+        return process.pid
     process_id = os.fork()
     if process_id:
         return process_id
@@ -142,7 +162,6 @@ def start(command: Command, log: Path) -> int:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = [command.module]
-    target = () if command.arguments[0] in ("plan", "train") else ("--output", str(command.output))
     code: object = 1
     try:
         code = importlib.import_module(f"{command.module}.cli").app(
@@ -158,11 +177,11 @@ def wait(process_id: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1])
 
 
-def preload(*, to_train: bool) -> None:
+def preload() -> None:
     """Imports what the processes that are forked from this one need; nothing is computed, so that no thread begins."""
     import_openvino()
     with contextlib.redirect_stdout(io.StringIO()):
-        for name in (*PRELOADED, *(PRELOADED_TO_TRAIN if to_train else ())):
+        for name in PRELOADED:
             importlib.import_module(name)
 
 
@@ -226,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_patients(work / "patients", PATIENTS)
     write_bundle(work / "model")
     chosen = tuple(options.command or ("",))
-    preload(to_train=chosen != ("run",))
+    preload()
     bounds, told, begin = [], [], time.perf_counter()
     every = {command.name: command for command in commands(work)}
     needed = {name for name in every if name.startswith(chosen)}

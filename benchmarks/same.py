@@ -2,13 +2,15 @@
 
 Compared byte for byte, except:
 
-- left out: logs (`run.log`, `training_log_*.txt`), TensorBoard's curves, nnU-Net's plot of them (`progress.png`): they
-  tell when things happened; `.lock`;
+- left out: logs (`run.log`, `training_log_*.txt`), TensorBoard's curves, nnU-Net's plot of them (`progress.png`) and
+  its `debug.json` (places in memory): they tell when and where things happened; `.lock`;
 - of `run.json`: `started`, `wall_seconds`, `phase_seconds`, and of each case `seconds` and `reused`; of `cases/*.json`:
   `seconds`; of `results.csv` and `cases.csv` the column `seconds`; `report/index.html`, which shows them. Deterministic
   runs tell none of these, so that nothing of theirs is left out but the log;
 - of checkpoints (`*.pth`): the time stamps of epochs; all else is compared value by value, as zip archives are not made
-  to be the same.
+  to be the same;
+- nnU-Net's prepared arrays (`*.b2nd`) are compared value by value: blosc2 stores blocks in the order in which its
+  threads finish.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-LEFT_OUT = ("run.log", "progress.png", ".lock")
+LEFT_OUT = ("run.log", "progress.png", "debug.json", ".lock")
 LEFT_OUT_PREFIXES = ("training_log_", "events.out.tfevents")
 RUN_TIMES = ("started", "wall_seconds", "phase_seconds")
 STAMPS = ("epoch_start_timestamps", "epoch_end_timestamps")
@@ -57,6 +59,8 @@ def _same(name: str, first: Path, second: Path, *, timed: bool) -> bool:
         return _same_values(_checkpoint(first), _checkpoint(second))
     if first.read_bytes() == second.read_bytes():
         return True
+    if first.suffix == ".b2nd":
+        return _same_arrays(first, second)
     if not timed:
         return False
     return name == "report/index.html" or _without_times(name, first) == _without_times(name, second)
@@ -81,6 +85,14 @@ def _without_times(name: str, path: Path) -> Any:
             row.pop("seconds", None)
         return rows
     return path.read_bytes()
+
+
+def _same_arrays(first: Path, second: Path) -> bool:
+    import blosc2
+    import numpy as np
+
+    a, b = (blosc2.open(urlpath=str(path), mode="r")[:] for path in (first, second))
+    return a.dtype == b.dtype and bool(np.array_equal(a, b))
 
 
 def _checkpoint(path: Path) -> Any:

@@ -76,7 +76,7 @@ def make_patient(seed: int, *, lesion: bool) -> tuple[Volume, Volume]:
 
 def write_patients(folder: Path, patients: int) -> None:
     """Writes a dataset in nnU-Net's layout; every other patient has a lesion."""
-    classes = {f"patient_{number:04d}": CLASSES[number % 2] for number in range(patients)}
+    classes = {f"patient_{number:03d}": CLASSES[number % 2] for number in range(patients)}
     for number, case_id in enumerate(classes):
         image, label = make_patient(number, lesion=bool(number % 2))
         write(image, folder / "imagesTr" / f"{case_id}_0000.nii.gz")

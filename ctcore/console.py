@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.util
 import signal
 import sys
 import threading
@@ -67,16 +68,24 @@ class OneLineGroup(TyperGroup):
 def sigterm_like_ctrl_c() -> Iterator[None]:
     """Lets SIGTERM, which batch systems send before they kill, raise KeyboardInterrupt in a block as Ctrl-C does.
 
-    Only a process's main thread can choose that; in another one nothing changes.
+    Only a process's main thread can choose that; in another one nothing changes. Worker processes, which pools end by
+    this signal and then wait for, end by it as ever.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, _interrupt)
+    multiprocessing.util.register_after_fork(_interrupt, _end_by_sigterm)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end_by_sigterm(_: object) -> None:
+    """Gives SIGTERM its own meaning back, in a worker that was forked; does nothing where it has it."""
+    if signal.getsignal(signal.SIGTERM) is _interrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

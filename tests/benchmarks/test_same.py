@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import blosc2
+import numpy as np
 import pytest
 import torch
 
@@ -73,6 +75,19 @@ def test_all_else_counts(tmp_path: Path, name: str, change: Callable[[Path], Any
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
     change(b / name)
     assert differences(a, b) == [told]
+
+
+def test_prepared_arrays_are_compared_by_value(tmp_path: Path) -> None:
+    def save(name: str, value: float, level: int) -> Path:
+        (tmp_path / name).mkdir()
+        array = np.full((8, 8, 8), value, np.float32)
+        blosc2.asarray(array, urlpath=str(tmp_path / name / "a.b2nd"), cparams={"clevel": level})
+        return tmp_path / name
+
+    a, other_bytes = save("a", 1.0, 1), save("b", 1.0, 9)
+    assert (a / "a.b2nd").read_bytes() != (other_bytes / "a.b2nd").read_bytes()
+    assert differences(a, other_bytes) == []
+    assert differences(a, save("c", 2.0, 1)) == ["different: a.b2nd"]
 
 
 def test_checkpoints_are_compared_by_value(tmp_path: Path) -> None:

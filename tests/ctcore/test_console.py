@@ -1,8 +1,11 @@
 """Exit codes and one-line errors of every command line; what the progress bars report."""
 
+import multiprocessing
 import os
 import signal
 import threading
+import time
+from multiprocessing.synchronize import Event
 
 import pytest
 import typer
@@ -73,6 +76,24 @@ def test_sigterm_is_like_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt), console.sigterm_like_ctrl_c():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def begin_and_wait(begun: Event) -> None:
+    begun.set()
+    time.sleep(60)
+
+
+def test_workers_end_by_sigterm_as_ever() -> None:
+    """Pools end their workers by it and wait: one that went on would keep the command for ever."""
+    with console.sigterm_like_ctrl_c():
+        context = multiprocessing.get_context("fork")
+        begun = context.Event()
+        worker = context.Process(target=begin_and_wait, args=(begun,))
+        worker.start()
+        assert begun.wait(60)
+        worker.terminate()
+        worker.join(30)
+    assert worker.exitcode == -signal.SIGTERM
 
 
 def test_in_another_thread_signals_stay_as_they_are() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from ctcore.datasets.description import Layout
 from ctcore.files import read_json
 from ctcore.labels import CLASS_NAMES
 from ctcore.nnunet.commands import add_training_commands
+from ctcore.nnunet.workspace import Workspace
 from tests.ctcore.datasets.layouts_on_disk import write_nnunet
 
 
@@ -39,7 +39,7 @@ class RecordingStage:
         self.calls.append(([str(path) for path in sources], str(root), recipe, options))
 
     def workspace_at(self, root: Path) -> Any:
-        return SimpleNamespace(plans_file=root / "plans.json")
+        return Workspace(root, "Dataset009_Nothing")
 
     def train(self, root: Path, recipe: Any, fold: str, **options: Any) -> Path:
         options.pop("progress")(1, 2, {"dice": 0.25})
@@ -116,13 +116,16 @@ def test_faults_of_the_whole_cannot_be_skipped(stage: RecordingStage, two_folder
     assert result.stderr == "error: the dataset has faults; correct them\n"
 
 
-def test_plan(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan(stage: RecordingStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(Path("w"), "Dataset009_Nothing")
+    workspace.write_dataset_json({"background": 0}, 1)
     monkeypatch.setattr(
         "ctcore.nnunet.planning.plan.plan",
         lambda workspace, recipe, *, workers: stage.calls.append((workspace.plans_file, recipe, workers)),
     )
-    assert "Plan: w/plans.json" in call(stage, "plan --workspace w --workers 0").stdout
-    assert stage.calls == [(Path("w/plans.json"), "<demo>", 1)]
+    assert f"Plan: {workspace.plans_file}" in call(stage, "plan --workspace w --workers 0").stdout
+    assert stage.calls == [(workspace.plans_file, "<demo>", 1)]
 
 
 @pytest.mark.parametrize(("flag", "resume"), [("", True), (" --resume", True), (" --restart", False)])
