@@ -70,5 +70,57 @@ audit: $(TOOLS)/.installed
 		exit 3; \
 	fi; exit $$code
 
+test-slow: install-test
+	$(BIN)/pytest -m slow
+
+lint: install-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy ctcore stage1_localizer stage2_multitask pipeline benchmarks fuzz tests
+
+# Makes the bundle that ships inside the package again, from nothing but parametric phantoms: about three hours on two cores.
+demo-bundle: install
+	$(BIN)/pipeline phantom --cases 400 --seed 1001 --domain wide --workers $(WORKERS) --output $(WORK)/phantoms-wide
+	$(BIN)/pipeline phantom --cases 500 --seed 1002 --workers $(WORKERS) --output $(WORK)/phantoms-clinical
+	$(BIN)/pipeline phantom --cases 1000 --seed 1003 --workers $(WORKERS) --output $(WORK)/phantoms-more
+	$(BIN)/pipeline phantom --cases 150 --seed 1005 --domain wide --positive-fraction 1 --lesion-ml 60,700 \
+		--workers $(WORKERS) --output $(WORK)/phantoms-large
+	$(BIN)/stage1-localizer prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
+		--input $(WORK)/phantoms-more --input $(WORK)/phantoms-large --output $(WORK)/stage1 --folds 20 --workers $(WORKERS)
+	$(BIN)/stage1-localizer plan --workspace $(WORK)/stage1 --workers $(WORKERS)
+	$(BIN)/stage1-localizer train --workspace $(WORK)/stage1 --workers 0
+	$(BIN)/stage1-localizer export --workspace $(WORK)/stage1 --output $(WORK)/stage1-model --trained-on "$(TRAINED_ON)"
+	$(BIN)/stage2-multitask prepare --input $(WORK)/phantoms-wide --input $(WORK)/phantoms-clinical \
+		--input $(WORK)/phantoms-more --output $(WORK)/stage2 --folds 20 --workers $(WORKERS)
+	$(BIN)/stage2-multitask plan --workspace $(WORK)/stage2 --workers $(WORKERS)
+	$(BIN)/stage2-multitask train --workspace $(WORK)/stage2 --workers 0
+	$(BIN)/stage2-multitask export --workspace $(WORK)/stage2 --output $(WORK)/stage2-model --trained-on "$(TRAINED_ON)"
+	$(BIN)/pipeline bundle create --stage1 $(WORK)/stage1-model --stage2 $(WORK)/stage2-model --demo --overwrite \
+		--name demo --description "Demonstration model, trained on synthetic CTs alone; not for clinical use" \
+		--candidates dynamic-v2-mean --growth-factor 5 --output $(WORK)/bundle
+	$(BIN)/pipeline phantom --cases 120 --seed 1004 --workers $(WORKERS) --output $(WORK)/phantoms-validation
+	$(BIN)/pipeline run --bundle $(WORK)/bundle --input $(WORK)/phantoms-validation/imagesTr --output $(WORK)/validation \
+		--no-report --overwrite
+	$(BIN)/pipeline bundle calibrate --bundle $(WORK)/bundle --predictions $(WORK)/validation \
+		--case-labels $(WORK)/phantoms-validation/case_labels.csv --fitted-on "phantoms of seed 1004 (synthetic CTs)" \
+		--fusion mean --sensitivity 0.95 --specificity 0.95 --overwrite --output $(WORK)/calibrated
+	$(BIN)/pipeline phantom --cases 100 --seed 9001 --workers $(WORKERS) --output $(WORK)/phantoms-test
+	$(BIN)/pipeline run --bundle $(WORK)/calibrated --input $(WORK)/phantoms-test/imagesTr --output $(WORK)/test \
+		--no-report --overwrite
+	$(BIN)/pipeline evaluate --predictions $(WORK)/test --labels $(WORK)/phantoms-test/labelsTr \
+		--case-labels $(WORK)/phantoms-test/case_labels.csv --output $(WORK)/test-evaluation
+	$(BIN)/pipeline bundle describe --bundle $(WORK)/calibrated --metrics $(WORK)/test-evaluation/metrics.json \
+		--measured-on "100 phantoms of seed 9001 (synthetic CTs)" --licence Apache-2.0 \
+		--intended-use "Trying the software out, and testing it" --complete --overwrite --output pipeline/demo_bundle
+
+# Makes a bundle of our own recipe, for which label maps like PANORAMA's are needed: make flagship-bundle ANATOMY=DIR
+flagship-bundle: install-test
+	@test -n "$(ANATOMY)" || { echo "say where the label maps are: make flagship-bundle ANATOMY=DIR"; exit 2; }
+	$(BIN)/python -m benchmarks.flagship_bundle --anatomy "$(ANATOMY)" --output $(WORK)/systems --workers $(WORKERS)
+
+acceptance: install-test
+	$(BIN)/python -m benchmarks.acceptance --output $(WORK)/acceptance
+
 clean:
 	rm -rf $(DEMO) build dist *.egg-info
