@@ -90,7 +90,12 @@ def data_file(path: Path, name: str) -> Path:
     """
     if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name.upper().startswith("LIST"):
         raise refused(path, f"its voxels are in '{name[:80]}', which is no single file beside it")
-    beside = path.parent / name
-    if not beside.is_file():
+    stored = name.encode("latin-1").decode("utf-8", "surrogateescape")  # as the file system spells it
+    beside = path.parent / stored
+    try:
+        there = beside.is_file()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
         raise refused(path, f"'{name[:80]}', which holds its voxels, is not there")
     return beside

@@ -8,6 +8,7 @@ from ctcore import errors
 from ctcore.errors import (
     CaseError,
     GeometryError,
+    OutputGoneError,
     PipelineError,
     ProbabilityError,
     RequestError,
@@ -22,8 +23,10 @@ def classes() -> list[type[PipelineError]]:
 
 
 @pytest.mark.parametrize("kind", classes())
-def test_every_error_concerns_the_request_or_one_case_or_a_training(kind: type[PipelineError]) -> None:
-    assert [issubclass(kind, base) for base in (RequestError, CaseError, TrainingError)].count(True) == 1
+def test_every_error_has_one_consequence(kind: type[PipelineError]) -> None:
+    assert [issubclass(kind, base) for base in (RequestError, CaseError, TrainingError, OutputGoneError)].count(
+        True
+    ) == 1
     assert kind.__doc__
 
 

@@ -116,6 +116,7 @@ def test_what_itk_writes_passes(tmp_path: Path, name: str, kind: type[np.generic
         {"ElementDataFile": "%d.raw 1 100000 1"},
         {"ElementDataFile": "none.raw"},
         {"ElementDataFile": ".."},
+        {"ElementDataFile": "\xd8" * 200},
     ],
 )  # fmt: skip
 def test_metaimage_headers_that_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -150,6 +151,13 @@ def test_metaimage_headers_that_are_refused(tmp_path: Path, changes: dict[str, A
 def test_nrrd_headers_that_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UnreadableImageError, match=r"'a\.nrrd' cannot be read: .*; check or replace it"):
         read_nrrd_header(nrrd(tmp_path / "a.nrrd", **changes))
+
+
+@pytest.mark.parametrize("name", ["Größe 1.mhd", "膵臓.mhd"])
+def test_voxels_in_a_file_of_any_name(tmp_path: Path, name: str) -> None:
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
+    np.testing.assert_array_equal(read(tmp_path / name).array, values)
 
 
 def test_notes_are_passed_over(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def scans(tmp_path: Path) -> Path:
     for number in range(CASES):
         tissue = np.random.default_rng(number).normal(40, 3 + number, GEOMETRY.shape).round()
         array = np.where(ct().array > 0, ct().array, tissue).astype(np.int16)
+        array[0, 0, 0] = -100  # fat
         write(Volume(array, GEOMETRY), folder / f"case{number:02d}_0000.nii.gz")
     return folder
 

@@ -114,7 +114,7 @@ def test_stage_1_finds_what_nnunet_finds(tmp_path: Path, cropped: bool) -> None:
 def test_the_fallback_is_the_same_body_part_in_any_order(tmp_path: Path, preset: Any) -> None:
     bundle, _ = imported(tmp_path, preset=preset)
     path = bundle.stage1 / "model.json"
-    write_json(path, read_json(path) | {"minimum_ml": 1e6})
+    write_json(path, read_json(path) | {"minimum_ml": 1e4})
     straight, turned = ct_volume(), ct_volume()
     turned = Volume(np.ascontiguousarray(turned.array[:, ::-1, ::-1]), flipped(turned))
     localizer = Localizer(bundle.stage1, FP32)

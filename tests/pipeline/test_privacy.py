@@ -109,7 +109,7 @@ def test_names_are_shown_and_never_run(tmp_path: Path, bundle: Bundle, execution
     folder = OutputFolder(output)
     with log_to(folder.log_path):
         summary = run_cohort(source, folder, bundle, execution, RunOptions(), load=lambda: stages)
-    assert [record.error for record in summary.records if record.status != "done"] == []
+    assert [r.case_id for r in summary.records if r.status != "done"] == ["a%0A2026-01-01 ERROR forged"]
     assert len(summary.records) == len(names)
     page = (output / "report" / "index.html").read_text()
     assert "<script" not in page

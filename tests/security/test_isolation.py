@@ -56,6 +56,7 @@ def test_the_guard_ends_a_process_that_sends(call: str) -> None:
 
 def test_the_whole_pipeline_in_isolation(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(40, 20, (24, 32, 32)).astype(np.int16)
+    values[0] = -1000  # air
     ct = Volume(values, Geometry(values.shape, (4.0, 4.0, 4.0)))
     write(ct, tmp_path / "input" / "case_0000.nii.gz")
     write_series(tmp_path / "series", ct)

@@ -99,7 +99,7 @@ def test_the_worst_are_kept(training_folder: Path) -> None:
     cases = cases_of_dataset(training_folder, Layout.NNUNET)
     collector = Collector(shown=2)
     collector.add(ThresholdLocalizer(), cases[0])
-    collector.add(ThresholdLocalizer(minimum_ml=1e9), cases[1])  # nothing is found
+    collector.add(ThresholdLocalizer(minimum_ml=1e4), cases[1])  # nothing is found
     collector.add(ThresholdLocalizer(), cases[2])
     assert [view.case.case_id for view in collector.worst.items] == ["b", "a"]
 

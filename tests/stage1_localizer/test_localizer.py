@@ -103,7 +103,7 @@ def test_a_damaged_folder(constant_model: MakeModel, execution: Execution, tmp_p
         Localizer(tmp_path / "gone", execution)
     folder = constant_model(True)
     (folder / "fold_0.safetensors").write_bytes(b"PK\x03\x04")
-    with pytest.raises(BundleError, match="does not fit its model"):
+    with pytest.raises(BundleError, match="cannot be read"):
         Localizer(folder, execution)
 
 

@@ -65,7 +65,7 @@ def make_patient(seed: int, lesion: bool) -> tuple[Volume, Volume]:
         label[9:14, 11 + seed : 16 + seed, 10:15] = 1
     label[2:5, 10:13, 10:13] = 2
     hounsfield = np.full(SHAPE, -1000.0)
-    hounsfield[1:-1, 3:-3, 3:-3] = 0.0
+    hounsfield[1:-1, 3:-3, 3:-3] = -80.0  # fat
     hounsfield[np.isin(label, (1, 4, 5))] = 100.0
     hounsfield += generator.normal(0, 5, SHAPE)
     geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))

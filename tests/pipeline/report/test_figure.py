@@ -53,7 +53,7 @@ def test_slice_runs_through_the_candidate_or_the_pancreas(make_result: Callable[
     assert shown_slice(make_result()) in range(4, 7)
     assert shown_slice(make_result(lesion=False)) in range(3, 9)
     empty = np.full((12, 20, 24), -1000, dtype=np.int16)
-    empty[0] = 0
+    empty[0] = 40
     assert shown_slice(make_result(array=empty)) == 6
 
 
