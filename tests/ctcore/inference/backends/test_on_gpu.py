@@ -66,7 +66,11 @@ class OnCpu:
 def gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The CPU in the GPU's place; lists the times at which memory was given back."""
     given_back: list[int] = []
-    monkeypatch.setattr(on_gpu, "TorchBackend", lambda module, _, precision: TorchBackend(module, "cpu", precision))
+
+    def on_cpu(module: nn.Module, _: str, precision: ExactPrecision, *, deterministic: bool) -> TorchBackend:
+        return TorchBackend(module, "cpu", precision, deterministic=deterministic)
+
+    monkeypatch.setattr(on_gpu, "TorchBackend", on_cpu)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(1))
     return given_back
 
@@ -143,7 +147,7 @@ def test_a_window_that_does_not_fit_takes_the_network_to_the_cpu(caplog: pytest.
 
 
 def test_weights_that_do_not_fit_are_computed_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(on_gpu, "TorchBackend", full)
