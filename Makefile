@@ -38,7 +38,7 @@ demo: install
 	@echo "Look at $(DEMO)/results/report/index.html (pictures), $(DEMO)/results/results.csv (scores)"
 	@echo "and $(DEMO)/evaluation/metrics.json (figures: of a demonstration model, on phantoms)."
 
-# Coverage (>= 90 % of the lines of ctcore and pipeline) is measured on the way; make coverage shows the gaps.
+# Coverage of ctcore and pipeline (90 % of lines is asked for) is measured on the way; make coverage shows the gaps.
 test: install-test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 

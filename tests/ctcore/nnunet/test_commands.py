@@ -177,7 +177,7 @@ def test_fields_are_set_on_every_command(
     )
     changes = " --recipe r --set epochs=5 --set name=longer"
     call(stage, "prepare --input a --input b --output w --folds 2" + changes)
-    Workspace(Path("w"), "Dataset009_Nothing").write_dataset_json({"background": 0}, 1)
+    stage.workspace_at(Path("w")).write_dataset_json({"background": 0}, 4)
     call(stage, "plan --workspace w" + changes)
     call(stage, "train --workspace w" + changes)
     call(stage, "export --workspace w --output m --trained-on boxes" + changes)
