@@ -56,7 +56,7 @@ def make_models(plans: Path, output: Path, folds: int = 1) -> Models:
     """
     from ctcore.detection.candidates import CandidateSettings
     from ctcore.nnunet.exported import save_model
-    from pipeline.bundle import create_bundle
+    from pipeline.create_bundle import create_bundle
 
     shutil.rmtree(output, ignore_errors=True)
     exported, nnunet, gflop = [], [], []

@@ -13,7 +13,8 @@ import numpy as np
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write, write_text
 from ctcore.volume import Geometry, Volume
-from pipeline.bundle import Bundle, create_bundle
+from pipeline.bundle import Bundle
+from pipeline.create_bundle import create_bundle
 
 SHAPE = (24, 32, 32)
 CLASSES = ("non-PDAC", "PDAC")
@@ -55,20 +56,23 @@ head = 0.0
 """
 )
 
-PANCREAS, LESION = 4, 1
+LESION, VEINS, PANCREAS, DUCT = 1, 2, 4, 5
+"""Values of PANORAMA's labels."""
 
 
 def make_patient(seed: int, *, lesion: bool) -> tuple[Volume, Volume]:
-    """Returns a CT and its label map in PANORAMA's values, 4 mm: a block of a body with a block of a pancreas."""
+    """Returns a CT and its label map in PANORAMA's values, 4 mm: a box of fat with boxes of pancreas, duct and vein."""
     generator = np.random.default_rng(seed)
     shift = seed % 6
     label = np.zeros(SHAPE, dtype=np.uint8)
     label[8:16, 10 + shift : 20 + shift, 8:24] = PANCREAS
+    label[11:13, 14 + shift : 16 + shift, 8:24] = DUCT
     if lesion:
         label[9:14, 11 + shift : 16 + shift, 10:15] = LESION
+    label[2:5, 10:13, 10:13] = VEINS
     hounsfield = np.full(SHAPE, -1000.0)
-    hounsfield[1:-1, 3:-3, 3:-3] = 0.0
-    hounsfield[label == PANCREAS], hounsfield[label == LESION] = 100.0, 60.0
+    hounsfield[1:-1, 3:-3, 3:-3] = -80.0
+    hounsfield[np.isin(label, (PANCREAS, DUCT))], hounsfield[label == LESION] = 100.0, 60.0
     hounsfield += generator.normal(0, 5, SHAPE)
     geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))
     return Volume(np.rint(hounsfield).astype(np.int16), geometry), Volume(label, geometry)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ctcore.bounds import check_stored
-from ctcore.text_header import MAX_AXES, NUMBER, WHOLE, StoredVoxels, data_file, header_lines, refused
+from ctcore.text_header import MAX_AXES, NUMBER, WHOLE, HeaderFields, StoredVoxels, data_file, header_lines, refused
 
 VOXEL_BYTES = {
     "MET_CHAR": 1,
@@ -29,8 +29,7 @@ LARGEST_CHANNELS = 64
 
 _BOOL = re.compile(r"(?i:true|false|t|f|0|1)")
 _TRUE = ("true", "t", "1")
-_WORDS = re.compile(r".{0,1000}")
-_KEY = re.compile(r"[A-Za-z0-9_|(),. -]{1,100}")
+_OTHER_KEYS = re.compile(r"[A-Za-z0-9_|(),. -]{1,100}")
 _LINE = re.compile(r"\s*([^=]*?)\s*=\s*(.*?)\s*")
 
 
@@ -77,27 +76,16 @@ def read_metaimage_header(path: Path) -> StoredVoxels:
             too few.
         ImageDimensionError: it says that it has more voxels than any CT.
     """
-    fields: dict[str, str] = {}
-    forms = _forms(1)
+    fields = HeaderFields(path, _forms, "NDims", _OTHER_KEYS)
     with path.open("rb") as handle:
         for line in header_lines(handle, path):
             match = _LINE.fullmatch(line)
             key, value = (match[1], match[2]) if match is not None else ("", "")
-            if not _KEY.fullmatch(key) or not forms.get(key, _WORDS).fullmatch(value):
-                raise refused(path, f"its header says '{line.strip()[:80]}'")
-            if key in fields:
-                raise refused(path, f"its header says {key} twice")
-            if key in _OF_AXES and "NDims" not in fields:
-                raise refused(path, f"its header says {key} before NDims")
-            fields[key] = value
-            if key == "NDims":
-                forms = _forms(int(value))
+            fields.add(key, value, line)
             if key == "ElementDataFile":
                 break
         start = handle.tell()
-    missing = [key for key in _NEEDED if key not in fields]
-    if missing:
-        raise refused(path, f"its header lacks {missing[0]}")
+    fields.need(_NEEDED)
     local = fields["ElementDataFile"].upper() == "LOCAL"
     held = path if local else data_file(path, fields["ElementDataFile"])
     size = tuple(int(n) for n in fields["DimSize"].split())
@@ -113,7 +101,3 @@ def read_metaimage_header(path: Path) -> StoredVoxels:
     )
     check_stored(path.name, size, voxels.voxel_bytes, held.stat().st_size - voxels.start, deflated=voxels.deflated)
     return voxels
-
-
-_OF_AXES = frozenset(key for key, form in _forms(2).items() if form.pattern != _forms(3)[key].pattern)
-"""Keys whose values have a number for each axis: ITK makes room for them when it reads NDims."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ctcore.bounds import check_stored
-from ctcore.text_header import MAX_AXES, NUMBER, WHOLE, StoredVoxels, data_file, header_lines, refused
+from ctcore.text_header import MAX_AXES, NUMBER, WHOLE, HeaderFields, StoredVoxels, data_file, header_lines, refused
 
 _TYPES = {
     1: "signed char|int8|int8_t|uchar|unsigned char|uint8|uint8_t",
@@ -64,7 +64,6 @@ def _forms(axes: int) -> dict[str, re.Pattern[str]]:
     }
 
 
-_OF_AXES = frozenset(key for key, form in _forms(2).items() if form.pattern != _forms(3)[key].pattern)
 _NEEDED = ("type", "dimension", "sizes", "encoding")
 
 
@@ -76,8 +75,7 @@ def read_nrrd_header(path: Path) -> StoredVoxels:
             too few.
         ImageDimensionError: it says that it has more voxels than any CT.
     """
-    fields: dict[str, str] = {}
-    forms = _forms(1)
+    fields = HeaderFields(path, _forms, "dimension")
     with path.open("rb") as handle:
         lines = header_lines(handle, path)
         if not MAGIC.fullmatch(next(lines)):
@@ -88,20 +86,9 @@ def read_nrrd_header(path: Path) -> StoredVoxels:
             if line.startswith("#") or ":=" in line:  # a comment, or a key of the user's own
                 continue
             key, colon, value = line.partition(":")
-            key, value = key.replace(" ", "").lower(), value.strip()
-            if not colon or key not in forms or (key in _OF_AXES and "dimension" not in fields):
-                raise refused(path, f"its header says '{line.strip()[:80]}'")
-            if not forms[key].fullmatch(value):
-                raise refused(path, f"its header says '{line.strip()[:80]}'")
-            if key in fields:
-                raise refused(path, f"its header says '{key}' twice")
-            fields[key] = value
-            if key == "dimension":
-                forms = _forms(int(value))
+            fields.add(key.replace(" ", "").lower() if colon else "", value.strip(), line)
         start = handle.tell()
-    missing = [key for key in _NEEDED if key not in fields]
-    if missing:
-        raise refused(path, f"its header lacks '{missing[0]}'")
+    fields.need(_NEEDED)
     held = data_file(path, fields["datafile"]) if "datafile" in fields else path
     size = tuple(int(n) for n in fields["sizes"].split())
     if min(size) < 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +32,7 @@ WHOLE = r"\d{1,15}"
 
 _STRANGE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[ \t]{17}")
 """Control characters, and more blanks than separate two values."""
+_SHORT_TEXT = re.compile(r".{0,1000}")
 _PLAIN_NAME = re.compile(r"[^/\\%\0]{1,255}")
 
 
@@ -99,3 +100,75 @@ def data_file(path: Path, name: str) -> Path:
     if not there:
         raise refused(path, f"'{name[:80]}', which holds its voxels, is not there")
     return beside
+
+
+Forms = Mapping[str, re.Pattern[str]]
+"""The form of each field's value, by key."""
+
+
+class HeaderFields:
+    """The fields of a header, each judged when it is read.
+
+    Args:
+        path: the header, for messages.
+        forms_of: the forms of all fields, for a number of axes.
+        axes_key: the field that says how many axes there are; ITK makes room for them when it reads it, so fields with
+            a number for each axis have to follow it.
+        other_keys: what keys that have no form may look like; None where all others are refused.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        forms_of: Callable[[int], Forms],
+        axes_key: str,
+        other_keys: re.Pattern[str] | None = None,
+    ) -> None:
+        self._path, self._forms_of, self._axes_key, self._other_keys = path, forms_of, axes_key, other_keys
+        self._forms, more = forms_of(1), forms_of(2)
+        self._of_axes = {key for key, form in more.items() if form.pattern != self._forms[key].pattern}
+        self._values: dict[str, str] = {}
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def get(self, key: str, otherwise: str) -> str:
+        """Returns the value of a field that need not be there."""
+        return self._values.get(key, otherwise)
+
+    def add(self, key: str, value: str, line: str) -> None:
+        """Takes in a field.
+
+        Args:
+            key: its name.
+            value: what stands there.
+            line: both, as the header has them.
+
+        Raises:
+            UnreadableImageError: the field is unknown, not of its form, comes twice, or before the number of axes.
+        """
+        form = self._forms.get(key)
+        if form is None and self._other_keys is not None and self._other_keys.fullmatch(key):
+            form = _SHORT_TEXT
+        if form is None or not form.fullmatch(value):
+            raise refused(self._path, f"its header says '{line.strip()[:80]}'")
+        if key in self._values:
+            raise refused(self._path, f"its header says '{key}' twice")
+        if key in self._of_axes and self._axes_key not in self._values:
+            raise refused(self._path, f"its header says '{key}' before '{self._axes_key}'")
+        self._values[key] = value
+        if key == self._axes_key:
+            self._forms = self._forms_of(int(value))
+
+    def need(self, keys: Sequence[str]) -> None:
+        """Refuses a header without some fields.
+
+        Raises:
+            UnreadableImageError: one is missing.
+        """
+        for key in keys:
+            if key not in self._values:
+                raise refused(self._path, f"its header lacks '{key}'")

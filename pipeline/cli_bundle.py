@@ -81,7 +81,7 @@ def create(
 ) -> None:
     """Packs two exported stages into a bundle."""
     from ctcore.detection.fusion import FusionSettings
-    from pipeline.bundle import create_bundle
+    from pipeline.create_bundle import create_bundle
 
     bundle = create_bundle(
         stage1,

@@ -84,7 +84,8 @@ def describe(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:
     """Makes a bundle like another whose model card says more: what is not given stays."""
-    from pipeline.bundle import load_bundle, remade
+    from pipeline.bundle import load_bundle
+    from pipeline.create_bundle import remade
 
     loaded = load_bundle(bundle)
     card = chosen_card(loaded.manifest.card, intended_use, licence, limit, metrics, measured_on)

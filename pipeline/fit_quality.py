@@ -15,9 +15,10 @@ from ctcore.errors import CaseError, DatasetError
 from ctcore.quality.flags import LEAST_CASES, fit_limits
 from ctcore.quality.outlier import fit_reference
 from ctcore.quality.reference import QualityReference
-from pipeline.bundle import Bundle, remade
+from pipeline.bundle import Bundle
 from pipeline.case import process_case
 from pipeline.clock import Clock
+from pipeline.create_bundle import remade
 
 if TYPE_CHECKING:
     from ctcore.quality.figures import QualityFigures

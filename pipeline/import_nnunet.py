@@ -14,7 +14,8 @@ from ctcore.datasets.label_names import PANCREAS_PARTS, is_lesion, project_name
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
 from ctcore.errors import RequestError, describe_validation
-from pipeline.bundle import Bundle, create_bundle
+from pipeline.bundle import Bundle
+from pipeline.create_bundle import create_bundle
 from pipeline.presets import PRESETS, PresetName
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from ctcore.errors import DatasetError
 from ctcore.inference.effort import Effort
 from pipeline.budget import Choice
-from pipeline.bundle import Bundle, remade
+from pipeline.bundle import Bundle
+from pipeline.create_bundle import remade
 from pipeline.efforts import MeasuredEffort
 from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions

@@ -19,7 +19,7 @@ from ctcore.volume import Geometry
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.measure import CaseTruth, MeasuredCase, Scoring, measure_prediction
 from stage2_multitask.network import MultiTaskOutput
-from stage2_multitask.predictor import MultiTaskPrediction
+from stage2_multitask.prediction import MultiTaskPrediction
 from stage2_multitask.probabilities import softmax
 from stage2_multitask.recipe import MultiTaskRecipe, Selection
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ctcore.nnunet.exported import build_loaded, chosen_folds, load_model, weigh
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.model import MultiTaskModel
+from stage2_multitask.prediction import MultiTaskPrediction
 from stage2_multitask.probabilities import softmax
 from stage2_multitask.roi_grid import RoiGrid, network_grid, network_mask, roi_grid
 from stage2_multitask.running import RunningPrediction
@@ -30,38 +30,6 @@ if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
     from ctcore.inference.cover import WindowMode
     from ctcore.inference.predict import WindowPrediction
-
-
-@dataclass(frozen=True, eq=False)
-class MultiTaskPrediction:
-    """What the network says of an ROI.
-
-    Attributes:
-        lesion_probability: float32 (z, y, x) on the ROI's own grid: of any lesion.
-        labels: uint8 labels (z, y, x) on the ROI's own grid; None where the predictor was not asked for them.
-        class_probabilities: calibrated softmax by class name; empty where the network has no classification head.
-        class_lesion_probabilities: that of each lesion class's own label; empty where all lesions are one label.
-        fold_probabilities: the class probabilities of each fold by itself, in the order in which they ran.
-        features: float32 (d,) pooled features of the first fold, where it was among them; None where it was not.
-    """
-
-    lesion_probability: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.uint8] | None
-    class_probabilities: dict[str, float]
-    class_lesion_probabilities: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
-    fold_probabilities: tuple[dict[str, float], ...] = ()
-    features: npt.NDArray[np.float32] | None = None
-
-    @property
-    def segmentation(self) -> npt.NDArray[np.uint8]:
-        """The labels.
-
-        Raises:
-            ValueError: the predictor was not asked for them.
-        """
-        if self.labels is None:
-            raise ValueError("the predictor was made without segmentations; make it with segment=True")
-        return self.labels
 
 
 class MultiTaskPredictor:
@@ -196,7 +164,8 @@ class MultiTaskPredictor:
             aggregation=self.model.aggregation,
             guide=guide,
         )
-        return RunningPrediction(self, ensemble, self._backends[: effort.folds], grid, effort.slab_voxels)
+        finished = partial(self.to_prediction, grid=grid, slab_voxels=effort.slab_voxels)
+        return RunningPrediction(finished, ensemble, self._backends[: effort.folds])
 
     def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None) -> int:
         """Returns how often an ROI of this grid calls a network. Arguments: `predict`."""

@@ -20,7 +20,7 @@ from ctcore.files import read_ct
 from ctcore.geometry import Box, crop, to_lps
 from ctcore.nnunet.preparation.dataset import read_training_pair
 from ctcore.volume import Volume
-from stage2_multitask.predictor import MultiTaskPrediction
+from stage2_multitask.prediction import MultiTaskPrediction
 from stage2_multitask.reported_lesions import ReportedCase
 
 if TYPE_CHECKING:

@@ -168,11 +168,10 @@ class _Region:
 
     def _contacts(self, lesion: npt.NDArray[np.bool_]) -> dict[str, Contact]:
         """Returns the contact with every vessel that shows."""
-        found = {}
+        found: dict[str, Contact] = {}
         for vessel, lines in ((self._anatomy.veins, self._tree.branches), (self._anatomy.arteries, self._arteries)):
-            for name, line in lines.items():
-                assert vessel is not None
-                found[name] = vessel_contact(vessel, lesion, self._spacing, line)
+            if vessel is not None:
+                found |= {n: vessel_contact(vessel, lesion, self._spacing, line) for n, line in lines.items()}
         return found
 
 

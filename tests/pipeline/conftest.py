@@ -18,7 +18,8 @@ from ctcore.geometry import Box
 from ctcore.inference.backends.choose import Execution, resolve
 from ctcore.inference.effort import Effort
 from ctcore.volume import Geometry, Volume
-from pipeline.bundle import DEMO_BUNDLE, Bundle, create_bundle, load_bundle
+from pipeline.bundle import DEMO_BUNDLE, Bundle, load_bundle
+from pipeline.create_bundle import create_bundle
 from pipeline.stages import Stages, load_stages
 
 PANCREAS_HU, LESION_HU = 100, 200

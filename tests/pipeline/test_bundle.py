@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from ctcore.errors import BundleError, RequestError
-from pipeline.bundle import MANIFEST, Bundle, create_bundle, load_bundle, sha256_of
+from pipeline.bundle import Bundle, load_bundle
+from pipeline.bundle_files import MANIFEST, sha256_of
+from pipeline.create_bundle import create_bundle
 from pipeline.manifest import DEMO_NOTICE
 
 

@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from ctcore.errors import BundleError, DatasetError
 from ctcore.files import write
 from ctcore.volume import Volume
-from pipeline.bundle import FEATURES, MANIFEST, Bundle, load_bundle, remade
+from pipeline.bundle import FEATURES, Bundle, load_bundle
+from pipeline.bundle_files import MANIFEST
 from pipeline.cli import app
+from pipeline.create_bundle import remade
 from pipeline.fit_quality import fit_quality
 from pipeline.stages import Stages
 from tests.pipeline.conftest import FakePrediction

@@ -15,7 +15,8 @@ from ctcore.files import read_ct, write
 from ctcore.inference.backends.choose import Execution
 from ctcore.inference.effort import Effort
 from ctcore.volume import Volume
-from pipeline.bundle import Bundle, load_bundle, remade
+from pipeline.bundle import Bundle, load_bundle
+from pipeline.create_bundle import remade
 from pipeline.measure_efforts import efforts_below, measure_efforts
 from pipeline.stages import Stages
 from tests.pipeline.conftest import LESION, LESION_HU, FakeFolds, FakeLocalizer, FakePrediction, OneFold

@@ -12,10 +12,11 @@ from typer.testing import CliRunner, Result
 
 from ctcore.detection.calibration import Calibration, IsotonicCurve, OperatingPoint
 from ctcore.errors import RequestError
-from pipeline.bundle import DEMO_BUNDLE, MODEL_CARD, Bundle, create_bundle, load_bundle, remade
+from pipeline.bundle import DEMO_BUNDLE, MODEL_CARD, Bundle, load_bundle
 from pipeline.calibrate import calibrate_bundle
 from pipeline.card_facts import CardFacts, Figure, MeasuredMetrics, read_metrics
 from pipeline.cli import app
+from pipeline.create_bundle import create_bundle, remade
 from pipeline.model_card import NOT_RECORDED, REQUIRED, gaps
 from tests.pipeline.test_calibrate import make_run
 

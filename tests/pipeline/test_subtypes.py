@@ -27,10 +27,11 @@ from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.phantom.cohort import write_cohort
 from ctcore.resample import Interpolation, resample_to_spacing
 from ctcore.volume import Volume
-from pipeline.bundle import Bundle, create_bundle
+from pipeline.bundle import Bundle
 from pipeline.calibrate import calibrate_bundle
 from pipeline.case import process_case
 from pipeline.clock import Clock
+from pipeline.create_bundle import create_bundle
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord, FusionRecord, RunOptions
 from pipeline.run import RunSummary, run_cohort

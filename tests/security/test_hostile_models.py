@@ -24,7 +24,8 @@ from ctcore.nnunet.exported import ExportedModel, build_loaded, load_model
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.safe_load import safe_load
 from ctcore.volume import Geometry
-from pipeline.bundle import MANIFEST, load_bundle
+from pipeline.bundle import load_bundle
+from pipeline.bundle_files import MANIFEST
 from tests.ctcore.nnunet.conftest import architecture, exported
 
 __all__ = ["architecture", "exported"]

@@ -6,57 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny import STAGE1, make_patient
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.files import write
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import Normalization, save_model
 from ctcore.nnunet.planning.plan import architecture_of
-from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.model import LocalizerModel
 from stage1_localizer.recipe import LocalizerRecipe, load
 from tests.stage1_localizer.trained_workspace import constant_state
 
-RECIPE = """\
-name = "tiny"
-description = "for tests"
-spacing_mm = [4.0, 4.0, 4.0]
-patch_size = [16, 16, 16]
-batch_size = 2
-features = [4, 8, 8]
-epochs = 2
-iterations_per_epoch = 2
-validation_iterations = 1
-optimizer = "adamw"
-augmentation = "light"
-ema_decay = 0.9
-margin_mm = [8.0, 8.0, 8.0]
-bridge_mm = 8.0
-minimum_ml = 0.5
-"""
+RECIPE = STAGE1.replace("epochs = 3", "epochs = 2")
 
-SHAPE = (24, 32, 32)
 CLASSES = {"a": "PDAC", "b": "non-PDAC", "c": "PDAC", "d": "non-PDAC"}
-
-
-def make_patient(seed: int, lesion: bool) -> tuple[Volume, Volume]:
-    generator = np.random.default_rng(seed)
-    label = np.zeros(SHAPE, dtype=np.uint8)
-    label[8:16, 10 + seed : 20 + seed, 8:24] = 4
-    label[11:13, 14 + seed : 16 + seed, 8:24] = 5
-    if lesion:
-        label[9:14, 11 + seed : 16 + seed, 10:15] = 1
-    label[2:5, 10:13, 10:13] = 2
-    hounsfield = np.full(SHAPE, -1000.0)
-    hounsfield[1:-1, 3:-3, 3:-3] = 0.0
-    hounsfield[np.isin(label, (1, 4, 5))] = 100.0
-    hounsfield += generator.normal(0, 5, SHAPE)
-    geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))
-    return Volume(np.rint(hounsfield).astype(np.int16), geometry), Volume(label, geometry)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,7 +35,7 @@ def training_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four patients, two with a lesion."""
     folder = tmp_path_factory.mktemp("patients")
     for seed, (case_id, class_name) in enumerate(CLASSES.items()):
-        image, label = make_patient(seed, class_name == "PDAC")
+        image, label = make_patient(seed, lesion=class_name == "PDAC")
         write(image, folder / "imagesTr" / f"{case_id}_0000.nii.gz")
         write(label, folder / "labelsTr" / f"{case_id}.nii.gz")
     write_case_labels(folder / "case_labels.csv", CLASSES)

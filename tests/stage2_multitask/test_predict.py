@@ -11,7 +11,7 @@ import pytest
 from ctcore.files import read, write
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.predict import predict_folder
-from stage2_multitask.predictor import MultiTaskPrediction
+from stage2_multitask.prediction import MultiTaskPrediction
 
 TO_THE_RIGHT = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 

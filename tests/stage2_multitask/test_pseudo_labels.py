@@ -12,7 +12,7 @@ from ctcore.datasets.description import Dataset, DatasetCase, Layout
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.errors import DatasetError, LabelError
 from ctcore.volume import Geometry
-from stage2_multitask.predictor import MultiTaskPrediction
+from stage2_multitask.prediction import MultiTaskPrediction
 from stage2_multitask.pseudo_labels import Drawing, draw, lesion_value, new_values
 from stage2_multitask.reported_lesions import ReportedCase, lesions_reported, reported_cases
 from tests.stage2_multitask.weak_patients import (

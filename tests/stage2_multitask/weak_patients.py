@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ctcore.files import write, write_json
 from ctcore.volume import Geometry, Volume
-from stage2_multitask.predictor import MultiTaskPrediction
+from stage2_multitask.prediction import MultiTaskPrediction
 
 SHAPE = (24, 32, 32)
 GEOMETRY = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -197,7 +198,6 @@ def test_a_checkpoint_of_another_network(root: Path) -> None:
 def stop_in_step(root: Path, number: int, console: Path) -> None:
     """Trains with a loader process until a step sends this process a signal."""
     import os
-    import sys
 
     from ctcore.nnunet.training.interruption import stoppable
 
@@ -213,7 +213,7 @@ def stop_in_step(root: Path, number: int, console: Path) -> None:
         return original(self, batch)
 
     RecipeTrainer.train_step = step  # type: ignore[method-assign]
-    with console.open("w") as sys.stderr, stoppable():
+    with console.open("w") as stream, contextlib.redirect_stderr(stream), stoppable():
         train_tiny(root, workers=1)
 
 
