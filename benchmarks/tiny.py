@@ -72,7 +72,7 @@ def make_patient(seed: int, *, lesion: bool) -> tuple[Volume, Volume]:
     label[2:5, 10:13, 10:13] = VEINS
     hounsfield = np.full(SHAPE, -1000.0)
     hounsfield[1:-1, 3:-3, 3:-3] = -80.0
-    hounsfield[np.isin(label, (PANCREAS, DUCT))], hounsfield[label == LESION] = 100.0, 60.0
+    hounsfield[np.isin(label, (LESION, PANCREAS, DUCT))] = 100.0
     hounsfield += generator.normal(0, 5, SHAPE)
     geometry = Geometry(SHAPE, (4.0, 4.0, 4.0), (-60.0, 20.0, 5.0))
     return Volume(np.rint(hounsfield).astype(np.int16), geometry), Volume(label, geometry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import multiprocessing
 import os
 import signal
 import sys
@@ -33,12 +32,11 @@ import pipeline.stages
 from ctcore.inference.backends.choose import Execution
 from pipeline.cli import app
 from pipeline.stages import Stages
+from tests.apart import APART
 from tests.pipeline.conftest import FakeLocalizer, FakePredictor
 
 PRELOADED = (rich, scipy, SimpleITK, skimage, threadpoolctl, ctcore)
 
-APART = multiprocessing.get_context("forkserver")
-APART.set_forkserver_preload([__name__])
 SECONDS = 300
 """Longer than any process here should need on a busy machine."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from typing import Any
 
@@ -9,6 +10,7 @@ from ctcore.errors import DatasetError, RecipeError
 from ctcore.files import write_json
 from ctcore.nnunet.encoders import timm_model_of
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.one_process import in_this_process
 from ctcore.nnunet.planning.architecture import describe_unet, planned_size, topology_of
 from ctcore.nnunet.planning.planners import make_planner, with_overrides
 from ctcore.nnunet.planning.timm_unet import describe_timm_unet
@@ -42,7 +44,7 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
     Args:
         workspace: a prepared workspace.
         recipe: the stage's recipe.
-        workers: processes that read and preprocess cases.
+        workers: processes that read and preprocess cases; 1: this one.
 
     Returns:
         The plan as written to the workspace.
@@ -54,12 +56,18 @@ def plan(workspace: Workspace, recipe: TrainingRecipe, *, workers: int = 1) -> d
     workspace.dataset_json()
     check_prepared(workspace, recipe)
     _check_sizes(recipe)  # before hours of work, and with the plan of before unharmed
-    with recorded(workspace.planned_with_file, recipe), nnunet_environment(workspace.root):
+    with (
+        recorded(workspace.planned_with_file, recipe),
+        nnunet_environment(workspace.root),
+        contextlib.ExitStack() as pools,
+    ):
         from nnunetv2.experiment_planning.plan_and_preprocess_api import (
             extract_fingerprint_dataset,
             preprocess_dataset,
         )
 
+        if workers == 1:
+            pools.enter_context(in_this_process())
         extract_fingerprint_dataset(workspace.dataset_id, num_processes=workers, verbose=False, show_progress_bar=False)
         planner = make_planner(workspace, recipe)
         planner.plan_experiment()

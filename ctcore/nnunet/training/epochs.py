@@ -23,6 +23,9 @@ from ctcore.nnunet.training.seeds import Purpose, seed_generators
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with epochs done, epochs in all, and the epoch's figures."""
 
+PICTURE_SECONDS = 60.0
+"""nnU-Net's picture takes two seconds: it is drawn at the end, and before that not more often than this."""
+
 
 class EpochTrainer(ResumableTrainer):
     """A trainer that can be killed and continued, epoch by epoch; subclasses say what a step is.
@@ -38,6 +41,7 @@ class EpochTrainer(ResumableTrainer):
     curves: Curves | None = None
     mlflow: str | None = None
     mlflow_run: MlflowRun | None = None
+    _picture_due: float = 0.0
 
     def first_decisive_epoch(self) -> int:
         """Returns the first epoch (counted from 0) that early stopping looks at."""
@@ -70,6 +74,7 @@ class EpochTrainer(ResumableTrainer):
         if not self.finished:
             try:
                 self.on_train_start()
+                self._picture_due = time.monotonic() + PICTURE_SECONDS
                 while not self.finished:
                     self.run_epoch()
             finally:
@@ -188,7 +193,9 @@ class EpochTrainer(ResumableTrainer):
             self.save_checkpoint(str(self.folder / BEST_NAME))
             write_weights(self.folder / BEST_WEIGHTS_NAME, self.trained_network())
         self.write_parts(further)
-        self.logger.plot_progress_png(self.output_folder)
+        if time.monotonic() >= self._picture_due:
+            self.logger.plot_progress_png(self.output_folder)
+            self._picture_due = time.monotonic() + PICTURE_SECONDS
         self.save_checkpoint(str(self.folder / LATEST_NAME))
 
     def write_parts(self, further: dict[str, float]) -> None:
@@ -215,9 +222,10 @@ class EpochTrainer(ResumableTrainer):
         return float(self.logger.get_value("ema_fg_dice", step=-1))
 
     def on_train_end(self) -> None:
-        """Gives the last checkpoint its final name."""
+        """Draws the whole course and gives the last checkpoint its final name."""
         latest = self.folder / LATEST_NAME
         if self.is_leader and latest.is_file():
+            self.logger.plot_progress_png(self.output_folder)
             latest.replace(self.folder / FINAL_NAME)
         self.print_to_log_file("Training done.")
 

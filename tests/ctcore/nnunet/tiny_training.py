@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -24,11 +23,10 @@ from ctcore.nnunet.training.fold import train_fold
 from ctcore.nnunet.training.fold_files import WEIGHTS_NAME
 from ctcore.nnunet.training.trainer import RecipeTrainer
 from ctcore.nnunet.workspace import Workspace
+from tests.apart import APART
 from tests.ctcore.nnunet.conftest import DATASET_NAME, make_recipe
 
 CASES = ("a", "b", "c", "d")
-APART = multiprocessing.get_context("forkserver")
-APART.set_forkserver_preload([__name__])
 SECONDS = 120
 """Longer than any process here should need."""
 
