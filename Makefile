@@ -40,10 +40,10 @@ demo: install
 
 # Coverage of ctcore and pipeline (90 % of lines is asked for) is measured on the way; make coverage shows the gaps.
 test: install-test lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 coverage: install-test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-report=html:coverage
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-report=html:coverage
 
 # Fuzzes all that parses, SECONDS in all; what is interesting is kept in fuzz-corpus/ for the next time.
 fuzz: install-test
@@ -71,7 +71,7 @@ audit: $(TOOLS)/.installed
 	fi; exit $$code
 
 test-slow: install-test
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --hypothesis-profile=thorough
 
 lint: install-test
 	$(BIN)/ruff check .

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-settings.register_profile("no deadline", deadline=None)  # a busy machine is not a failure
-settings.load_profile("no deadline")
+# No deadline: a busy machine is not a failure.
+settings.register_profile("quick", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=300)
+settings.load_profile("quick")
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and every process that such a test run starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

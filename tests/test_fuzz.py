@@ -1,4 +1,4 @@
-"""Every target of the fuzzer ends in a value or in one of this project's errors: a minute of it, and its seeds."""
+"""Every target of the fuzzer ends in a value or in one of this project's errors: its seeds, some changed, a minute."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ def test_changed_seeds(name: str, at: int, cut: int, data: bytes, which: int) ->
     TARGETS[name].run(seed[:at] + data + seed[at + cut :])
 
 
+@pytest.mark.slow
 def test_a_minute_of_all_targets(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris, of the extra 'fuzz', is not installed: only seeds were tried")
     command = [sys.executable, "-m", "fuzz", "--seconds", str(SECONDS), "--corpus", str(tmp_path)]

@@ -22,7 +22,7 @@ from stage1_localizer.trainer import export, train
 @pytest.mark.parametrize(
     "changes",
     [
-        ["encoder=resenc"],
+        pytest.param(["encoder=resenc"], marks=pytest.mark.slow, id="encoder=resenc"),
         ["encoder=timm:test_resnet", "features=[]", "margin_mm=validation"],
     ],
     ids=lambda changes: changes[0],

@@ -19,7 +19,9 @@ from ctcore.nnunet.planning.planners import make_planner, with_overrides
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
 
-NNUNET = ("nnunet", "resenc-m", "resenc-l", "resenc-xl")
+NNUNET = ("nnunet", "resenc-m")
+LARGER = ("resenc-l", "resenc-xl")
+"""The same planner with more memory to fill."""
 SIZES = ("patch_size", "batch_size", "batch_dice", "architecture")
 
 Plan = Callable[..., tuple[Any, dict[str, Any]]]
@@ -61,7 +63,12 @@ def free(recipe: Callable[..., TrainingRecipe], planner: str, **changes: Any) ->
 
 @pytest.mark.parametrize(
     ("name", "spacing"),
-    [*((name, (3.0, 2.0, 2.0)) for name in NNUNET), ("nnunet", (6.0, 2.0, 2.0)), ("resenc-m", (2.0, 2.0, 5.0))],
+    [
+        *((name, (3.0, 2.0, 2.0)) for name in NNUNET),
+        *(pytest.param(name, (3.0, 2.0, 2.0), marks=pytest.mark.slow) for name in LARGER),
+        ("nnunet", (6.0, 2.0, 2.0)),
+        ("resenc-m", (2.0, 2.0, 5.0)),
+    ],
 )
 def test_the_planners_choice_is_kept(
     recipe: Callable[..., TrainingRecipe], plan: Plan, name: str, spacing: tuple[float, float, float]
@@ -129,7 +136,14 @@ def test_what_a_recipe_gives_counts(recipe: Callable[..., TrainingRecipe], plan:
     assert arguments["n_blocks_per_stage"] == [1, 1, 2]
 
 
-@pytest.mark.parametrize(("name", "cases"), [*((name, 50) for name in NNUNET), ("nnunet", 3)])
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [
+        *((name, 50) for name in NNUNET),
+        *(pytest.param(name, 50, marks=pytest.mark.slow) for name in LARGER),
+        ("nnunet", 3),
+    ],
+)
 def test_a_patch_of_depth_1_is_planned_as_nnunet_plans_slices(
     recipe: Callable[..., TrainingRecipe], tmp_path: Path, plan: Plan, name: str, cases: int
 ) -> None:
