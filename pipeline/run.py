@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctcore.cts import DicomCase, FoundCts, find_cts
-from ctcore.dicom.read import read_series
-from ctcore.errors import CaseError, RequestError, UnreadableImageError
-from ctcore.files import CaseFile, read_ct
+from ctcore.errors import CaseError, RequestError
+from ctcore.files import CaseFile
 from ctcore.inference.one_thread import one_thread
-from pipeline.budget import Budget, Chooser
-from pipeline.case import CaseResult, process_case
-from pipeline.case_writer import CaseWriter, Progressing
-from pipeline.memory import check_ct, resident
+from pipeline.budget import Chooser
+from pipeline.case_runner import RunContext
+from pipeline.executors.work import Executor, Work, in_this_process
+from pipeline.memory import resident
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
 from pipeline.packed_records import PackedRecords
-from pipeline.records import CaseRecord, MadeWith, RunOptions
+from pipeline.records import CaseRecord, RunOptions
 from pipeline.tables import RunTables
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
-    from ctcore.volume import Volume
     from pipeline.bundle import Bundle
     from pipeline.stages import Stages
 
@@ -64,6 +60,7 @@ def run_cohort(
     observer: RunObserver | None = None,
     chooser: Chooser | None = None,
     found: FoundCts | None = None,
+    executor: Executor = in_this_process,
 ) -> RunSummary:
     """Runs every case of a folder, or the case of a file, and writes all outputs.
 
@@ -82,6 +79,7 @@ def run_cohort(
         observer: told how the run goes.
         chooser: chooses what is computed of each case; None: by the options' budget of time and memory.
         found: the input's CTs, where they were found already.
+        executor: where cases are computed.
 
     Raises:
         RequestError: as `check_options`; the input does not exist or holds no image, or is one of the output's own
@@ -92,7 +90,6 @@ def run_cohort(
         Exception: whatever `load` raises.
     """
     check_options(options, bundle)
-    budget = Budget(options.max_seconds, options.max_ram, bundle.manifest.efforts, apart=options.early_exit)
     run = _Run(
         input_path,
         output,
@@ -101,8 +98,8 @@ def run_cohort(
         options,
         found or find_cts(input_path, options.case_id_tag),
         observer or SilentObserver(),
-        budget,
-        chooser or budget,
+        chooser,
+        executor,
     )
     with output.locked(), one_thread(execution.backend) if options.deterministic else contextlib.nullcontext():
         return run.run(load)
@@ -153,31 +150,13 @@ class _Run:
         options: RunOptions,
         found: FoundCts,
         observer: RunObserver,
-        budget: Budget,
-        chooser: Chooser,
+        chooser: Chooser | None,
+        executor: Executor,
     ) -> None:
-        self._input, self._output, self._bundle = input_path, output, bundle
-        self._execution, self._options, self._observer = execution, options, observer
-        self._budget, self._chooser = budget, chooser
-        self._case_writer = CaseWriter(
-            output, bundle, report=options.report, dicom=options.dicom_output, timed=not options.deterministic
-        )
-        self._made_with = MadeWith(
-            bundle=bundle.digest,
-            device=execution.device,
-            backend=execution.backend,
-            precision=execution.precision,
-            folds=options.folds,
-            tta=options.tta,
-            windows=options.windows,
-            early_exit=options.early_exit,
-            max_seconds=options.max_seconds,
-            max_ram=options.max_ram,
-            format=options.format,
-            segmentations=options.segmentations,
-            dicom_output=options.dicom_output,
-            deterministic=options.deterministic,
-        )
+        self._input, self._output = input_path, output
+        self._options, self._observer = options, observer
+        self._chooser, self._executor = chooser, executor
+        self._context = RunContext(output, bundle, execution, options)
         self._records = PackedRecords()
         self._reused: set[str] = set()
         self._tables = RunTables(output, bundle, execution, options, input_path, found)
@@ -196,7 +175,9 @@ class _Run:
         if folder in own or folder.parent in own:
             raise RequestError(f"input '{self._input}' lies where this run would write its maps; give another --output")
         pending = [case for case in cases if not self._reuse(case)]
-        self._tables.elsewhere = self._output.finished_elsewhere({case.case_id for case in cases}, self._made_with)
+        self._tables.elsewhere = self._output.finished_elsewhere(
+            {case.case_id for case in cases}, self._context.made_with
+        )
         self._observer.started(len(pending), len(self._reused))
         try:
             loading = self._compute(pending, load) if pending else 0.0
@@ -212,7 +193,7 @@ class _Run:
         if self._options.overwrite:
             return False
         try:
-            record = self._output.finished(case, self._made_with.of_input(case))
+            record = self._output.finished(case, self._context.made_with.of_input(case))
         except (OSError, CaseError):  # gone or unreadable since it was found: its reading will say why
             return False
         if record is None:
@@ -222,94 +203,18 @@ class _Run:
         return True
 
     def _compute(self, cases: list[CaseFile], load: Callable[[], Stages]) -> float:
-        """Runs the cases; one is read and one is written while one is computed. Returns the time of loading.
+        """Runs the cases; returns the time of loading."""
+        work = Work(self._context, load, self._take_back, self._settle, self._observer, self._chooser)
+        return self._executor(cases, work)
 
-        Where memory is limited, one case at a time is all there is.
-        """
-        overlap = self._options.max_ram is None
-        with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
-            reading: Future[tuple[Progressing, Volume | Exception]] | None = None
-            writing: Future[CaseRecord] | None = None
-            try:
-                if overlap:
-                    reading = reader.submit(self._read, cases[0])
-                begin = time.perf_counter()
-                stages = load()
-                self._budget.prepare(stages.predictor)
-                loading = time.perf_counter() - begin
-                for index, case in enumerate(cases):
-                    self._observer.phase(case.case_id, "read")
-                    item, ct = (reading or reader.submit(self._read, case)).result()
-                    reading = (
-                        reader.submit(self._read, cases[index + 1]) if overlap and index + 1 < len(cases) else None
-                    )
-                    result = self._process(item, ct, stages)
-                    del ct
-                    self._settle(writing)
-                    self._output.check()
-                    writing = writer.submit(self._write, item, result)
-                    del result
-                    if not overlap:
-                        self._settle(writing)
-            finally:
-                reader.shutdown(wait=False, cancel_futures=True)
-                self._settle(writing)
-        return loading
+    def _take_back(self) -> None:
+        """Takes back what an earlier run has said of all cases."""
+        self._tables.take_back([self._records[case_id] for case_id in self._reused])
 
-    def _read(self, case: CaseFile) -> tuple[Progressing, Volume | Exception]:
-        """Reads a CT (in the reading thread)."""
-        item = Progressing(case, self._made_with)
-        try:
-            item.made_with = self._made_with.of_input(case)
-            with item.clock.phase("read"):
-                if self._options.max_ram is not None:
-                    check_ct(case, self._options.max_ram)
-                ct = read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
-            if self._made_with.of_input(case) != item.made_with:
-                raise UnreadableImageError(f"'{case.image}' changed while it was read; run again when it is complete")
-            return item, ct
-        except Exception as error:  # whatever it is, it is this case's alone
-            return item, error
-
-    def _write(self, item: Progressing, result: CaseResult | Exception) -> CaseRecord:
-        """Writes everything of a case (in the writing thread), and returns its record."""
-        try:
-            self._tables.take_back([self._records[case_id] for case_id in self._reused])
-        except Exception as error:  # a full disk: this case cannot be written either
-            result = error
-        record = self._case_writer.write(item, result)
-        if record.effort is not None:
-            self._budget.learn(record.effort.calls, record.seconds)
-        return record
-
-    def _process(self, item: Progressing, ct: Volume | Exception, stages: Stages) -> CaseResult | Exception:
-        """Computes a case, or passes on why it could not be read."""
-        if isinstance(ct, Exception):
-            return ct
-        item.clock.on_phase = lambda phase: self._observer.phase(item.case.case_id, phase)
-        try:
-            return process_case(
-                ct,
-                stages,
-                self._bundle,
-                item.clock,
-                early_exit=self._options.early_exit,
-                chooser=self._chooser,
-                segmentations=self._options.segmentations,
-            )
-        except Exception as error:  # whatever it is, it is this case's alone
-            return error
-        finally:
-            item.clock.on_phase = None  # what follows happens in the writing thread
-
-    def _settle(self, writing: Future[CaseRecord] | None) -> None:
-        """Waits for the case that is being written."""
-        if writing is None:
-            return
-        record = writing.result()
-        if record.case_id not in self._records:
-            self._records[record.case_id] = record
-            self._observer.finished(record)
+    def _settle(self, record: CaseRecord) -> None:
+        """Keeps the record of a case that has ended."""
+        self._records[record.case_id] = record
+        self._observer.finished(record)
 
     def _ordered(self) -> tuple[CaseRecord, ...]:
         return tuple(self._records[case_id] for case_id in sorted(self._records))
