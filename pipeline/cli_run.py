@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from ctcore.cts import FoundCts
     from pipeline.bundle import Bundle
+    from pipeline.executors.work import Executor
     from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
 
@@ -90,6 +92,9 @@ def run(
         str | None, typer.Option(help="Memory that the process may use, as in 4G; windows are cut down to that.")
     ] = None,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that compute, each with its own networks and share of the cores.")
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
     image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
     segmentations: Annotated[
@@ -124,7 +129,6 @@ def run(
     from pipeline.run import check_options, run_cohort
     from pipeline.stages import load_stages
 
-    del executor  # one choice so far
     options = RunOptions(
         folds=parse_folds(folds),
         tta=tta,
@@ -140,6 +144,7 @@ def run(
         overwrite=overwrite,
         report=report,
     )
+    del executor  # one choice so far
     found = find_cts(
         input_path, options.case_id_tag
     )  # whatever is wrong with the request is said before anything is made
@@ -158,7 +163,8 @@ def run(
                 chosen,
                 execution,
                 options,
-                load=lambda: load_stages(
+                load=partial(
+                    load_stages,
                     chosen,
                     execution,
                     folds=options.folds,
@@ -168,6 +174,7 @@ def run(
                 ),
                 observer=observer,
                 found=found,
+                executor=_executor(workers),
             )
     except KeyboardInterrupt as error:
         out.print("Stopped. What is written is whole; the same command goes on with the rest.")
@@ -177,6 +184,17 @@ def run(
     _warn(out, chosen)
     if summary.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _executor(workers: int) -> Executor:
+    """Returns what computes the cases."""
+    if workers == 1:
+        from pipeline.executors.work import in_this_process
+
+        return in_this_process
+    from pipeline.executors.processes import in_processes
+
+    return partial(in_processes, workers=workers)
 
 
 def parse_folds(text: str | None) -> tuple[str, ...] | None:

@@ -1,0 +1,177 @@
+"""Several processes on this machine, each with networks of its own and its share of the processor."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from ctcore.errors import PipelineError, first_line
+from ctcore.files import CaseFile
+from pipeline.executors.dispatch import SeatLostError, dispatch
+from pipeline.executors.job import Job
+from pipeline.executors.work import Work
+from pipeline.observer import RunObserver
+from pipeline.records import CaseRecord
+
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class _Phase:
+    case_id: str
+    phase: str
+
+
+_Message = float | _Phase | CaseRecord | Exception
+"""From a worker: seconds of loading, a case's phase, its record, or why it cannot go on."""
+
+
+def in_processes(cases: Sequence[CaseFile], work: Work, *, workers: int) -> float:
+    """Computes cases in several processes of this machine.
+
+    Args:
+        cases: one at least.
+        work: the run.
+        workers: how many processes; no more than cases are started.
+
+    Returns:
+        Seconds that the slowest process took to load the networks.
+    """
+    workers = min(workers, len(cases))
+    shares = shares_of_cores(workers)
+    job = Job.of(work)
+    return dispatch(cases, work, [ProcessSeat(job, share) for share in shares])
+
+
+def shares_of_cores(workers: int) -> list[frozenset[int]]:
+    """Returns the processor's cores that this process may use in shares of neighbours, one a worker.
+
+    With more workers than cores, workers share one core each.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if workers >= len(cores):
+        return [frozenset({cores[number % len(cores)]}) for number in range(workers)]
+    bounds = [round(number * len(cores) / workers) for number in range(workers + 1)]
+    return [frozenset(cores[start:stop]) for start, stop in itertools.pairwise(bounds)]
+
+
+class ProcessSeat:
+    """A process of this machine.
+
+    Args:
+        job: the run.
+        cores: which of the processor's it may use.
+    """
+
+    def __init__(self, job: Job, cores: frozenset[int]) -> None:
+        self._job, self._cores = job, cores
+        self._guard = threading.Lock()
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+
+    def open(self) -> float:
+        """Starts the process and waits until it has loaded the networks; see `Seat`."""
+        os.sched_setaffinity(0, self._cores)  # of this thread alone; the process inherits it
+        here, there = _CONTEXT.Pipe()
+        with self._guard:
+            self._process = _CONTEXT.Process(target=serve, args=(there, self._job), daemon=True)
+            self._process.start()
+            self._connection = here
+        there.close()
+        message = self._receive()
+        if not isinstance(message, float):
+            raise TypeError(f"a worker began with {message!r}")
+        return message
+
+    def run(self, case: CaseFile, observer: RunObserver) -> CaseRecord:
+        """Computes a case; see `Seat`."""
+        connection = self._connection
+        if connection is None:
+            raise SeatLostError("it was closed")
+        try:
+            connection.send(case)
+        except OSError as error:
+            raise SeatLostError(self._how()) from error
+        while not isinstance(message := self._receive(), CaseRecord):
+            if isinstance(message, _Phase):
+                observer.phase(message.case_id, message.phase)
+        return message
+
+    def close(self) -> None:
+        """Kills the process; see `Seat`."""
+        with self._guard:
+            process, self._process = self._process, None
+            connection, self._connection = self._connection, None
+        if process is not None:
+            process.kill()
+            process.join()
+        if connection is not None:
+            connection.close()
+
+    def _receive(self) -> _Message:
+        connection = self._connection
+        if connection is None:
+            raise SeatLostError("it was closed")
+        try:
+            message: _Message = connection.recv()
+        except (EOFError, OSError) as error:
+            raise SeatLostError(self._how()) from error
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    def _how(self) -> str:
+        """Tells how the process has ended."""
+        process = self._process
+        if process is None:
+            return "it was closed"
+        process.join(1.0)
+        code = process.exitcode
+        return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def serve(connection: Connection, job: Job) -> None:
+    """Computes the cases that come through a connection, until it or the process at its other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    try:
+        with job.opened(_Teller(connection)) as (runner, seconds):
+            connection.send(seconds)
+            while True:
+                connection.send(runner.run(connection.recv()))
+    except EOFError:
+        return
+    except Exception as error:
+        connection.send(error if isinstance(error, PipelineError) else PipelineError(first_line(error)))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that has started it is gone, however: two must not write one case."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+class _Teller:
+    """Tells the other end of a connection how a case goes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def started(self, pending: int, reused: int) -> None:
+        """Does nothing."""
+
+    def phase(self, case_id: str, phase: str) -> None:
+        """Tells it."""
+        self._connection.send(_Phase(case_id, phase))
+
+    def finished(self, record: CaseRecord) -> None:
+        """Does nothing: the record is sent by itself."""
