@@ -9,6 +9,7 @@ from pipeline.cli_bundle import app as bundle_app
 from pipeline.cli_dicom import app as dicom_app
 from pipeline.cli_evaluate import compare, evaluate
 from pipeline.cli_grand_challenge import grand_challenge
+from pipeline.cli_merge import merge
 from pipeline.cli_phantom import phantom
 from pipeline.cli_run import run
 
@@ -31,8 +32,7 @@ def _root() -> None:
 
 
 app.command()(run)
-
-
+app.command()(merge)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(phantom)

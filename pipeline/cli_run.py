@@ -43,6 +43,7 @@ class ExecutorChoice(StrEnum):
     """Where cases are computed."""
 
     LOCAL = "local"
+    RAY = "ray"
 
 
 class WindowsChoice(StrEnum):
@@ -93,8 +94,22 @@ def run(
     ] = None,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that compute, each with its own networks and share of the cores.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that compute, each with its own networks and share of the cores. Default: 1; with ray, all"
+            " that the cluster has room for.",
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster that runs, or 'auto'. Default: one of this machine alone.")
+    ] = None,
+    ray_cpus: Annotated[int, typer.Option(min=1, help="Cores of each worker on Ray.")] = 1,
+    ray_gpus: Annotated[float, typer.Option(min=0.0, help="GPUs of each worker on Ray; 0.5: two share one.")] = 0.0,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="A share of the cases, as in 2/8; 'pipeline merge' joins the outputs. Default: all."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases again.")] = False,
     image_format: Annotated[FormatChoice, typer.Option("--format", help="Format of the maps.")] = FormatChoice.NIFTI,
     segmentations: Annotated[
@@ -127,6 +142,7 @@ def run(
     from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
     from pipeline.run import check_options, run_cohort
+    from pipeline.shards import Shard
     from pipeline.stages import load_stages
 
     options = RunOptions(
@@ -144,7 +160,8 @@ def run(
         overwrite=overwrite,
         report=report,
     )
-    del executor  # one choice so far
+    computing = _executor(executor, workers, ray_address, ray_cpus, ray_gpus)
+    share = None if shard is None else Shard.parse(shard)
     found = find_cts(
         input_path, options.case_id_tag
     )  # whatever is wrong with the request is said before anything is made
@@ -154,7 +171,7 @@ def run(
     folder = OutputFolder(output, options.format)
     out = console()
     _say_series(out, found)
-    _say_what(out, len(found.cases), chosen, str(execution))
+    _say_what(out, len(found.cases if share is None else share.part(found)[0].cases), chosen, str(execution))
     try:
         with log_to(folder.log_path), run_progress(out) as observer:
             summary = run_cohort(
@@ -174,7 +191,8 @@ def run(
                 ),
                 observer=observer,
                 found=found,
-                executor=_executor(workers),
+                executor=computing,
+                shard=share,
             )
     except KeyboardInterrupt as error:
         out.print("Stopped. What is written is whole; the same command goes on with the rest.")
@@ -186,9 +204,22 @@ def run(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _executor(workers: int) -> Executor:
-    """Returns what computes the cases."""
-    if workers == 1:
+def _executor(choice: ExecutorChoice, workers: int | None, address: str | None, cpus: int, gpus: float) -> Executor:
+    """Returns what computes the cases.
+
+    Raises:
+        RequestError: Ray is asked for and not installed, or its options without it.
+    """
+    from ctcore.errors import RequestError
+
+    if choice is ExecutorChoice.RAY:
+        from pipeline.executors.ray_actors import RayRequest, check_ray, on_ray
+
+        check_ray()
+        return partial(on_ray, request=RayRequest(address, workers, cpus, gpus))
+    if address is not None or gpus:
+        raise RequestError("--ray-address and --ray-gpus are for Ray; add --executor ray, or leave them out")
+    if workers is None or workers == 1:
         from pipeline.executors.work import in_this_process
 
         return in_this_process

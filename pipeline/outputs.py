@@ -78,14 +78,18 @@ class OutputFolder:
         """
         with locked(self.folder) as lock:
             self._lock = lock
-            by_class = self.class_maps_folder.glob("*")
-            dicom = self.dicom_folder("any").parent.glob("*")
-            cases, pictures = self.record_path("any").parent, self.picture_path("any").parent
-            remove_partials(self.folder, cases, *self.maps_folders, *by_class, *dicom, self.report_folder, pictures)
+            self.remove_partials()
             try:
                 yield
             finally:
                 self._lock = None
+
+    def remove_partials(self) -> None:
+        """Removes files that killed writers have left unfinished; for whoever has the folder locked."""
+        by_class = self.class_maps_folder.glob("*")
+        dicom = self.dicom_folder("any").parent.glob("*")
+        cases, pictures = self.record_path("any").parent, self.picture_path("any").parent
+        remove_partials(self.folder, cases, *self.maps_folders, *by_class, *dicom, self.report_folder, pictures)
 
     def check(self) -> None:
         """Refuses to go on where the folder is no longer the one that was locked.
@@ -173,12 +177,16 @@ class OutputFolder:
             record = CaseRecord.model_validate(read_json(path))
         except (RequestError, ValidationError):
             return None
+        there = all((self.folder / name).is_file() for name in self.files_of(record))
+        return record if record.status == "done" and there else None
+
+    def files_of(self, record: CaseRecord) -> list[str]:
+        """Returns the maps and DICOM files that a finished case's record speaks of, relative to the folder."""
         maps = [self.detection_path(record.case_id)]
         if record.made_with is None or record.made_with.segmentations:
             maps.append(self.segmentation_path(record.case_id))
         maps += [self.class_detection_path(record.case_id, name) for name in _classes_with_maps(record)]
-        maps += [self.folder / name for name in record.dicom]
-        return record if record.status == "done" and all(path.is_file() for path in maps) else None
+        return [*(path.relative_to(self.folder).as_posix() for path in maps), *record.dicom]
 
     def clear_case(self, case_id: str) -> None:
         """Removes what an earlier run left of a case, its record first."""

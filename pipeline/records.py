@@ -312,6 +312,22 @@ class SeriesRecord(_Record):
     case_id: str | None
 
 
+class ShardRecord(_Record):
+    """Which share of an input's cases a run has.
+
+    Attributes:
+        number: which shard, from 1.
+        of: how many there are.
+        cases: how many cases they have together.
+        digest: SHA-256 of the list of them; shards of one list have the same.
+    """
+
+    number: int
+    of: int
+    cases: int
+    digest: str
+
+
 class RunRecord(_Record):
     """What `run.json` holds.
 
@@ -323,7 +339,10 @@ class RunRecord(_Record):
         wall_seconds: how long it took.
         versions: Python and packages.
         bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
+        class_names: its patient-level classes, in their order.
+        probability_names: those that its classifier gives a probability.
         input: the folder or file that was asked for.
+        shard: which share of its cases; None: all of them.
         options: choices of the run.
         execution: device, backend, precision and threads (null on a GPU).
         phase_seconds: time by phase, summed over the cases computed in this run.
@@ -339,7 +358,10 @@ class RunRecord(_Record):
     wall_seconds: float | None
     versions: dict[str, str]
     bundle: dict[str, str | bool]
+    class_names: tuple[str, ...] = ()
+    probability_names: tuple[str, ...] = ()
     input: str
+    shard: ShardRecord | None = None
     options: RunOptions
     execution: dict[str, str | int | None]
     phase_seconds: dict[str, float]

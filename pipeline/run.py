@@ -21,6 +21,7 @@ from pipeline.observer import RunObserver, SilentObserver
 from pipeline.outputs import OutputFolder
 from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, RunOptions
+from pipeline.shards import Shard
 from pipeline.tables import RunTables
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def run_cohort(
     chooser: Chooser | None = None,
     found: FoundCts | None = None,
     executor: Executor = in_this_process,
+    shard: Shard | None = None,
 ) -> RunSummary:
     """Runs every case of a folder, or the case of a file, and writes all outputs.
 
@@ -80,6 +82,7 @@ def run_cohort(
         chooser: chooses what is computed of each case; None: by the options' budget of time and memory.
         found: the input's CTs, where they were found already.
         executor: where cases are computed.
+        shard: the share of the cases that are run; None: all.
 
     Raises:
         RequestError: as `check_options`; the input does not exist or holds no image, or is one of the output's own
@@ -100,6 +103,7 @@ def run_cohort(
         observer or SilentObserver(),
         chooser,
         executor,
+        shard,
     )
     with output.locked(), one_thread(execution.backend) if options.deterministic else contextlib.nullcontext():
         return run.run(load)
@@ -152,6 +156,7 @@ class _Run:
         observer: RunObserver,
         chooser: Chooser | None,
         executor: Executor,
+        shard: Shard | None,
     ) -> None:
         self._input, self._output = input_path, output
         self._options, self._observer = options, observer
@@ -159,7 +164,8 @@ class _Run:
         self._context = RunContext(output, bundle, execution, options)
         self._records = PackedRecords()
         self._reused: set[str] = set()
-        self._tables = RunTables(output, bundle, execution, options, input_path, found)
+        found, share = (found, None) if shard is None else shard.part(found)
+        self._tables = RunTables(output, bundle, execution, options, input_path, found, share)
         self._cases = found.cases
 
     def run(self, load: Callable[[], Stages]) -> RunSummary:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.clock import PHASES
-from pipeline.records import CaseRecord, CaseStatus, RunOptions, RunRecord, SeriesRecord
+from pipeline.records import CaseRecord, CaseStatus, RunOptions, RunRecord, SeriesRecord, ShardRecord
 from pipeline.versions import versions
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def run_record(
     started: datetime.datetime,
     wall_seconds: float,
     loading_seconds: float,
+    shard: ShardRecord | None = None,
     dicom: tuple[SeriesRecord, ...] = (),
     dicom_unreadable: tuple[str, ...] = (),
 ) -> RunRecord:
@@ -44,6 +45,7 @@ def run_record(
         started: when the run began.
         wall_seconds: how long it took.
         loading_seconds: how long the models took to load.
+        shard: which share of the input's cases; None: all of them.
         dicom: the DICOM series of the input.
         dicom_unreadable: what could not be read of it, with the reason.
     """
@@ -63,7 +65,10 @@ def run_record(
             "demo": manifest.demo,
             "folder": str(bundle.folder),
         },
+        class_names=manifest.class_names,
+        probability_names=tuple(manifest.probability_names),
         input=str(input_path),
+        shard=shard,
         options=options,
         execution={
             "device": execution.device,

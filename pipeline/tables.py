@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.dicom_series import series_records
 from pipeline.outputs import OutputFolder
-from pipeline.records import CaseRecord, RunOptions, RunRecord
+from pipeline.records import CaseRecord, RunOptions, RunRecord, ShardRecord
 from pipeline.run_record import run_record
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class RunTables:
         options: choices of the run.
         input_path: what was asked for.
         found: the CTs of the input.
+        shard: which share of its cases they are; None: all of them.
 
     Attributes:
         elsewhere: finished cases of earlier runs that are not in this input.
@@ -42,9 +43,10 @@ class RunTables:
         options: RunOptions,
         input_path: Path,
         found: FoundCts,
+        shard: ShardRecord | None = None,
     ) -> None:
         self._output, self._bundle, self._execution, self._options = output, bundle, execution, options
-        self._input, self._found = input_path, found
+        self._input, self._found, self._shard = input_path, found, shard
         self._started, self._begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
         self._taken_back = False
         self.elsewhere: list[CaseRecord] = []
@@ -83,16 +85,7 @@ class RunTables:
         """
         self._output.check()
         told = self._with_others(records)
-        run = self._run(told, computed, complete=complete, loading=loading)
-        manifest = self._bundle.manifest
-        self._output.write_results(told, manifest.class_names, manifest.probability_names)
-        self._output.write_run(run)
-        labels = next((record.segmentation_labels for record in told if record.segmentation_labels), None)
-        self._output.write_labels(labels)
-        if self._options.report:
-            from pipeline.report.page import write_report
-
-            write_report(self._output, run, told)
+        write_tables(self._output, self._run(told, computed, complete=complete, loading=loading), told)
 
     def _with_others(self, records: Iterable[CaseRecord]) -> list[CaseRecord]:
         return sorted((*records, *self.elsewhere), key=lambda record: record.case_id)
@@ -111,6 +104,27 @@ class RunTables:
             started=self._started,
             wall_seconds=time.perf_counter() - self._begin,
             loading_seconds=loading,
+            shard=self._shard,
             dicom=series_records(self._found),
             dicom_unreadable=tuple(f"{each.name}: {each.reason}" for each in self._found.unreadable),
         )
+
+
+def write_tables(output: OutputFolder, run: RunRecord, records: Sequence[CaseRecord]) -> None:
+    """Writes all that speaks of a whole run.
+
+    Args:
+        output: where it goes.
+        run: what `run.json` says.
+        records: its cases, sorted by case id.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    output.write_results(records, run.class_names, run.probability_names)
+    output.write_run(run)
+    output.write_labels(next((record.segmentation_labels for record in records if record.segmentation_labels), None))
+    if run.options.report:
+        from pipeline.report.page import write_report
+
+        write_report(output, run, records)

@@ -249,6 +249,7 @@ def dispatch(cases: Sequence[CaseFile], work: Work, seats: Sequence[Seat]) -> fl
             may_write.set()
         while not events.empty():
             _tell(events.get(), work)
+        work.context.output.remove_partials()
     return loading
 
 
