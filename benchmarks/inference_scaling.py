@@ -15,6 +15,8 @@ SLICES = (100, 250, 800)
 CASES = (1, 2, 4)
 FEW_SLICES = SLICES[0]
 WARM_CASES = 2
+HEADROOM = 1.08
+"""Height of the axes against what is drawn."""
 MOST_GROWTH = 1.15
 """Cost by slice, or by case, of the most against that of the fewest; both meet different weather."""
 
@@ -34,6 +36,7 @@ def measure_scaling(ours: RunsOurs, flow: str, output: Path) -> tuple[dict[str, 
         flow: `exact` or `guided`.
         output: folder for the picture.
     """
+    ours(flow, FEW_SLICES, 1)  # compiles the networks
     by_slices = {slices: ours(flow, slices, WARM_CASES) for slices in SLICES}
     by_cases = {cases: ours(flow, FEW_SLICES, cases) for cases in CASES}
     figures = scaling_figures(by_slices, by_cases) | {"flow": flow}
@@ -99,11 +102,11 @@ def draw_scaling(path: Path, figures: Mapping[str, Any]) -> None:
         axes.grid(color=GRID_COLOUR, linewidth=0.6)
         axes.plot(figures[over], figures[f"seconds_by_{over}"], "o-", color=LINE_COLOUR)
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, HEADROOM * max(figures[f"seconds_by_{over}"]))
         memory = axes.twinx()
         memory.plot(figures[over], figures[f"peak_gib_by_{over}"], "s--", color=SECOND_COLOUR)
         memory.set_ylabel("peak memory (GiB)", fontsize=9, color=SECOND_COLOUR)
-        memory.set_ylim(bottom=0)
+        memory.set_ylim(0, HEADROOM * max(figures[f"peak_gib_by_{over}"]))
     panels[0].plot(
         figures["slices"], figures["seconds_around_by_slices"], "o:", color=LINE_COLOUR, label="around the networks"
     )

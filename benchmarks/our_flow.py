@@ -168,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="output of the run")
     parser.add_argument("--device", default="cpu", help="auto, cpu or cuda (default: cpu)")
     parser.add_argument("--tta", action="store_true", help="average over mirrored inputs")
+    parser.add_argument("--max-ram", help="memory that the process may use, as in 4G")
     parser.add_argument("--record", type=Path, required=True, help="file for its record")
     parser.add_argument("--started", type=float, required=True, help="when the process was started, seconds since 1970")
     options = parser.parse_args(arguments)
@@ -175,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = ["run", "--bundle", options.bundle, "--input", options.input, "--output", str(options.output)]
     command += ["--device", options.device, "--overwrite", "--no-report", *(["--tta"] if options.tta else [])]
-    command += ["--windows", options.flow]
+    command += ["--windows", options.flow, *(["--max-ram", options.max_ram] if options.max_ram else [])]
     watch = RunWatch()
     with watched(watch):
         status = app(command, standalone_mode=False)

@@ -97,7 +97,7 @@ def read_nifti_header(path: Path) -> StoredVoxels:
     start = 0 if header.compressed else header.start
     held = path.stat().st_size - start
     check_stored(path.name, header.size, header.voxel_bytes, held, deflated=header.compressed)
-    return StoredVoxels(header.size, header.voxel_bytes, path, start, header.compressed)
+    return StoredVoxels(header.size, header.voxel_bytes, path, start, header.compressed, scaled=not header.plain)
 
 
 def read_stored(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[Any] | None:

@@ -46,6 +46,7 @@ class StoredVoxels:
         path: the file that holds them.
         start: their first byte in it.
         deflated: whether they are compressed (gzip or zlib).
+        scaled: whether the header's slope and intercept make values of them, which are float64 then.
     """
 
     size: tuple[int, ...]
@@ -53,11 +54,17 @@ class StoredVoxels:
     path: Path
     start: int
     deflated: bool
+    scaled: bool = False
 
     @property
     def bytes_at_most(self) -> int:
         """Bytes that may come out of them when they are decompressed."""
         return self.voxel_bytes * math.prod(self.size)
+
+    @property
+    def read_voxel_bytes(self) -> int:
+        """Bytes of one when it is read."""
+        return max(8, self.voxel_bytes) if self.scaled else self.voxel_bytes
 
 
 def refused(path: Path, what: str) -> UnreadableImageError:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": GIB, "T": 1 << 40}
 
-CT_BYTES = 16
-"""Bytes a voxel, at most, of a CT that is read, brought to LPS order, searched for the pancreas and given maps."""
+CT_COPIES = 2
+"""Of a CT in memory at once, at most: as it is decompressed and as it is read, or that and in LPS order."""
+MASK_BYTES = 1
+"""Bytes a voxel of what is made of it beside: which voxels are finite, or metal."""
+DICOM_BYTES = 8
+"""Bytes a voxel of a DICOM series that is read, at most: where its slope is no whole number."""
 
 _STATUS = Path("/proc/self/status")
 
@@ -63,8 +67,8 @@ def check_ct(case: CaseFile, limit: int) -> None:
         MemoryLimitError: it cannot.
         UnreadableImageError: it has no header.
     """
-    sizes = _sizes_of(case)
-    needed = resident() + CT_BYTES * math.prod(sizes)
+    sizes, voxel_bytes = _stored(case)
+    needed = resident() + (CT_COPIES * voxel_bytes + MASK_BYTES) * math.prod(sizes)
     if needed > limit:
         shape = " x ".join(str(size) for size in sizes)
         raise MemoryLimitError(
@@ -73,15 +77,16 @@ def check_ct(case: CaseFile, limit: int) -> None:
         )
 
 
-def _sizes_of(case: CaseFile) -> tuple[int, ...]:
-    """Returns the number of voxels along each axis (x, y, z, ...), by the header alone."""
+def _stored(case: CaseFile) -> tuple[tuple[int, ...], int]:
+    """Returns the voxels along each axis (x, y, z, ...) and the bytes of one when it is read, by the header alone."""
     from ctcore.cts import DicomCase
 
     if isinstance(case, DicomCase):
-        return case.series.geometry.size_xyz if case.series.geometry is not None else (0,)
+        return case.series.geometry.size_xyz if case.series.geometry is not None else (0,), DICOM_BYTES
     from ctcore.files import read_header
 
-    return read_header(case.path).size
+    header = read_header(case.path)
+    return header.size, header.read_voxel_bytes
 
 
 def _status(key: str) -> int:

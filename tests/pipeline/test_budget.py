@@ -185,7 +185,7 @@ def test_a_ct_too_large_is_refused_before_it_is_read(
     tmp_path: Path, cohort: Path, bundle: Bundle, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = Stages(FakeLocalizer(), Costly())
-    monkeypatch.setattr("pipeline.memory.CT_BYTES", GIB)
+    monkeypatch.setattr("pipeline.memory.MASK_BYTES", GIB)
     monkeypatch.setattr("pipeline.case_runner.read_ct", None)
     options = RunOptions(max_ram=peak() + GIB, report=False)
     summary = run_cohort(cohort, OutputFolder(tmp_path / "out"), bundle, execution, options, load=lambda: stages)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ctcore.errors import RequestError
-from pipeline.memory import parse_size, peak, resident
+from ctcore.errors import MemoryLimitError, RequestError
+from ctcore.files import CaseFile
+from pipeline.memory import check_ct, parse_size, peak, resident
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,21 @@ def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr("pipeline.memory._STATUS", tmp_path / "none")
     with pytest.raises(RequestError, match="leave --max-ram out"):
         resident()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slope", "bytes_a_voxel"), [("int16", 1.0, 5), ("float32", 1.0, 9), ("int16", 0.5, 17)]
+)
+def test_what_a_ct_takes_follows_from_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, slope: float, bytes_a_voxel: int
+) -> None:
+    nibabel: Any = importlib.import_module("nibabel")
+    image = nibabel.Nifti1Image(np.zeros((10, 20, 30), dtype), np.eye(4))
+    image.header.set_slope_inter(slope, 0.0)
+    nibabel.save(image, tmp_path / "a.nii")
+    monkeypatch.setattr("pipeline.memory.resident", lambda: 1000)
+    case = CaseFile("a", tmp_path / "a.nii")
+    needed = 1000 + bytes_a_voxel * 6000
+    check_ct(case, needed)
+    with pytest.raises(MemoryLimitError, match=r"'a\.nii' of 10 x 20 x 30 voxels may need"):
+        check_ct(case, needed - 1)
