@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import math
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,10 @@ from pipeline.records import CaseRecord
 
 OPEN_SECONDS = 600.0
 """An actor that has not loaded its networks by then has found no place in the cluster."""
+
+
+POLL_SECONDS = 1.0
+"""How long an actor is waited for before it is looked whether it was closed."""
 
 
 @dataclass(frozen=True)
@@ -202,18 +208,25 @@ class ActorSeat:
         if place is not None:
             self._slots.give_back(*place)
 
-    def _get(self, reference: Any, seconds: float | None = None) -> Any:
-        """Returns what an actor answers; its errors are this process's."""
-        exceptions = self._ray.exceptions
-        try:
-            return self._ray.get(reference, timeout=seconds)
-        except exceptions.RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            raise cause if isinstance(cause, PipelineError) else PipelineError(first_line(cause)) from None
-        except exceptions.GetTimeoutError as error:
-            raise RequestError(
-                f"the Ray cluster has found no place for a worker in {OPEN_SECONDS:g} s; ask for less, or wait until"
-                " others have ended"
-            ) from error
-        except exceptions.RayError as error:  # the actor, its machine or the way to it
-            raise SeatLostError(first_line(error)) from error
+    def _get(self, reference: Any, seconds: float = math.inf) -> Any:
+        """Returns what an actor answers; its errors are this process's.
+
+        It is asked for again and again: the answer of an actor that was killed before it began may never come.
+        """
+        exceptions, end = self._ray.exceptions, time.monotonic() + seconds
+        while True:
+            try:
+                return self._ray.get(reference, timeout=POLL_SECONDS)
+            except exceptions.RayTaskError as error:
+                cause = error.cause if isinstance(error.cause, Exception) else error
+                raise cause if isinstance(cause, PipelineError) else PipelineError(first_line(cause)) from None
+            except exceptions.GetTimeoutError as error:
+                if self._actor is None:
+                    raise SeatLostError("it was closed") from error
+                if time.monotonic() > end:
+                    raise RequestError(
+                        f"the Ray cluster has found no place for a worker in {OPEN_SECONDS:g} s; ask for less, or wait"
+                        " until others have ended"
+                    ) from error
+            except exceptions.RayError as error:  # the actor, its machine or the way to it
+                raise SeatLostError(first_line(error)) from error

@@ -26,7 +26,7 @@ ray: Any = pytest.importorskip("ray", reason="Ray, of the extra 'ray', is not in
 DETERMINISTIC = RunOptions(deterministic=True, report=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[str]:
     """The address of a cluster of two cores."""
     from ray.cluster_utils import Cluster
