@@ -43,7 +43,6 @@ class ExecutorChoice(StrEnum):
     """Where cases are computed."""
 
     LOCAL = "local"
-    RAY = "ray"
 
 
 class WindowsChoice(StrEnum):
@@ -94,18 +93,12 @@ def run(
     ] = None,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     workers: Annotated[
-        int | None,
+        int,
         typer.Option(
             min=1,
-            help="Processes that compute, each with its own networks and share of the cores. Default: 1; with ray, all"
-            " that the cluster has room for.",
+            help="Processes that compute, each with its own networks and share of the cores.",
         ),
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster that runs, or 'auto'. Default: one of this machine alone.")
-    ] = None,
-    ray_cpus: Annotated[int, typer.Option(min=1, help="Cores of each worker on Ray.")] = 1,
-    ray_gpus: Annotated[float, typer.Option(min=0.0, help="GPUs of each worker on Ray; 0.5: two share one.")] = 0.0,
+    ] = 1,
     shard: Annotated[
         str | None,
         typer.Option(help="A share of the cases, as in 2/8; 'pipeline merge' joins the outputs. Default: all."),
@@ -160,7 +153,7 @@ def run(
         overwrite=overwrite,
         report=report,
     )
-    computing = _executor(executor, workers, ray_address, ray_cpus, ray_gpus)
+    del executor  # one choice so far
     share = None if shard is None else Shard.parse(shard)
     found = find_cts(
         input_path, options.case_id_tag
@@ -191,7 +184,7 @@ def run(
                 ),
                 observer=observer,
                 found=found,
-                executor=computing,
+                executor=_executor(workers),
                 shard=share,
             )
     except KeyboardInterrupt as error:
@@ -204,22 +197,9 @@ def run(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _executor(choice: ExecutorChoice, workers: int | None, address: str | None, cpus: int, gpus: float) -> Executor:
-    """Returns what computes the cases.
-
-    Raises:
-        RequestError: Ray is asked for and not installed, or its options without it.
-    """
-    from ctcore.errors import RequestError
-
-    if choice is ExecutorChoice.RAY:
-        from pipeline.executors.ray_actors import RayRequest, check_ray, on_ray
-
-        check_ray()
-        return partial(on_ray, request=RayRequest(address, workers, cpus, gpus))
-    if address is not None or gpus:
-        raise RequestError("--ray-address and --ray-gpus are for Ray; add --executor ray, or leave them out")
-    if workers is None or workers == 1:
+def _executor(workers: int) -> Executor:
+    """Returns what computes the cases."""
+    if workers == 1:
         from pipeline.executors.work import in_this_process
 
         return in_this_process

@@ -141,7 +141,7 @@ def test_workers_end_with_the_process_that_started_them(
 @given(st.sets(st.integers(0, 200), min_size=1, max_size=64), st.integers(1, 80))
 def test_shares_are_all_cores_once(cores: set[int], workers: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes.os, "sched_getaffinity", lambda _: cores)
+        patch.setattr("os.sched_getaffinity", lambda _: cores)
         shares = shares_of_cores(workers)
     assert len(shares) == workers
     assert (
