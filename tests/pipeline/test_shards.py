@@ -121,7 +121,7 @@ def test_times_are_added_up(run: Run, tmp_path: Path) -> None:
         assert seconds == pytest.approx(sum(part.phase_seconds[phase] for part in parts))
     walls = [part.wall_seconds or 0.0 for part in parts]
     assert both.wall_seconds is not None
-    assert both.wall_seconds >= max(walls)
+    assert both.wall_seconds > max(walls) - 1e-3  # seconds since 1970 have seven digits behind the point
 
 
 def edit_run(folder: Path, **changes: object) -> None:
