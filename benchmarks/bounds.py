@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,6 +76,12 @@ def print_figures(title: str, figures: Sequence[tuple[str, Any]]) -> None:
     for name, value in figures:
         table.add_row(name, text_of(value))
     Console(highlight=False).print(table)
+
+
+def closing(bounds: Sequence[Bound], **figures: Any) -> int:
+    """Prints all as one JSON object, a benchmark's last line; returns the exit code: 1 where a bound is missed."""
+    print(json.dumps({"bounds": [bound.as_dict() for bound in bounds], **figures}))
+    return 0 if all(bound.reached for bound in bounds) else 1
 
 
 def text_of(value: Any) -> str:

@@ -10,7 +10,6 @@ is only reported.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.same import differences
 from benchmarks.tiny import make_patient
 from ctcore.files import write
@@ -88,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     bounds.append(Bound(backend, f"different files, {what} threads", len(found), "equal to", 0))
     print_bounds(bounds)
     print_figures("different files", [(name, len(found)) for name, found in told.items()])
-    print(json.dumps({"bounds": [bound.as_dict() for bound in bounds], "differences": told}))
-    return 0 if all(bound.reached for bound in bounds) else 1
+    return closing(bounds, differences=told)
 
 
 if __name__ == "__main__":

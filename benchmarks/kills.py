@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import importlib
 import io
-import json
 import os
 import random
 import shutil
@@ -27,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.same import differences
 from benchmarks.tiny import write_bundle, write_patients, write_recipes
 from ctcore.inference.backends.openvino_backend import import_openvino
@@ -269,8 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(line)
     print_bounds(bounds)
     print_figures("beside", [("seconds", time.perf_counter() - begin)])
-    print(json.dumps({"bounds": [bound.as_dict() for bound in bounds], "differences": told}))
-    return 0 if all(bound.reached for bound in bounds) else 1
+    return closing(bounds, differences=told)
 
 
 if __name__ == "__main__":

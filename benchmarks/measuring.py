@@ -10,7 +10,6 @@ a trained network gives them.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from ctcore.inference.backends.choose import resolve
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.volume import Geometry, Volume
@@ -105,8 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     print_bounds(bounds)
     print_figures("beside", figures)
-    print(json.dumps({"bounds": [bound.as_dict() for bound in bounds], **dict(figures)}))
-    return 0 if all(bound.reached for bound in bounds) else 1
+    return closing(bounds, **dict(figures))
 
 
 if __name__ == "__main__":

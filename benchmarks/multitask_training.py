@@ -9,14 +9,13 @@ code: 0 bounds reached, 1 one missed.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.commands import run
 from benchmarks.systems import GRID, LEVELS, PYRAMID, VOLUME
 from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, take_turns
@@ -60,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_bounds(bounds)
     figures: list[tuple[str, Any]] = [(f"seconds a step, {name}", value) for name, value in medians.items()]
     print_figures(f"{options.steps} steps of batch {recipe.batch_size}, patch {recipe.patch_size}", figures)
-    print(json.dumps({"bounds": [bound.as_dict() for bound in bounds], "device": options.device, "seconds": seconds}))
-    return 0 if all(bound.reached for bound in bounds) else 1
+    return closing(bounds, device=options.device, seconds=seconds)
 
 
 def make_workspace(output: Path, recipe: str, changes: Sequence[str]) -> Workspace:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.bounds import Bound, print_bounds, print_figures
+from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.tiny import make_patient, write_bundle
 from ctcore.files import write
 
@@ -172,8 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     print_bounds(bounds)
     print_figures("beside", figures)
-    print(json.dumps({"bounds": [bound.as_dict() for bound in bounds], **dict(figures)}))
-    return 0 if all(bound.reached for bound in bounds) else 1
+    return closing(bounds, **dict(figures))
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ def run(
     """
     from ctcore.cts import find_cts
     from ctcore.inference.backends.choose import resolve
+    from pipeline.executors.processes import shared
     from pipeline.log import log_to
     from pipeline.memory import parse_size
     from pipeline.outputs import OutputFolder
@@ -161,6 +162,8 @@ def run(
     chosen = _bundle(bundle)
     check_options(options, chosen)
     execution = resolve(device, backend.value, precision.value, deterministic=deterministic)
+    if workers > 1:
+        execution = shared(execution, workers)
     folder = OutputFolder(output, options.format)
     out = console()
     _say_series(out, found)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from ctcore.evaluation.compare import Comparison
     from ctcore.evaluation.metrics import Metrics
     from ctcore.evaluation.statistics.bootstrap import Estimate
-    from pipeline.records import CaseRecord, SeriesRecord
+    from pipeline.records import CaseRecord
     from pipeline.run import RunSummary
+    from pipeline.run_record import SeriesRecord
 
 _PHASE_WORDS = {
     "read": "reading",

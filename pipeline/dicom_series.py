@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ctcore.dicom.choose import digest_of
-from pipeline.records import SeriesRecord
+from pipeline.run_record import SeriesRecord
 
 if TYPE_CHECKING:
     from ctcore.cts import FoundCts

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from ctcore.errors import RequestError, describe_validation
 from ctcore.files import read_json, write_atomic
 from pipeline.outputs import OutputFolder
-from pipeline.records import CaseRecord, RunRecord, ShardRecord
+from pipeline.records import CaseRecord
+from pipeline.run_record import RunRecord, ShardRecord
 from pipeline.tables import write_tables
 
 SAME = ("bundle", "options", "execution", "versions", "class_names", "probability_names")

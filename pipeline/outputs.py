@@ -23,7 +23,8 @@ from ctcore.files import CaseFile, is_writable, read_json, write, write_json, wr
 from ctcore.lock import FolderLock, locked
 from pipeline.case import CaseResult
 from pipeline.label_files import remove_label_files, write_label_files
-from pipeline.records import CaseRecord, ImageFormat, MadeWith, RunRecord
+from pipeline.records import CaseRecord, ImageFormat, MadeWith
+from pipeline.run_record import RunRecord
 
 DICOM_LESIONS = "lesions.dcm"
 DICOM_SEGMENTATION = "segmentation.dcm"

@@ -1,4 +1,4 @@
-"""What is kept of a case and of a run: the content of `cases/CASE.json` and `run.json`."""
+"""What is kept of a case, the content of `cases/CASE.json`, and the choices of a run that decide it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ Status = Literal["done", "failed"]
 ImageFormat = Literal["nii.gz", "mha"]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What is kept as JSON."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class RunOptions(_Record):
+class RunOptions(Record):
     """Choices of a run that do not belong to the bundle.
 
     Attributes:
@@ -71,7 +73,7 @@ class RunOptions(_Record):
     report: bool = True
 
 
-class MadeWith(_Record):
+class MadeWith(Record):
     """What decides a case's results; a case whose record says otherwise is computed again.
 
     Attributes:
@@ -120,7 +122,7 @@ class MadeWith(_Record):
         return self.model_copy(update={"input_bytes": 0, "input_modified_ns": 0})
 
 
-class BoxRecord(_Record):
+class BoxRecord(Record):
     """An index box of the input grid.
 
     Attributes:
@@ -142,7 +144,7 @@ class RoiRecord(BoxRecord):
     source: str
 
 
-class EffortRecord(_Record):
+class EffortRecord(Record):
     """How much stage 2 computed of a case.
 
     Attributes:
@@ -187,7 +189,7 @@ class QualityRecord(QualityFigures):
 LesionMaps = Literal["one", "by_class"]
 
 
-class FusionRecord(_Record):
+class FusionRecord(Record):
     """How the score was made.
 
     Attributes:
@@ -202,7 +204,7 @@ class FusionRecord(_Record):
     terms: dict[str, float]
 
 
-class CaseRecord(_Record):
+class CaseRecord(Record):
     """Everything of one case.
 
     Attributes:
@@ -261,110 +263,3 @@ class CaseRecord(_Record):
     def total_seconds(self) -> float:
         """Time of all phases; phases of different cases overlap, so cases add up to more than a run takes."""
         return sum(self.seconds.values())
-
-
-class CaseStatus(_Record):
-    """One case in `run.json`.
-
-    Attributes:
-        case_id: the case.
-        status: `done` or `failed`.
-        error: why it failed.
-        reused: whether the result of an earlier run was kept; None in deterministic runs, whose output does not tell
-            how often they were stopped.
-        seconds: time of all phases; None in deterministic runs.
-    """
-
-    case_id: str
-    status: Status
-    error: str | None
-    reused: bool | None
-    seconds: float | None
-
-
-class SeriesRecord(_Record):
-    """One DICOM series in `run.json`: nothing of it identifies the patient.
-
-    Attributes:
-        series: digest of its UIDs.
-        study: digest of the study's UID.
-        part: which of the series' stacks of slices of one kind this is, from 1.
-        number: the series' number.
-        modality: `CT`, `MR`, ...
-        slices: how many.
-        size: (rows, columns) of a slice.
-        spacing_mm: voxel size (x, y, z), or null where the slices make no grid.
-        verdict: `chosen`, `faulty` (a case that fails) or `refused` (no case).
-        reason: why.
-        case_id: the case, or null.
-    """
-
-    series: str
-    study: str
-    part: int
-    number: int | None
-    modality: str
-    slices: int
-    size: tuple[int, int]
-    spacing_mm: tuple[float, float, float] | None
-    verdict: Literal["chosen", "faulty", "refused"]
-    reason: str
-    case_id: str | None
-
-
-class ShardRecord(_Record):
-    """Which share of an input's cases a run has.
-
-    Attributes:
-        number: which shard, from 1.
-        of: how many there are.
-        cases: how many cases they have together.
-        digest: SHA-256 of the list of them; shards of one list have the same.
-    """
-
-    number: int
-    of: int
-    cases: int
-    digest: str
-
-
-class RunRecord(_Record):
-    """What `run.json` holds.
-
-    Attributes:
-        schema_version: version of these keys.
-        notice: what the model is not.
-        complete: whether every case was reached; false after an interruption, and while a run goes on.
-        started: when the run began, ISO 8601 with time zone; None, as the other times, in deterministic runs.
-        wall_seconds: how long it took.
-        versions: Python and packages.
-        bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
-        class_names: its patient-level classes, in their order.
-        probability_names: those that its classifier gives a probability.
-        input: the folder or file that was asked for.
-        shard: which share of its cases; None: all of them.
-        options: choices of the run.
-        execution: device, backend, precision and threads (null on a GPU).
-        phase_seconds: time by phase, summed over the cases computed in this run.
-        cases: status of every case in the tables.
-        dicom: every DICOM series of the input, and why it was chosen or not.
-        dicom_unreadable: DICOM objects and archives that cannot be read, with the reason.
-    """
-
-    schema_version: Literal[1] = OUTPUT_SCHEMA_VERSION
-    notice: str | None
-    complete: bool
-    started: str | None
-    wall_seconds: float | None
-    versions: dict[str, str]
-    bundle: dict[str, str | bool]
-    class_names: tuple[str, ...] = ()
-    probability_names: tuple[str, ...] = ()
-    input: str
-    shard: ShardRecord | None = None
-    options: RunOptions
-    execution: dict[str, str | int | None]
-    phase_seconds: dict[str, float]
-    cases: tuple[CaseStatus, ...]
-    dicom: tuple[SeriesRecord, ...] = ()
-    dicom_unreadable: tuple[str, ...] = ()

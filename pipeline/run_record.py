@@ -5,15 +5,122 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.clock import PHASES
-from pipeline.records import CaseRecord, CaseStatus, RunOptions, RunRecord, SeriesRecord, ShardRecord
+from pipeline.records import OUTPUT_SCHEMA_VERSION, CaseRecord, Record, RunOptions, Status
 from pipeline.versions import versions
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
     from pipeline.bundle import Bundle
+
+
+class CaseStatus(Record):
+    """One case in `run.json`.
+
+    Attributes:
+        case_id: the case.
+        status: `done` or `failed`.
+        error: why it failed.
+        reused: whether the result of an earlier run was kept; None in deterministic runs, whose output does not tell
+            how often they were stopped.
+        seconds: time of all phases; None in deterministic runs.
+    """
+
+    case_id: str
+    status: Status
+    error: str | None
+    reused: bool | None
+    seconds: float | None
+
+
+class SeriesRecord(Record):
+    """One DICOM series in `run.json`: nothing of it identifies the patient.
+
+    Attributes:
+        series: digest of its UIDs.
+        study: digest of the study's UID.
+        part: which of the series' stacks of slices of one kind this is, from 1.
+        number: the series' number.
+        modality: `CT`, `MR`, ...
+        slices: how many.
+        size: (rows, columns) of a slice.
+        spacing_mm: voxel size (x, y, z), or null where the slices make no grid.
+        verdict: `chosen`, `faulty` (a case that fails) or `refused` (no case).
+        reason: why.
+        case_id: the case, or null.
+    """
+
+    series: str
+    study: str
+    part: int
+    number: int | None
+    modality: str
+    slices: int
+    size: tuple[int, int]
+    spacing_mm: tuple[float, float, float] | None
+    verdict: Literal["chosen", "faulty", "refused"]
+    reason: str
+    case_id: str | None
+
+
+class ShardRecord(Record):
+    """Which share of an input's cases a run has.
+
+    Attributes:
+        number: which shard, from 1.
+        of: how many there are.
+        cases: how many cases they have together.
+        digest: SHA-256 of the list of them; shards of one list have the same.
+    """
+
+    number: int
+    of: int
+    cases: int
+    digest: str
+
+
+class RunRecord(Record):
+    """What `run.json` holds.
+
+    Attributes:
+        schema_version: version of these keys.
+        notice: what the model is not.
+        complete: whether every case was reached; false after an interruption, and while a run goes on.
+        started: when the run began, ISO 8601 with time zone; None, as the other times, in deterministic runs.
+        wall_seconds: how long it took.
+        versions: Python and packages.
+        bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
+        class_names: its patient-level classes, in their order.
+        probability_names: those that its classifier gives a probability.
+        input: the folder or file that was asked for.
+        shard: which share of its cases; None: all of them.
+        options: choices of the run.
+        execution: device, backend, precision and threads (null on a GPU).
+        phase_seconds: time by phase, summed over the cases computed in this run.
+        cases: status of every case in the tables.
+        dicom: every DICOM series of the input, and why it was chosen or not.
+        dicom_unreadable: DICOM objects and archives that cannot be read, with the reason.
+    """
+
+    schema_version: Literal[1] = OUTPUT_SCHEMA_VERSION
+    notice: str | None
+    complete: bool
+    started: str | None
+    wall_seconds: float | None
+    versions: dict[str, str]
+    bundle: dict[str, str | bool]
+    class_names: tuple[str, ...] = ()
+    probability_names: tuple[str, ...] = ()
+    input: str
+    shard: ShardRecord | None = None
+    options: RunOptions
+    execution: dict[str, str | int | None]
+    phase_seconds: dict[str, float]
+    cases: tuple[CaseStatus, ...]
+    dicom: tuple[SeriesRecord, ...] = ()
+    dicom_unreadable: tuple[str, ...] = ()
 
 
 def run_record(

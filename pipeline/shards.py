@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ctcore.cts import FoundCts
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile
-from pipeline.records import ShardRecord
+from pipeline.run_record import ShardRecord
 
 _SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 

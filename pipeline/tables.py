@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.dicom_series import series_records
 from pipeline.outputs import OutputFolder
-from pipeline.records import CaseRecord, RunOptions, RunRecord, ShardRecord
-from pipeline.run_record import run_record
+from pipeline.records import CaseRecord, RunOptions
+from pipeline.run_record import RunRecord, ShardRecord, run_record
 
 if TYPE_CHECKING:
     from ctcore.cts import FoundCts

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from ctcore.errors import RequestError
+from ctcore.orphans import end_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,15 +62,7 @@ def _begin_worker() -> None:
     threadpool_limits(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Waits for the process that started this one to end, and ends this one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        signal.raise_signal(signal.SIGKILL)
+    end_with_parent()
 
 
 def _pooled(items: Sequence[Item], function: Callable[[Item], Result], workers: int) -> Iterator[tuple[Item, Result]]:

@@ -16,6 +16,7 @@ from ctcore.errors import CaseError, DatasetError, first_line
 from ctcore.evaluation.components import CaseComponents, find_components
 from ctcore.evaluation.lesion_label import LesionLabel, values_present
 from ctcore.evaluation.maps import read_map
+from ctcore.orphans import end_with_parent
 
 _AHEAD = 2
 """Cases a process that wait for it: enough to keep it busy, few enough that memory does not grow with the cohort."""
@@ -147,7 +148,9 @@ def measure_cases(jobs: Sequence[CaseJob], workers: int) -> Iterator[CaseMeasure
         yield from map(measure_case, jobs)
         return
     waiting = iter(jobs)
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=end_with_parent
+    ) as pool:
         running: set[Future[CaseMeasurement | CaseFault]] = set()
         try:
             for job in waiting:

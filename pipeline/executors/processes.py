@@ -6,19 +6,25 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING
 
 from ctcore.errors import PipelineError, first_line
 from ctcore.files import CaseFile
+from ctcore.orphans import end_with_parent
 from pipeline.executors.dispatch import SeatLostError, dispatch
 from pipeline.executors.job import Job
 from pipeline.executors.work import Work
 from pipeline.observer import RunObserver
 from pipeline.records import CaseRecord
+
+if TYPE_CHECKING:
+    from ctcore.inference.backends.choose import Execution
 
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -53,13 +59,21 @@ def in_processes(cases: Sequence[CaseFile], work: Work, *, workers: int) -> floa
 def shares_of_cores(workers: int) -> list[frozenset[int]]:
     """Returns the processor's cores that this process may use in shares of neighbours, one a worker.
 
-    With more workers than cores, workers share one core each.
+    With more workers than cores, several share one; where the system binds no process to cores, shares are empty.
     """
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    if not cores:
+        return [frozenset()] * workers
     if workers >= len(cores):
         return [frozenset({cores[number % len(cores)]}) for number in range(workers)]
     bounds = [round(number * len(cores) / workers) for number in range(workers + 1)]
     return [frozenset(cores[start:stop]) for start, stop in itertools.pairwise(bounds)]
+
+
+def shared(execution: Execution, workers: int) -> Execution:
+    """Returns an execution as each of several workers has it: with its share of the threads."""
+    threads = execution.threads
+    return execution if threads is None else replace(execution, threads=max(1, threads // workers))
 
 
 class ProcessSeat:
@@ -78,7 +92,8 @@ class ProcessSeat:
 
     def open(self) -> float:
         """Starts the process and waits until it has loaded the networks; see `Seat`."""
-        os.sched_setaffinity(0, self._cores)  # of this thread alone; the process inherits it
+        if sys.platform == "linux" and self._cores:
+            os.sched_setaffinity(0, self._cores)  # of this thread alone; the process inherits it
         here, there = _CONTEXT.Pipe()
         with self._guard:
             self._process = _CONTEXT.Process(target=serve, args=(there, self._job), daemon=True)
@@ -140,7 +155,7 @@ class ProcessSeat:
 def serve(connection: Connection, job: Job) -> None:
     """Computes the cases that come through a connection, until it or the process at its other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    end_with_parent()  # else two could write one case
     try:
         with job.opened(_Teller(connection)) as (runner, seconds):
             connection.send(seconds)
@@ -150,14 +165,6 @@ def serve(connection: Connection, job: Job) -> None:
         return
     except Exception as error:
         connection.send(error if isinstance(error, PipelineError) else PipelineError(first_line(error)))
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that has started it is gone, however: two must not write one case."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 class _Teller:

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from ctcore.files import write_text
 from pipeline.outputs import OutputFolder
-from pipeline.records import DEMO_FLAG, CaseRecord, RunRecord
+from pipeline.records import DEMO_FLAG, CaseRecord
 from pipeline.report.flag_words import sentence_of, unchecked_of, words_of
+from pipeline.run_record import RunRecord
 
 _STYLE = """
 :root { --ink: #16202b; --soft: #5b6876; --line: #dde3ea; --page: #f5f7f9; --bar: #d9480f; --card: #fff; }

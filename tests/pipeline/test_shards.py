@@ -18,8 +18,9 @@ from ctcore.inference.backends.choose import Execution
 from pipeline.bundle import Bundle
 from pipeline.merge import merge
 from pipeline.outputs import OutputFolder
-from pipeline.records import RunOptions, RunRecord
+from pipeline.records import RunOptions
 from pipeline.run import RunSummary, run_cohort
+from pipeline.run_record import RunRecord
 from pipeline.shards import Shard, digest_of
 from pipeline.stages import Stages
 from tests.pipeline.executors.test_processes import contents

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.same import differences
 from ctcore.errors import DatasetError
 from ctcore.files import read, read_ct
 from ctcore.inference.backends.choose import Execution
@@ -68,6 +69,16 @@ def test_the_plan_is_the_recipes(planned: Workspace, recipe: LocalizerRecipe) ->
     intensities = plans["foreground_intensity_properties_per_channel"]["0"]
     assert intensities["mean"] == pytest.approx(100, abs=1)
     assert intensities["std"] == pytest.approx(5, abs=1)
+
+
+@pytest.mark.slow
+def test_processes_plan_as_one_does(training_folder: Path, recipe: LocalizerRecipe, tmp_path: Path) -> None:
+    """Slow: starting them takes far longer than planning four boxes."""
+    one, two = (prepare([training_folder], tmp_path / str(workers), recipe, folds=2) for workers in (1, 2))
+    plan(one, recipe)
+    plan(two, recipe, workers=2)
+    assert one.plans() == two.plans()
+    assert differences(one.root, two.root) == []
 
 
 def test_training_goes_on_where_it_stopped(trained: Path, planned: Workspace, recipe: LocalizerRecipe) -> None:

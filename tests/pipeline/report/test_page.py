@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from ctcore.quality.reference import Limits
-from pipeline.records import CaseRecord, CaseStatus, FusionRecord, QualityRecord, RunOptions, RunRecord
+from pipeline.records import CaseRecord, FusionRecord, QualityRecord, RunOptions
 from pipeline.report.page import report_html
+from pipeline.run_record import CaseStatus, RunRecord
 
 
 def case(case_id: str, **changes: Any) -> CaseRecord:
