@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ctcore.cts import FoundCts
+    from ctcore.inference.backends.choose import Execution
     from pipeline.bundle import Bundle
     from pipeline.executors.work import Executor
     from pipeline.outputs import OutputFolder
@@ -43,6 +46,7 @@ class ExecutorChoice(StrEnum):
     """Where cases are computed."""
 
     LOCAL = "local"
+    RAY = "ray"
 
 
 class WindowsChoice(StrEnum):
@@ -93,12 +97,18 @@ def run(
     ] = None,
     executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
-            help="Processes that compute, each with its own networks and share of the cores.",
+            help="Processes that compute, each with its own networks and share of the cores. Default: 1; with ray, all"
+            " that the cluster has room for.",
         ),
-    ] = 1,
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster that runs, or 'auto'. Default: one of this machine alone.")
+    ] = None,
+    ray_cpus: Annotated[int, typer.Option(min=1, help="Cores of each worker on Ray.")] = 1,
+    ray_gpus: Annotated[float, typer.Option(min=0.0, help="GPUs of each worker on Ray; 0.5: two share one.")] = 0.0,
     shard: Annotated[
         str | None,
         typer.Option(help="A share of the cases, as in 2/8; 'pipeline merge' joins the outputs. Default: all."),
@@ -130,7 +140,6 @@ def run(
     """
     from ctcore.cts import find_cts
     from ctcore.inference.backends.choose import resolve
-    from pipeline.executors.processes import shared
     from pipeline.log import log_to
     from pipeline.memory import parse_size
     from pipeline.outputs import OutputFolder
@@ -154,16 +163,14 @@ def run(
         overwrite=overwrite,
         report=report,
     )
-    del executor  # one choice so far
+    places = _places(executor, device, workers, ray_address, ray_cpus, ray_gpus)
     share = None if shard is None else Shard.parse(shard)
     found = find_cts(
         input_path, options.case_id_tag
     )  # whatever is wrong with the request is said before anything is made
     chosen = _bundle(bundle)
     check_options(options, chosen)
-    execution = resolve(device, backend.value, precision.value, deterministic=deterministic)
-    if workers > 1:
-        execution = shared(execution, workers)
+    execution = places.settle(partial(resolve, device, backend.value, precision.value, deterministic=deterministic))
     folder = OutputFolder(output, options.format)
     out = console()
     _say_series(out, found)
@@ -187,7 +194,7 @@ def run(
                 ),
                 observer=observer,
                 found=found,
-                executor=_executor(workers),
+                executor=places.executor,
                 shard=share,
             )
     except KeyboardInterrupt as error:
@@ -200,15 +207,41 @@ def run(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _executor(workers: int) -> Executor:
-    """Returns what computes the cases."""
-    if workers == 1:
+@dataclass(frozen=True)
+class _Places:
+    """What computes the cases, and what settles device, backend and precision there by a function that settles them."""
+
+    executor: Executor
+    settle: Callable[[Callable[[], Execution]], Execution]
+
+
+def _places(
+    choice: ExecutorChoice, device: str, workers: int | None, address: str | None, cpus: int, gpus: float
+) -> _Places:
+    """Returns what computes the cases.
+
+    Raises:
+        RequestError: Ray is asked for and not installed, or its options without it.
+    """
+    from ctcore.errors import RequestError
+
+    if choice is ExecutorChoice.RAY:
+        from pipeline.executors.ray_actors import on_ray
+        from pipeline.executors.ray_cluster import RayRequest, check_ray, resolve_there
+
+        check_ray()
+        request = RayRequest(address, workers, cpus, gpus)
+        return _Places(partial(on_ray, request=request), partial(resolve_there, request=request))
+    if address is not None or gpus:
+        raise RequestError("--ray-address and --ray-gpus are for Ray; add --executor ray, or leave them out")
+    if workers is None or workers == 1:
         from pipeline.executors.work import in_this_process
 
-        return in_this_process
-    from pipeline.executors.processes import in_processes
+        return _Places(in_this_process, lambda resolve: resolve())
+    from pipeline.executors.processes import in_processes, shared
 
-    return partial(in_processes, workers=workers)
+    compute = partial(in_processes, workers=workers, every_gpu=device in ("auto", "cuda"))
+    return _Places(compute, lambda resolve: shared(resolve(), workers))
 
 
 def parse_folds(text: str | None) -> tuple[str, ...] | None:

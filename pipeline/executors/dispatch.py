@@ -177,6 +177,8 @@ class _Place:
         while (case := self._cases.next()) is not None:
             self._open()
             self._may_write.wait()
+            if self._cases.stopped:
+                return
             try:
                 record = self._seat.run(case, told)
             except SeatLostError as error:
@@ -244,9 +246,9 @@ def dispatch(cases: Sequence[CaseFile], work: Work, seats: Sequence[Seat]) -> fl
                 work.context.output.check()
     finally:
         left.stop()
+        may_write.set()  # who waits for it finds that all is stopped
         for place in places:
             place.end()
-            may_write.set()
         while not events.empty():
             _tell(events.get(), work)
         work.context.output.remove_partials()

@@ -6,7 +6,6 @@ import itertools
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from ctcore.errors import PipelineError, first_line
 from ctcore.files import CaseFile
 from ctcore.orphans import end_with_parent
+from pipeline.executors.cores import bind_to, shares_of_cores
 from pipeline.executors.dispatch import SeatLostError, dispatch
 from pipeline.executors.job import Job
 from pipeline.executors.work import Work
@@ -35,39 +35,38 @@ class _Phase:
     phase: str
 
 
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 _Message = float | _Phase | CaseRecord | Exception
 """From a worker: seconds of loading, a case's phase, its record, or why it cannot go on."""
 
 
-def in_processes(cases: Sequence[CaseFile], work: Work, *, workers: int) -> float:
+def in_processes(cases: Sequence[CaseFile], work: Work, *, workers: int, every_gpu: bool = True) -> float:
     """Computes cases in several processes of this machine.
 
     Args:
         cases: one at least.
         work: the run.
         workers: how many processes; no more than cases are started.
+        every_gpu: whether a run on a GPU has its workers on all GPUs in turn, or all of them on the one that it names.
 
     Returns:
         Seconds that the slowest process took to load the networks.
     """
     workers = min(workers, len(cases))
     shares = shares_of_cores(workers)
-    job = Job.of(work)
-    return dispatch(cases, work, [ProcessSeat(job, share) for share in shares])
+    job = Job.of(work, cases)
+    gpus = visible_gpus() if every_gpu and job.execution.device != "cpu" else []
+    turns = itertools.cycle(gpus or [None])
+    return dispatch(cases, work, [ProcessSeat(job, share, gpu) for share, gpu in zip(shares, turns, strict=False)])
 
 
-def shares_of_cores(workers: int) -> list[frozenset[int]]:
-    """Returns the processor's cores that this process may use in shares of neighbours, one a worker.
+def visible_gpus() -> list[str]:
+    """Returns the names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` has them."""
+    import torch
 
-    With more workers than cores, several share one; where the system binds no process to cores, shares are empty.
-    """
-    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
-    if not cores:
-        return [frozenset()] * workers
-    if workers >= len(cores):
-        return [frozenset({cores[number % len(cores)]}) for number in range(workers)]
-    bounds = [round(number * len(cores) / workers) for number in range(workers + 1)]
-    return [frozenset(cores[start:stop]) for start, stop in itertools.pairwise(bounds)]
+    named = os.environ.get(_VISIBLE)
+    return [str(number) for number in range(torch.cuda.device_count())] if named is None else named.split(",")
 
 
 def shared(execution: Execution, workers: int) -> Execution:
@@ -82,21 +81,21 @@ class ProcessSeat:
     Args:
         job: the run.
         cores: which of the processor's it may use.
+        gpu: the only one that it sees, which is then its `cuda:0`; None: all.
     """
 
-    def __init__(self, job: Job, cores: frozenset[int]) -> None:
-        self._job, self._cores = job, cores
+    def __init__(self, job: Job, cores: frozenset[int], gpu: str | None = None) -> None:
+        self._job, self._cores, self._gpu = job, cores, gpu
         self._guard = threading.Lock()
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
 
     def open(self) -> float:
         """Starts the process and waits until it has loaded the networks; see `Seat`."""
-        if sys.platform == "linux" and self._cores:
-            os.sched_setaffinity(0, self._cores)  # of this thread alone; the process inherits it
+        bind_to(self._cores)  # this thread alone; the process inherits it
         here, there = _CONTEXT.Pipe()
         with self._guard:
-            self._process = _CONTEXT.Process(target=serve, args=(there, self._job), daemon=True)
+            self._process = _CONTEXT.Process(target=serve, args=(there, self._job, self._gpu), daemon=True)
             self._process.start()
             self._connection = here
         there.close()
@@ -152,8 +151,10 @@ class ProcessSeat:
         return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-def serve(connection: Connection, job: Job) -> None:
+def serve(connection: Connection, job: Job, gpu: str | None) -> None:
     """Computes the cases that come through a connection, until it or the process at its other end is gone."""
+    if gpu is not None:
+        os.environ[_VISIBLE] = gpu  # nothing has asked for a GPU yet
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     end_with_parent()  # else two could write one case
     try:

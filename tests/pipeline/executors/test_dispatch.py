@@ -188,3 +188,23 @@ def test_an_output_that_is_gone_ends_the_run(work: Work, records: list[CaseRecor
         with pytest.raises(OutputGoneError):
             dispatch(cases(300), work, [FakeSeat(log, lambda *_: time.sleep(0.01))])
     assert len(log.begun) < 300
+
+
+def test_a_place_that_is_still_opening_when_another_refuses_computes_nothing(work: Work) -> None:
+    refused, log = threading.Event(), Log()
+
+    class Slow(FakeSeat):
+        def open(self) -> float:
+            refused.wait(60)
+            raise SeatLostError("it was closed")
+
+        def close(self) -> None:
+            refused.set()
+
+    class Refusing(FakeSeat):
+        def open(self) -> float:
+            raise RequestError("a worker has other versions")
+
+    with pytest.raises(RequestError, match="other versions"):
+        dispatch(cases(4), work, [Slow(log), Refusing(log)])
+    assert log.begun == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import time
@@ -12,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ctcore.errors import BundleError, PipelineError, RequestError
+from ctcore.files import CaseFile
 from ctcore.inference.backends.choose import Execution
 from pipeline.bundle import Bundle
 from pipeline.case_runner import RunContext
 from pipeline.executors import processes
 from pipeline.executors.job import Job
-from pipeline.executors.processes import in_processes, shares_of_cores
+from pipeline.executors.processes import in_processes
 from pipeline.executors.work import Executor, Work, in_this_process
 from pipeline.observer import SilentObserver
 from pipeline.outputs import OutputFolder
@@ -138,20 +138,6 @@ def test_workers_end_with_the_process_that_started_them(
     assert contents(output) == contents(tmp_path / "one")
 
 
-@given(st.sets(st.integers(0, 200), min_size=1, max_size=64), st.integers(1, 80))
-def test_shares_are_all_cores_once(cores: set[int], workers: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.sched_getaffinity", lambda _: cores)
-        shares = shares_of_cores(workers)
-    assert len(shares) == workers
-    assert (
-        set().union(*shares) == cores
-        if workers >= len(cores)
-        else sorted(n for s in shares for n in s) == sorted(cores)
-    )
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
 @pytest.fixture
 def job(tmp_path: Path, bundle: Bundle, execution: Execution) -> Job:
     """A job as it is sent."""
@@ -160,7 +146,8 @@ def job(tmp_path: Path, bundle: Bundle, execution: Execution) -> Job:
     def ignore(record: CaseRecord) -> None:
         del record
 
-    return Job.of(Work(context, fake_run.load, lambda: None, ignore, SilentObserver()))
+    work = Work(context, fake_run.load, lambda: None, ignore, SilentObserver())
+    return Job.of(work, [CaseFile("case0", tmp_path / "case0.nii.gz")])
 
 
 def open_job(job: Job) -> None:
@@ -184,6 +171,51 @@ def test_a_worker_with_another_bundle_is_refused(job: Job) -> None:
         open_job(gone)
 
 
-def test_a_worker_that_does_not_see_the_output_is_refused(job: Job) -> None:
-    with pytest.raises(RequestError, match="a worker does not see the output '/nowhere/out'"):
-        open_job(dataclasses.replace(job, output=Path("/nowhere/out")))
+@pytest.mark.parametrize("what", ["input", "output", "here"])
+def test_a_worker_that_does_not_see_a_folder_is_refused(job: Job, what: str) -> None:
+    nowhere: dict[str, Any] = {what: Path("/nowhere/shared")}
+    words = "folder that the command was called in," if what == "here" else what
+    with pytest.raises(RequestError, match=rf"a worker does not see the {words} '/nowhere/shared'"):
+        open_job(dataclasses.replace(job, **nowhere))
+
+
+def test_a_worker_that_cannot_compute_so_is_refused(job: Job) -> None:
+    with pytest.raises(RequestError, match="device 'cuda:77' is not there"):
+        open_job(dataclasses.replace(job, execution=Execution("cuda:77", "torch", "fp16")))
+
+
+def test_relative_paths_begin_where_the_command_was_called(
+    job: Job, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    inside = dataclasses.replace(bundle, folder=Path(bundle.folder.name))
+    moved = dataclasses.replace(job, here=bundle.folder.parent, input=inside.folder, bundle=inside)
+    open_job(moved)
+    assert Path.cwd() == Path("/")
+
+
+def test_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch, job: Job, bundle: Bundle, tmp_path: Path) -> None:
+    seats: list[tuple[frozenset[int], str | None]] = []
+    monkeypatch.setattr(processes, "ProcessSeat", lambda job, cores, gpu: seats.append((cores, gpu)))
+    monkeypatch.setattr(processes, "dispatch", lambda cases, work, seats: 0.0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    context = RunContext(OutputFolder(tmp_path / "out"), bundle, Execution("cuda:0", "torch", "fp16"), DETERMINISTIC)
+    work = Work(context, fake_run.load, lambda: None, lambda record: None, SilentObserver())
+    cases = [CaseFile(str(number), tmp_path / f"{number}.nii.gz") for number in range(9)]
+    in_processes(cases, work, workers=3)
+    assert [gpu for _, gpu in seats] == ["4", "6", "4"]
+    seats.clear()
+    in_processes(cases, work, workers=3, every_gpu=False)
+    assert [gpu for _, gpu in seats] == [None] * 3
+
+
+def test_a_worker_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
+    here, there = multiprocessing.Pipe()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(processes, "end_with_parent", lambda: None)
+    before = signal.getsignal(signal.SIGINT)
+    here.close()
+    with pytest.raises(OSError, match="Broken pipe"):
+        processes.serve(there, job, "6")
+    signal.signal(signal.SIGINT, before)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
