@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ctcore.errors import RequestError, describe_validation
 from ctcore.files import read_json, write_atomic
 from pipeline.outputs import OutputFolder
+from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord
 from pipeline.run_record import RunRecord, ShardRecord
 from pipeline.tables import write_tables
@@ -31,7 +32,7 @@ class MergeSummary:
     """
 
     shards: int
-    records: tuple[CaseRecord, ...]
+    records: Sequence[CaseRecord]
 
 
 def merge(
@@ -62,12 +63,12 @@ def merge(
     with target.locked():
         target.remove_tables()
         cases = [(folder, status.case_id) for folder, run in ordered for status in run.cases]
-        records = []
+        records = PackedRecords()
         for done, (folder, case_id) in enumerate(sorted(cases, key=lambda pair: pair[1]), start=1):
-            records.append(_take(OutputFolder(folder, image_format), case_id, target))
+            records[case_id] = _take(OutputFolder(folder, image_format), case_id, target)
             progress(done, len(cases))
-        write_tables(target, _joined([run for _, run in ordered], records), records)
-    return MergeSummary(len(runs), tuple(records))
+        write_tables(target, _joined([run for _, run in ordered]), records.in_order())
+    return MergeSummary(len(runs), records.in_order())
 
 
 def _read_run(folder: Path) -> RunRecord:
@@ -154,7 +155,7 @@ def _linker(source: Path) -> Callable[[Path], None]:
     return link
 
 
-def _joined(runs: Sequence[RunRecord], records: Sequence[CaseRecord]) -> RunRecord:
+def _joined(runs: Sequence[RunRecord]) -> RunRecord:
     """Returns what `run.json` says of all shards together; times are added up, but for the clock's."""
     first = runs[0]
     phases = {name: sum(run.phase_seconds.get(name, 0.0) for run in runs) for name in first.phase_seconds}
@@ -164,7 +165,7 @@ def _joined(runs: Sequence[RunRecord], records: Sequence[CaseRecord]) -> RunReco
             "started": min(_known(run.started for run in runs), default=None),
             "wall_seconds": _wall_seconds(runs),
             "phase_seconds": phases,
-            "cases": tuple(statuses[record.case_id] for record in records),
+            "cases": tuple(statuses[case_id] for case_id in sorted(statuses)),
             "shard": None,
         }
     )

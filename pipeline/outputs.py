@@ -23,6 +23,7 @@ from ctcore.files import CaseFile, is_writable, read_json, write, write_json, wr
 from ctcore.lock import FolderLock, locked
 from pipeline.case import CaseResult
 from pipeline.label_files import remove_label_files, write_label_files
+from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, ImageFormat, MadeWith
 from pipeline.run_record import RunRecord
 
@@ -155,19 +156,19 @@ class OutputFolder:
         same = record is not None and record.made_with == made_with and record.image == case.image
         return record if same else None
 
-    def finished_elsewhere(self, known: Collection[str], made_with: MadeWith) -> list[CaseRecord]:
+    def finished_elsewhere(self, known: Collection[str], made_with: MadeWith) -> PackedRecords:
         """Returns finished cases of earlier runs whose CTs are not in this run's input.
 
         Args:
             known: ids of this run's cases, which are left out.
             made_with: bundle and options; cases made otherwise are left out, results of different models never mix.
         """
-        found = []
+        found = PackedRecords()
         for path in sorted(self.record_path("any").parent.glob("*.json")):
             record = None if path.stem in known else self._whole_record(path)
             if record is not None and record.made_with is not None:
                 if record.made_with.without_input() == made_with.without_input():
-                    found.append(record)
+                    found[record.case_id] = record
                 else:
                     logger.warning("case '%s' was made with another bundle or options: not in the tables", path.stem)
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,12 +35,12 @@ class RunSummary:
     """What a run has come to.
 
     Attributes:
-        records: every case of the input that was reached, by case id.
+        records: every case of the input that was reached, by case id; unpacked whenever one is asked for.
         reused: ids of cases whose earlier result was kept.
         complete: whether every case was reached.
     """
 
-    records: tuple[CaseRecord, ...]
+    records: Sequence[CaseRecord]
     reused: frozenset[str]
     complete: bool
 
@@ -192,7 +192,7 @@ class _Run:
                 self._write_tables(0.0)
             raise
         self._write_tables(loading)
-        return RunSummary(self._ordered(), frozenset(self._reused), self._complete)
+        return RunSummary(self._records.in_order(), frozenset(self._reused), self._complete)
 
     def _reuse(self, case: CaseFile) -> bool:
         """Keeps the result of an earlier run if it is finished; tells whether it is."""
@@ -215,15 +215,12 @@ class _Run:
 
     def _take_back(self) -> None:
         """Takes back what an earlier run has said of all cases."""
-        self._tables.take_back([self._records[case_id] for case_id in self._reused])
+        self._tables.take_back(self._records)
 
     def _settle(self, record: CaseRecord) -> None:
         """Keeps the record of a case that has ended."""
         self._records[record.case_id] = record
         self._observer.finished(record)
-
-    def _ordered(self) -> tuple[CaseRecord, ...]:
-        return tuple(self._records[case_id] for case_id in sorted(self._records))
 
     @property
     def _complete(self) -> bool:
@@ -231,4 +228,4 @@ class _Run:
 
     def _write_tables(self, loading: float) -> None:
         computed = self._records.keys() - self._reused
-        self._tables.write(self._records.values(), computed, complete=self._complete, loading=loading)
+        self._tables.write(self._records, computed, complete=self._complete, loading=loading)

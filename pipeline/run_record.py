@@ -157,8 +157,21 @@ def run_record(
         dicom_unreadable: what could not be read of it, with the reason.
     """
     manifest, timed = bundle.manifest, not options.deterministic
-    fresh = [record for record in records if record.case_id in computed]
-    seconds = {phase: sum(record.seconds.get(phase, 0.0) for record in fresh) for phase in PHASES}
+    seconds = dict.fromkeys(PHASES, 0.0)
+    cases = []
+    for record in records:
+        fresh = record.case_id in computed
+        cases.append(
+            CaseStatus(
+                case_id=record.case_id,
+                status=record.status,
+                error=record.error,
+                reused=not fresh if timed else None,
+                seconds=record.total_seconds if timed else None,
+            )
+        )
+        for phase in PHASES if fresh else ():
+            seconds[phase] += record.seconds.get(phase, 0.0)
     return RunRecord(
         notice=bundle.notice,
         complete=complete,
@@ -184,16 +197,7 @@ def run_record(
             "threads": execution.threads,
         },
         phase_seconds={"load_models": loading_seconds, **seconds} if timed else {},
-        cases=tuple(
-            CaseStatus(
-                case_id=record.case_id,
-                status=record.status,
-                error=record.error,
-                reused=record.case_id not in computed if timed else None,
-                seconds=record.total_seconds if timed else None,
-            )
-            for record in records
-        ),
+        cases=tuple(cases),
         dicom=dicom,
         dicom_unreadable=dicom_unreadable,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.dicom_series import series_records
 from pipeline.outputs import OutputFolder
+from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, RunOptions
 from pipeline.run_record import RunRecord, ShardRecord, run_record
 
@@ -49,9 +50,9 @@ class RunTables:
         self._input, self._found, self._shard = input_path, found, shard
         self._started, self._begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
         self._taken_back = False
-        self.elsewhere: list[CaseRecord] = []
+        self.elsewhere = PackedRecords()
 
-    def take_back(self, kept: Iterable[CaseRecord]) -> None:
+    def take_back(self, kept: PackedRecords) -> None:
         """Takes back what an earlier run has said of all cases, before the first of them changes; then does nothing.
 
         A run that is killed afterwards leaves a `run.json` that says so, and no table.
@@ -68,9 +69,7 @@ class RunTables:
         self._output.write_run(self._run(self._with_others(kept), (), complete=False, loading=0.0))
         self._taken_back = True
 
-    def write(
-        self, records: Iterable[CaseRecord], computed: Collection[str], *, complete: bool, loading: float
-    ) -> None:
+    def write(self, records: PackedRecords, computed: Collection[str], *, complete: bool, loading: float) -> None:
         """Writes them all.
 
         Args:
@@ -87,11 +86,11 @@ class RunTables:
         told = self._with_others(records)
         write_tables(self._output, self._run(told, computed, complete=complete, loading=loading), told)
 
-    def _with_others(self, records: Iterable[CaseRecord]) -> list[CaseRecord]:
-        return sorted((*records, *self.elsewhere), key=lambda record: record.case_id)
+    def _with_others(self, records: PackedRecords) -> Sequence[CaseRecord]:
+        return records.joined(self.elsewhere).in_order()
 
     def _run(
-        self, records: list[CaseRecord], computed: Collection[str], *, complete: bool, loading: float
+        self, records: Sequence[CaseRecord], computed: Collection[str], *, complete: bool, loading: float
     ) -> RunRecord:
         return run_record(
             self._bundle,

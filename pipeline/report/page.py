@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -70,8 +70,10 @@ def report_html(run: RunRecord, records: Sequence[CaseRecord], pictures: set[str
         records: its cases; those done are shown from the highest score to the lowest, those failed after them.
         pictures: ids of the cases that have a picture.
     """
-    done = sorted((r for r in records if r.status == "done"), key=lambda r: (-(r.score or 0.0), r.case_id))
-    failed = [record for record in records if record.status == "failed"]
+    # Places of the records, not records: those of a large run stay packed.
+    ranked = sorted((-(r.score or 0.0), r.case_id, place) for place, r in enumerate(records) if r.status == "done")
+    done = [place for *_, place in ranked]
+    failed = [place for place, record in enumerate(records) if record.status == "failed"]
     banner = f'<div class="banner"><b>Warning:</b> {_text(run.notice)}.</div>' if run.notice else ""
     incomplete = "" if run.complete else '<div class="banner">The run was interrupted: some cases are missing.</div>'
     return f"""<!DOCTYPE html>
@@ -89,9 +91,9 @@ def report_html(run: RunRecord, records: Sequence[CaseRecord], pictures: set[str
 {banner}{incomplete}
 {_tiles(run, len(done), len(failed))}
 <h2>Cases</h2>
-{_table([*done, *failed])}
+{_table(records[place] for place in (*done, *failed))}
 {"<h2>Pictures</h2>" + _LEGEND if done else ""}
-{"".join(_case(record, record.case_id in pictures) for record in done)}
+{"".join(_case(record, record.case_id in pictures) for record in (records[place] for place in done))}
 <h2>How it was made</h2>
 {_made(run)}
 </main>
@@ -143,7 +145,7 @@ def _quality(record: CaseRecord) -> str:
     return f'<ul class="quality">{items}</ul>' if items else ""
 
 
-def _table(records: Sequence[CaseRecord]) -> str:
+def _table(records: Iterable[CaseRecord]) -> str:
     rows = []
     for record in records:
         if record.status == "failed":

@@ -39,3 +39,23 @@ def test_a_record_is_kept_in_little() -> None:
     records = PackedRecords()
     records["a"] = make("a")
     assert len(records._packed["a"]) < 1000
+
+
+def test_records_in_order_are_a_sequence_of_equal_records() -> None:
+    records = PackedRecords()
+    for case_id in ("c", "a", "b"):
+        records[case_id] = make(case_id)
+    ordered = records.in_order()
+    assert list(ordered) == [make("a"), make("b"), make("c")]
+    assert (ordered[-1], len(ordered), list(ordered[1:])) == (make("c"), 3, [make("b"), make("c")])
+    assert ordered == records.in_order()
+    assert hash(ordered) == hash(records.in_order())
+    assert ordered != ordered[:2]
+
+
+def test_others_of_the_same_id_take_its_place() -> None:
+    records, others = PackedRecords(), PackedRecords()
+    records["b"], records["a"] = make("b"), make("a")
+    others["b"] = make("b").model_copy(update={"score": 1.0})
+    assert [record.score for record in records.joined(others).in_order()] == [make("a").score, 1.0]
+    assert len(records) == 2
