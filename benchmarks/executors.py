@@ -38,7 +38,7 @@ from pipeline.executors.processes import in_processes
 from pipeline.executors.ray_actors import on_ray
 from pipeline.executors.ray_cluster import RayRequest
 from pipeline.executors.work import Executor, Work
-from pipeline.memory import resident
+from pipeline.memory import peak, resident
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord, RunOptions
 from pipeline.run import run_cohort
@@ -190,6 +190,7 @@ def measure_memory(output: Path) -> tuple[list[Bound], dict[str, Any]]:
         "MiB before the first case": sizes[0][1] / MIB,
         f"MiB after {MANY} cases": late / MIB,
         "MiB after their tables": after / MIB,
+        "MiB at most": peak() / MIB,
         "seconds": time.perf_counter() - begin,
     }
     return [bound], figures
@@ -203,6 +204,8 @@ def record_like(case: CaseFile) -> CaseRecord:
     """Returns a record of a case with two candidates, as long as a real one."""
     candidate = {
         "confidence": 0.123456789,
+        "volume_ml": 1.23456789,
+        "diameter_mm": 12.3456789,
         "centroid_lps_mm": [1.23456789, -2.3456789, 3.456789],
         "box": {"start": [10, 20, 30], "stop": [40, 50, 60]},
     }
