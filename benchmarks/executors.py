@@ -33,10 +33,10 @@ from ctcore.cts import FoundCts
 from ctcore.files import CaseFile, write
 from ctcore.inference.backends.choose import resolve
 from ctcore.phantom.cohort import write_cohort
+from ctcore.ray_cluster import RayRequest
 from pipeline.bundle import DEMO_BUNDLE, Bundle, load_bundle
 from pipeline.executors.processes import in_processes
 from pipeline.executors.ray_actors import on_ray
-from pipeline.executors.ray_cluster import RayRequest
 from pipeline.executors.work import Executor, Work
 from pipeline.memory import peak, resident
 from pipeline.outputs import OutputFolder

@@ -28,8 +28,8 @@ from benchmarks.executors import OPTIONS, tiny_bundle, tiny_cts
 from benchmarks.same import differences
 from benchmarks.sleeping import loader
 from ctcore.inference.backends.choose import resolve
+from ctcore.ray_cluster import RayRequest
 from pipeline.executors.ray_actors import on_ray
-from pipeline.executors.ray_cluster import RayRequest
 from pipeline.executors.work import Executor, in_this_process
 from pipeline.outputs import OutputFolder
 from pipeline.run import run_cohort

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctcore.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from ctcore.executor_options import Executor as ExecutorOption
+from ctcore.executor_options import ExecutorChoice, RayAddress, RayCpus, RayGpus, ray_request
 from pipeline.console import console, print_summary, run_progress
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from ctcore.cts import FoundCts
     from ctcore.inference.backends.choose import Execution
+    from ctcore.ray_cluster import RayRequest
     from pipeline.bundle import Bundle
     from pipeline.executors.work import Executor
     from pipeline.outputs import OutputFolder
@@ -40,13 +43,6 @@ class PrecisionChoice(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
-
-
-class ExecutorChoice(StrEnum):
-    """Where cases are computed."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 class WindowsChoice(StrEnum):
@@ -95,7 +91,7 @@ def run(
     max_ram: Annotated[
         str | None, typer.Option(help="Memory that the process may use, as in 4G; windows are cut down to that.")
     ] = None,
-    executor: Annotated[ExecutorChoice, typer.Option(help="Where cases are computed.")] = ExecutorChoice.LOCAL,
+    executor: ExecutorOption = ExecutorChoice.LOCAL,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -104,11 +100,9 @@ def run(
             " that the cluster has room for.",
         ),
     ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster that runs, or 'auto'. Default: one of this machine alone.")
-    ] = None,
-    ray_cpus: Annotated[int, typer.Option(min=1, help="Cores of each worker on Ray.")] = 1,
-    ray_gpus: Annotated[float, typer.Option(min=0.0, help="GPUs of each worker on Ray; 0.5: two share one.")] = 0.0,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0.0,
     shard: Annotated[
         str | None,
         typer.Option(help="A share of the cases, as in 2/8; 'pipeline merge' joins the outputs. Default: all."),
@@ -163,7 +157,7 @@ def run(
         overwrite=overwrite,
         report=report,
     )
-    places = _places(executor, device, workers, ray_address, ray_cpus, ray_gpus)
+    places = _places(ray_request(executor, ray_address, ray_cpus, ray_gpus, workers), device, workers)
     share = None if shard is None else Shard.parse(shard)
     found = find_cts(
         input_path, options.case_id_tag
@@ -215,25 +209,12 @@ class _Places:
     settle: Callable[[Callable[[], Execution]], Execution]
 
 
-def _places(
-    choice: ExecutorChoice, device: str, workers: int | None, address: str | None, cpus: int, gpus: float
-) -> _Places:
-    """Returns what computes the cases.
+def _places(request: RayRequest | None, device: str, workers: int | None) -> _Places:
+    """Returns what computes the cases."""
+    if request is not None:
+        from pipeline.executors.ray_actors import on_ray, resolve_there
 
-    Raises:
-        RequestError: Ray is asked for and not installed, or its options without it.
-    """
-    from ctcore.errors import RequestError
-
-    if choice is ExecutorChoice.RAY:
-        from pipeline.executors.ray_actors import on_ray
-        from pipeline.executors.ray_cluster import RayRequest, check_ray, resolve_there
-
-        check_ray()
-        request = RayRequest(address, workers, cpus, gpus)
         return _Places(partial(on_ray, request=request), partial(resolve_there, request=request))
-    if address is not None or gpus:
-        raise RequestError("--ray-address and --ray-gpus are for Ray; add --executor ray, or leave them out")
     if workers is None or workers == 1:
         from pipeline.executors.work import in_this_process
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -11,6 +12,8 @@ import typer
 
 from ctcore.console import EXIT_SOME_FAILED, progress, training_progress
 from ctcore.datasets.description import Dataset, Layout
+from ctcore.errors import RequestError
+from ctcore.executor_options import Executor, ExecutorChoice, RayAddress, RayCpus, RayGpus, ray_request
 from ctcore.nnunet.training.distributed import leader_speaks
 from ctcore.nnunet.training.interruption import stoppable
 
@@ -93,6 +96,39 @@ class StageTraining(Protocol):
         """Writes the trained folds as a stage folder; the recipe names which, and holds the changed fields."""
 
 
+@dataclass(frozen=True)
+class FoldOfStage:
+    """Trains a fold of a stage; can be sent to another process.
+
+    Attributes:
+        stage: the stage.
+        workspace: where.
+        recipe: by what.
+        options: what else `StageTraining.train` takes.
+    """
+
+    stage: StageTraining
+    workspace: Path
+    recipe: Any
+    options: dict[str, Any]
+
+    def __call__(self, fold: str, resume: bool, **reports: Any) -> Path:
+        """Trains a fold and returns its folder."""
+        return self.stage.train(self.workspace, self.recipe, fold, resume=resume, **self.options, **reports)
+
+
+def folds_of(text: str) -> list[str]:
+    """Returns the folds in a text such as `0,2`, each once.
+
+    Raises:
+        RequestError: one is there twice, or none.
+    """
+    folds = [part.strip() for part in text.split(",")]
+    if "" in folds or len(set(folds)) < len(folds):
+        raise RequestError(f"folds '{text}' are not a list of different folds; write for instance --fold 0,2")
+    return folds
+
+
 def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
     """Adds prepare, plan, train and export to a stage's command line."""
 
@@ -153,14 +189,20 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
             plan_dataset(place, settings, workers=max(1, workers))
         typer.echo(f"Plan: {place.plans_file}")
 
-    @app.command(help="Trains one fold.")
+    @app.command(help="Trains folds.")
     def train(
         workspace: Workspace,
         recipe: Recipe = "demo",
         changes: Changes = None,
-        fold: Annotated[str, typer.Option(help="Fold of the split, or all.")] = "0",
+        fold: Annotated[
+            str, typer.Option(help="Fold of the split, several (0,1,2: one after the other), or all: of all cases.")
+        ] = "0",
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
         workers: Workers = 1,
+        executor: Executor = ExecutorChoice.LOCAL,
+        ray_address: RayAddress = None,
+        ray_cpus: RayCpus = 1,
+        ray_gpus: RayGpus = 0.0,
         resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on from the last checkpoint.")] = True,
         precision: Annotated[PrecisionChoice, typer.Option(help="What to compute in.")] = PrecisionChoice.AUTO,
         deterministic: Annotated[
@@ -183,25 +225,41 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
     ) -> None:
         from ctcore.nnunet.training.initial_weights import stage_source
 
-        settings = stage.load(recipe, changes or ())
-        source = None if init_from is None else stage_source(init_from, stage.folder)
+        folds = folds_of(fold)
+        request = ray_request(executor, ray_address, ray_cpus, ray_gpus)
+        if request is not None and bool(request.gpus) != device.startswith("cuda"):
+            raise RequestError(
+                f"--device {device} and --ray-gpus {request.gpus:g} contradict each other; give both or none"
+            )
+        train_fold = FoldOfStage(
+            stage,
+            workspace,
+            stage.load(recipe, changes or ()),
+            {
+                "device": device,
+                "workers": workers,
+                "precision": precision.value,
+                "deterministic": deterministic,
+                "init_from": None if init_from is None else stage_source(init_from, stage.folder),
+                "mlflow": mlflow,
+            },
+        )
         with leader_speaks(), stoppable():
-            with training_progress(f"{stage.title} fold {fold}") as report:
-                folder = stage.train(
-                    workspace,
-                    settings,
-                    fold,
-                    device=device,
-                    resume=resume,
-                    workers=workers,
-                    precision=precision.value,
-                    deterministic=deterministic,
-                    progress=report,
-                    init_from=source,
-                    tell=report.say,
-                    mlflow=mlflow,
-                )
-            typer.echo(f"Trained: {folder}")
+            if request is not None:
+                from ctcore.nnunet.training.folds_on_ray import train_folds
+
+                with progress(f"{stage.title} folds") as report:
+                    report(0, len(folds))
+                    for done, name in enumerate(
+                        train_folds(train_fold, folds, resume=resume, request=request), start=1
+                    ):
+                        report(done, len(folds))
+                        typer.echo(f"Trained: fold {name}")
+                return
+            for name in folds:
+                with training_progress(f"{stage.title} fold {name}") as report_epoch:
+                    folder = train_fold(name, resume, progress=report_epoch, tell=report_epoch.say)
+                typer.echo(f"Trained: {folder}")
 
     @app.command(help="Writes the trained folds as model.json and safetensors, for 'pipeline bundle create'.")
     def export(

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ctcore.files import CaseFile
-from pipeline.executors.cores import ClaimedCores, bind_to
-from pipeline.executors.dispatch import SeatLostError, dispatch
-from pipeline.executors.job import Job
-from pipeline.executors.ray_cluster import (
+from ctcore.ray_cluster import (
     ROOM_SECONDS,
     ActorLostError,
     AnswerNotWantedError,
     RayRequest,
     answer,
+    check_ray,
     connected,
     room,
 )
+from pipeline.executors.cores import ClaimedCores, bind_to
+from pipeline.executors.dispatch import SeatLostError, dispatch
+from pipeline.executors.job import Job
 from pipeline.executors.work import Work
 from pipeline.observer import RunObserver, SilentObserver
 from pipeline.records import CaseRecord
+
+if TYPE_CHECKING:
+    from ctcore.inference.backends.choose import Execution
 
 
 def on_ray(cases: Sequence[CaseFile], work: Work, *, request: RayRequest) -> float:
@@ -46,6 +51,36 @@ def on_ray(cases: Sequence[CaseFile], work: Work, *, request: RayRequest) -> flo
             num_cpus=request.cpus, num_gpus=request.gpus, max_restarts=0, max_task_retries=0
         )
         return dispatch(cases, work, [ActorSeat(ray, actor, job, request.cpus) for _ in range(workers)])
+
+
+def resolve_there(resolve: Callable[[], Execution], request: RayRequest) -> Execution:
+    """Settles what computes where the workers are: the machine that is asked may have another processor, and no GPU.
+
+    Args:
+        resolve: settles it for the machine that it is called on.
+        request: the cluster and what each worker gets of it.
+
+    Returns:
+        What a worker computes with, with as many threads as it has cores.
+
+    Raises:
+        RequestError: as `connected` and `room`, or what is asked for is not to be had there.
+    """
+    check_ray()
+    if request.address is None:
+        execution = resolve()
+    else:
+        with connected(request.address) as ray:
+            room(ray, request)
+            task = ray.remote(resolve_with).options(num_cpus=request.cpus, num_gpus=request.gpus, max_retries=0)
+            execution = answer(ray, task.remote(resolve), seconds=ROOM_SECONDS)
+    alone = execution.threads is None or execution.deterministic
+    return execution if alone else replace(execution, threads=request.cpus)
+
+
+def resolve_with(resolve: Callable[[], Execution]) -> Execution:
+    """Calls a function: Ray sends no partial ones by themselves."""
+    return resolve()
 
 
 class CaseActor:

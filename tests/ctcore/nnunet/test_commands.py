@@ -11,10 +11,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ctcore.datasets.description import Layout
+from ctcore.errors import RequestError
 from ctcore.files import read_json
 from ctcore.labels import CLASS_NAMES
 from ctcore.nnunet.commands import add_training_commands
 from ctcore.nnunet.workspace import Workspace
+from ctcore.ray_cluster import RayRequest
 from tests.ctcore.datasets.layouts_on_disk import write_nnunet
 
 
@@ -136,6 +138,50 @@ def test_train(stage: RecordingStage, flag: str, resume: bool) -> None:
     assert "half of the weights" in result.stdout
     assert "stage 9 fold all: epoch 1/2  dice 0.250" in result.stdout
     assert "Trained: w/all" in result.stdout
+
+
+def test_several_folds_are_trained_in_turn(stage: RecordingStage) -> None:
+    result = call(stage, "train --workspace w --fold 0,2")
+    assert [call[2] for call in stage.calls] == ["0", "2"]
+    assert result.stdout.index("Trained: w/0") < result.stdout.index("Trained: w/2")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--fold 0,0", "folds '0,0' are not a list of different folds; write for instance --fold 0,2"),
+        ("--fold 0,", "folds '0,' are not a list of different folds; write for instance --fold 0,2"),
+        ("--ray-gpus 1", "--ray-address and --ray-gpus are for Ray; add --executor ray, or leave them out"),
+        ("--executor ray --device cuda", "--device cuda and --ray-gpus 0 contradict each other; give both or none"),
+        ("--executor ray --ray-gpus 0.5", "--device cpu and --ray-gpus 0.5 contradict each other; give both or none"),
+    ],
+)
+def test_requests_that_contradict_themselves(
+    stage: RecordingStage, options: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctcore.executor_options.check_ray", lambda: None)
+    app = typer.Typer()
+    add_training_commands(app, stage)
+    with pytest.raises(RequestError) as raised:
+        CliRunner().invoke(app, ["train", "--workspace", "w", *options.split()], catch_exceptions=False)
+    assert str(raised.value) == message
+    assert stage.calls == []
+
+
+def test_folds_on_ray(stage: RecordingStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def train_folds(train: Any, folds: list[str], **options: Any) -> list[str]:
+        asked.append((train.workspace, train.recipe, train.options["device"], folds, options))
+        return folds[::-1]
+
+    monkeypatch.setattr("ctcore.executor_options.check_ray", lambda: None)
+    monkeypatch.setattr("ctcore.nnunet.training.folds_on_ray.train_folds", train_folds)
+    line = "train --workspace w --fold 0,1 --executor ray --ray-address h:1 --ray-gpus 1 --ray-cpus 8 --device cuda"
+    result = call(stage, line + " --restart")
+    request = RayRequest("h:1", None, 8, 1.0)
+    assert asked == [(Path("w"), "<demo>", "cuda", ["0", "1"], {"resume": False, "request": request})]
+    assert result.stdout.index("Trained: fold 1") < result.stdout.index("Trained: fold 0")
 
 
 def test_train_in_another_precision(stage: RecordingStage) -> None:

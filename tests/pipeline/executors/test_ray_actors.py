@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import pytest
 
 from ctcore.errors import PipelineError, RequestError
 from ctcore.inference.backends.choose import Execution, resolve
+from ctcore.ray_cluster import RayRequest
 from pipeline.bundle import Bundle
-from pipeline.executors.ray_actors import on_ray
-from pipeline.executors.ray_cluster import RayRequest, resolve_there
+from pipeline.executors.ray_actors import on_ray, resolve_there
 from pipeline.executors.work import Executor, in_this_process
 from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions
@@ -21,19 +21,7 @@ from pipeline.run import RunSummary, run_cohort
 from tests.pipeline.executors import fake_run
 from tests.pipeline.executors.test_processes import contents
 
-ray: Any = pytest.importorskip("ray", reason="Ray, of the extra 'ray', is not installed")
-
 DETERMINISTIC = RunOptions(deterministic=True, report=False)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a cluster of two cores."""
-    from ray.cluster_utils import Cluster
-
-    made: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield made.address
-    made.shutdown()
 
 
 Run = Callable[..., RunSummary]
@@ -53,17 +41,16 @@ def run(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, execution:
     return runner
 
 
-def test_two_actors_leave_the_bytes_of_one_process(cluster: str, run: Run, tmp_path: Path) -> None:
+def test_two_actors_leave_the_bytes_of_one_process(ray_cluster: str, run: Run, tmp_path: Path) -> None:
     one = run(tmp_path / "one", in_this_process)
-    two = run(tmp_path / "two", partial(on_ray, request=RayRequest(cluster, workers=2)))
+    two = run(tmp_path / "two", partial(on_ray, request=RayRequest(ray_cluster, workers=2)))
     assert two == one
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
-    assert not ray.is_initialized()
 
 
-def test_a_killed_actor_loses_nothing(cluster: str, run: Run, tmp_path: Path) -> None:
+def test_a_killed_actor_loses_nothing(ray_cluster: str, run: Run, tmp_path: Path) -> None:
     load = partial(fake_run.load, deadly=True, once=tmp_path / "killed")
-    summary = run(tmp_path / "out", partial(on_ray, request=RayRequest(cluster)), load)
+    summary = run(tmp_path / "out", partial(on_ray, request=RayRequest(ray_cluster)), load)
     assert (tmp_path / "killed").exists()
     assert [record.status for record in summary.records] == ["done"] * 6
     run(tmp_path / "one", in_this_process)
@@ -71,21 +58,31 @@ def test_a_killed_actor_loses_nothing(cluster: str, run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_cases_that_kill_their_actors_fail_alone(cluster: str, run: Run, tmp_path: Path) -> None:
-    summary = run(tmp_path / "out", partial(on_ray, request=RayRequest(cluster)), partial(fake_run.load, deadly=True))
+def test_cases_that_kill_their_actors_fail_alone(ray_cluster: str, run: Run, tmp_path: Path) -> None:
+    summary = run(
+        tmp_path / "out", partial(on_ray, request=RayRequest(ray_cluster)), partial(fake_run.load, deadly=True)
+    )
     assert {record.case_id for record in summary.failed} == {"case1", "case3", "case5"}
     assert summary.complete
 
 
-def test_what_an_actor_cannot_do_ends_the_run(cluster: str, run: Run, tmp_path: Path) -> None:
+def test_what_an_actor_cannot_do_ends_the_run(ray_cluster: str, run: Run, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no such network"):
-        run(tmp_path / "out", partial(on_ray, request=RayRequest(cluster)), fake_run.load_nothing)
+        run(tmp_path / "out", partial(on_ray, request=RayRequest(ray_cluster)), fake_run.load_nothing)
 
 
-def test_what_the_workers_have_is_settled_there(cluster: str) -> None:
-    found = resolve_there(partial(resolve, "cpu", "torch", "fp32"), RayRequest(cluster, cpus=2))
+def test_what_the_workers_have_is_settled_there(ray_cluster: str) -> None:
+    found = resolve_there(partial(resolve, "cpu", "torch", "fp32"), RayRequest(ray_cluster, cpus=2))
     assert (found, found.threads) == (Execution("cpu", "torch", "fp32"), 2)
     with pytest.raises(RequestError, match="unknown device 'abacus'; use auto, cpu, cuda"):
-        resolve_there(partial(resolve, "abacus"), RayRequest(cluster))
+        resolve_there(partial(resolve, "abacus"), RayRequest(ray_cluster))
     with pytest.raises(RequestError, match=r"has 2 cores and 0 GPUs, a worker needs 1 and 1; ask for less"):
-        resolve_there(resolve, RayRequest(cluster, gpus=1.0))
+        resolve_there(resolve, RayRequest(ray_cluster, gpus=1.0))
+
+
+def test_this_machine_settles_for_itself() -> None:
+    cpu, gpu = Execution("cpu", "torch", "fp32", 16), Execution("cuda:0", "torch", "fp16")
+    assert resolve_there(lambda: cpu, RayRequest(cpus=3)).threads == 3
+    assert resolve_there(lambda: gpu, RayRequest(cpus=3)).threads is None
+    same = Execution("cpu", "torch", "fp32", 1, deterministic=True)
+    assert resolve_there(lambda: same, RayRequest(cpus=3)).threads == 1

@@ -10,17 +10,15 @@ from typing import Any
 
 import pytest
 
+from ctcore import ray_cluster
 from ctcore.errors import PipelineError, RequestError
-from ctcore.inference.backends.choose import Execution
-from pipeline.executors import ray_cluster
-from pipeline.executors.ray_cluster import (
+from ctcore.ray_cluster import (
     ActorLostError,
     AnswerNotWantedError,
     RayRequest,
     answer,
     check_ray,
     connected,
-    resolve_there,
     room,
 )
 
@@ -82,15 +80,6 @@ def test_no_room() -> None:
     ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 2.0})
     with pytest.raises(RequestError, match=r"has 2 cores and 0 GPUs, a worker needs 1 and 0\.5; ask for less"):
         room(ray, RayRequest(gpus=0.5))
-
-
-def test_this_machine_settles_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "check_ray", lambda: None)
-    cpu, gpu = Execution("cpu", "torch", "fp32", 16), Execution("cuda:0", "torch", "fp16")
-    assert resolve_there(lambda: cpu, RayRequest(cpus=3)).threads == 3
-    assert resolve_there(lambda: gpu, RayRequest(cpus=3)).threads is None
-    same = Execution("cpu", "torch", "fp32", 1, deterministic=True)
-    assert resolve_there(lambda: same, RayRequest(cpus=3)).threads == 1
 
 
 class RayError(Exception):

@@ -12,13 +12,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from ctcore.errors import PipelineError, RequestError, first_line
-
-if TYPE_CHECKING:
-    from ctcore.inference.backends.choose import Execution
 
 ROOM_SECONDS = 600.0
 """What has no place in the cluster by then ends the run: others fill it."""
@@ -109,36 +106,6 @@ def room(ray: Any, request: RayRequest) -> int:
             f" {request.cpus} and {request.gpus:g}; ask for less"
         )
     return found if request.workers is None else min(found, request.workers)
-
-
-def resolve_there(resolve: Callable[[], Execution], request: RayRequest) -> Execution:
-    """Settles what computes where the workers are: the machine that is asked may have another processor, and no GPU.
-
-    Args:
-        resolve: settles it for the machine that it is called on.
-        request: the cluster and what each worker gets of it.
-
-    Returns:
-        What a worker computes with, with as many threads as it has cores.
-
-    Raises:
-        RequestError: as `connected` and `room`, or what is asked for is not to be had there.
-    """
-    check_ray()
-    if request.address is None:
-        execution = resolve()
-    else:
-        with connected(request.address) as ray:
-            room(ray, request)
-            task = ray.remote(resolve_with).options(num_cpus=request.cpus, num_gpus=request.gpus, max_retries=0)
-            execution = answer(ray, task.remote(resolve), seconds=ROOM_SECONDS)
-    alone = execution.threads is None or execution.deterministic
-    return execution if alone else replace(execution, threads=request.cpus)
-
-
-def resolve_with(resolve: Callable[[], Execution]) -> Execution:
-    """Calls a function: Ray sends no partial ones by themselves."""
-    return resolve()
 
 
 def answer(ray: Any, reference: Any, *, wanted: Callable[[], bool] = lambda: True, seconds: float = math.inf) -> Any:
