@@ -107,12 +107,16 @@ demo-bundle: install
 		--fusion mean --sensitivity 0.95 --specificity 0.95 --overwrite --output $(WORK)/calibrated
 	$(BIN)/pipeline bundle fit-quality --bundle $(WORK)/calibrated --input $(WORK)/phantoms-validation/imagesTr \
 		--fitted-on "120 phantoms of seed 1004 (synthetic CTs)" --overwrite --output $(WORK)/with-quality
+	$(BIN)/pipeline phantom --cases 60 --seed 9001 --workers $(WORKERS) --output $(WORK)/phantoms-efforts
+	$(BIN)/pipeline bundle measure-efforts --bundle $(WORK)/with-quality --input $(WORK)/phantoms-efforts/imagesTr \
+		--labels $(WORK)/phantoms-efforts/labelsTr --case-labels $(WORK)/phantoms-efforts/case_labels.csv \
+		--measured-on "60 phantoms of seed 9001 (synthetic CTs)" --overwrite --output $(WORK)/with-efforts
 	$(BIN)/pipeline phantom --cases 100 --seed 9001 --workers $(WORKERS) --output $(WORK)/phantoms-test
-	$(BIN)/pipeline run --bundle $(WORK)/with-quality --input $(WORK)/phantoms-test/imagesTr --output $(WORK)/test \
+	$(BIN)/pipeline run --bundle $(WORK)/with-efforts --input $(WORK)/phantoms-test/imagesTr --output $(WORK)/test \
 		--no-report --overwrite
 	$(BIN)/pipeline evaluate --predictions $(WORK)/test --labels $(WORK)/phantoms-test/labelsTr \
 		--case-labels $(WORK)/phantoms-test/case_labels.csv --output $(WORK)/test-evaluation
-	$(BIN)/pipeline bundle describe --bundle $(WORK)/with-quality --metrics $(WORK)/test-evaluation/metrics.json \
+	$(BIN)/pipeline bundle describe --bundle $(WORK)/with-efforts --metrics $(WORK)/test-evaluation/metrics.json \
 		--measured-on "100 phantoms of seed 9001 (synthetic CTs)" --licence Apache-2.0 \
 		--intended-use "Trying the software out, and testing it" --complete --overwrite --output pipeline/demo_bundle
 

@@ -4,7 +4,7 @@
 
 - cores: two workers with a thread each against one with two, on phantoms and the demonstration bundle, all mirrored
   images (so that a case takes seconds), each by turns from a new process; cases an hour of the whole command.
-- sleep: four workers against one where a case sleeps 5 s in place of computing; seconds of the whole cohort, less loading.
+- sleep: four workers against one where a case sleeps 5 s in place of computing; seconds of the cohort, less loading.
 - ray: two actors of a cluster that runs against two processes, where a case sleeps 5 s; seconds of the whole cohort,
   connecting and loading among them.
 - memory: what the process that asks for 100,000 cases holds of them, and the tables it writes; each case ends at once
@@ -44,7 +44,7 @@ from pipeline.records import CaseRecord, RunOptions
 from pipeline.run import run_cohort
 
 PARTS = ("cores", "sleep", "ray", "memory")
-PHANTOMS, PHANTOM_SEED = 10, 9501
+PHANTOMS, PHANTOM_SEED = 12, 9501
 SLEEPS, RAY_CASES, SLEEP_SECONDS = 40, 24, 5.0
 MANY = 100_000
 MIB = 2**20
