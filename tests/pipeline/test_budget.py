@@ -112,7 +112,9 @@ def test_nothing_beyond_the_options_is_chosen() -> None:
 def test_times_are_learned() -> None:
     predictor, limit = Costly(), Budget(118, None, TABLE, apart=False)
     limit.prepare(predictor)
-    limit.learn(100, {"read": 9.0, "locate": 9.0, "predict": 90.0, "detect": 2.5, "write": 0.5, "report": 0.1})
+    limit.learn(
+        100, {"read": 9.0, "locate": 9.0, "predict": 90.0, "detect": 2.0, "measure": 0.5, "write": 0.5, "report": 0.1}
+    )
     assert limit(predictor, GEOMETRY, PANCREAS, 0.0).flags == ("effort_limited",)  # the rest takes 3.1 s
     for _ in range(budget.REMEMBERED_CASES):
         limit.learn(100, {"predict": 90.0, "detect": 0.5})
