@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.datasets.label_names import LESION, values_of
+from ctcore.geometry import Box
 from ctcore.morphometry.paths import COARSE_MM, NEIGHBOURS
 from ctcore.morphometry.region import Anatomy, measure_region
 from ctcore.volume import Geometry
@@ -116,13 +117,18 @@ def _lesions(mask: npt.NDArray[np.bool_], voxel_ml: float) -> npt.NDArray[np.uin
     """Returns the pieces (26 neighbours) of a mask that are lesions: 1 is the largest, 0 all else."""
     from scipy import ndimage
 
-    pieces, count = ndimage.label(mask, structure=NEIGHBOURS)
+    lesions = np.zeros(mask.shape, np.uint8)
+    box = Box.of_mask(mask)
+    if box is None:
+        return lesions
+    pieces, count = ndimage.label(mask[box.slices], structure=NEIGHBOURS)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")  # of the same size, the first in scan order
     numbers = np.zeros(count + 1, np.uint8)
     large = [piece for piece in order[:MOST_LESIONS] if sizes[piece] * voxel_ml >= LEAST_LESION_ML]
     numbers[np.asarray(large, np.intp) + 1] = np.arange(1, len(large) + 1)
-    return np.asarray(numbers[pieces])
+    lesions[box.slices] = numbers[pieces]
+    return lesions
 
 
 def _candidate(numbers: npt.NDArray[Any]) -> int:

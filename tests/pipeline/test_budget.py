@@ -155,6 +155,21 @@ def test_a_case_that_does_not_fit_is_refused() -> None:
         ram_budget(GIB, apart=True)(Costly(bytes_of=lambda e: 3 * GIB // 4), GEOMETRY, PANCREAS, 0.0)
 
 
+def test_what_measuring_takes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("resident", "peak"):
+        monkeypatch.setattr(budget, name, lambda: 1000)
+    voxels, fine = 100 * 200 * 200, Geometry((100, 200, 200), (0.75, 0.75, 1.5))
+    needs = budget.RESERVE_BYTES + 1000 + voxels * (budget.AFTER_BYTES + 24) + voxels // 4 * 100
+    for limit, fits in ((needs, True), (needs - 1, False)):
+        made = Budget(None, limit, (), apart=False)
+        made.prepare(Costly())
+        if fits:
+            assert made(Costly(), fine, PANCREAS, 0.0).effort == Effort(5, True, "exact")
+        else:
+            with pytest.raises(MemoryLimitError):
+                made(Costly(), fine, PANCREAS, 0.0)
+
+
 def test_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(RequestError, match=r"the networks alone need .* --max-ram allows 0\.00 GiB"):
         Budget(None, 1000, (), apart=False).prepare(Costly())
