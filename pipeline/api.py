@@ -49,14 +49,15 @@ class LoadedBundle:
     execution: Execution
     segmentations: bool = True
 
-    def compute(self, ct: Volume, clock: Clock) -> CaseResult:
+    def compute(self, ct: Volume, clock: Clock, case_id: str) -> CaseResult:
         """Computes a case, whose arrays stay on the ROI; `run_case` says what it raises.
 
         Args:
             ct: the CT as stored, in Hounsfield units.
             clock: receives the time of every phase.
+            case_id: names the case in the log.
         """
-        return process_case(ct, self.stages, self.bundle, clock, segmentations=self.segmentations)
+        return process_case(ct, self.stages, self.bundle, clock, segmentations=self.segmentations, case_id=case_id)
 
 
 def load_bundle(
@@ -114,7 +115,7 @@ def run_case(ct: sitk.Image | str | Path, bundle: LoadedBundle, *, case_id: str 
         case, volume = _from_path(Path(ct)) if isinstance(ct, str | Path) else _from_image(ct)
     if case_id is not None:
         case = replace(case, case_id=case_id)
-    result = bundle.compute(volume, clock)
+    result = bundle.compute(volume, clock, case.case_id)
     return CaseOutput.of(result, record_of(case, result, clock, bundle.bundle))
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ctcore.errors import MemoryLimitError, RequestError
 from ctcore.inference.effort import SLAB_VOXELS, Effort
 from pipeline.efforts import MeasuredEffort, within
+from pipeline.measurements import measuring_bytes
 from pipeline.memory import gib, peak, resident
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ class Budget:
             seconds: time by phase.
         """
         self._call_seconds.append(seconds.get("predict", 0.0) / max(calls, 1))
-        self._rest_seconds.append(math.fsum(seconds.get(phase, 0.0) for phase in ("detect", "write", "report")))
+        self._rest_seconds.append(
+            math.fsum(seconds.get(phase, 0.0) for phase in ("detect", "measure", "write", "report"))
+        )
 
     def _choices(self, most: Effort) -> list[Choice]:
         """Returns what may be chosen, from the most accurate to the least: all, the table's, guided windows."""
@@ -192,4 +195,5 @@ class Budget:
     def _bytes(self, predictor: PredictorStage, geometry: Geometry, pancreas: npt.NDArray[Any], effort: Effort) -> int:
         """Returns the most memory of this process that is expected while the case is computed."""
         prediction = predictor.memory(geometry, pancreas, effort, self._apart) + self._scratch
-        return resident() + RESERVE_BYTES + max(prediction, AFTER_BYTES * math.prod(geometry.shape))
+        after = AFTER_BYTES * math.prod(geometry.shape) + measuring_bytes(geometry)
+        return resident() + RESERVE_BYTES + max(prediction, after)

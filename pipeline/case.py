@@ -17,6 +17,7 @@ from pipeline.as_stored import as_stored
 from pipeline.budget import Chooser, everything
 from pipeline.clock import Clock, TimedFolds
 from pipeline.early_exit import FLAG_EARLY_EXIT, mean_of_folds, run_folds
+from pipeline.measurements import Segmented, measured_or_flagged
 from pipeline.quality import Seen, measure_quality
 from pipeline.records import DEMO_FLAG, EffortRecord, FusionRecord, LesionMaps, QualityRecord, RoiRecord
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ctcore.inference.effort import Effort
     from pipeline.bundle import Bundle
     from pipeline.manifest import BundleManifest
+    from pipeline.measurements_record import MeasurementsRecord
     from pipeline.scored import Scored
     from pipeline.stages import PancreasLocation, Prediction, PredictorStage, Stages
 
@@ -53,6 +55,7 @@ class CaseResult:
         flags: what a reader must know.
         effort: how much was computed.
         quality: what is known of how far the case can be trusted.
+        measurements: what was measured on the segmentation; None without a segmentation of the pancreas.
         features: (d,) stage 2's pooled features; None where they are not known.
         candidate_labels: (z, y, x) integers on the ROI: 0 outside, k inside the candidate of number k.
         class_detections: the same map of each lesion class's own label; empty where all lesions are one label.
@@ -73,6 +76,7 @@ class CaseResult:
     flags: tuple[str, ...]
     effort: EffortRecord
     quality: QualityRecord
+    measurements: MeasurementsRecord | None
     features: npt.NDArray[np.float32] | None
     candidate_labels: npt.NDArray[np.signedinteger[Any]]
     class_detections: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
@@ -117,6 +121,7 @@ class CaseResult:
             "flags": self.flags,
             "effort": self.effort,
             "quality": self.quality,
+            "measurements": self.measurements,
         }
 
     def _on_input_grid(self, array: npt.NDArray[Any]) -> Inset:
@@ -134,6 +139,7 @@ def process_case(
     early_exit: bool = False,
     chooser: Chooser = everything,
     segmentations: bool = True,
+    case_id: str = "unnamed",
 ) -> CaseResult:
     """Computes one case.
 
@@ -145,6 +151,7 @@ def process_case(
         early_exit: whether to stop before the last fold where the decision is settled (`pipeline.early_exit`).
         chooser: chooses what is computed.
         segmentations: whether the segmentation is kept.
+        case_id: names the case in the log.
 
     Raises:
         CaseError: the case cannot be used.
@@ -179,7 +186,11 @@ def process_case(
         seen = Seen(lps, location.box, pancreas, labels, label_values, prediction, fused)
         figures = measure_quality(seen, manifest, stages.features)
         verdict = decide(figures, manifest.quality)
-    flags = [*ct.flags, *location.flags, *found.candidates.flags, *verdict.flags, *choice.flags, *stages.flags()]
+    with clock.phase("measure"):
+        segmented = Segmented(labels, label_values, found.candidates.labels, roi.geometry)
+        measurements, unmeasured = measured_or_flagged(segmented, case_id)
+    flags = [*ct.flags, *location.flags, *found.candidates.flags, *verdict.flags, *unmeasured, *choice.flags]
+    flags += stages.flags()
     if folds < effort.folds:
         flags.append(FLAG_EARLY_EXIT)
     if manifest.demo:
@@ -209,6 +220,7 @@ def process_case(
             measured_on=choice.measured.measured_on if choice.measured else None,
         ),
         quality=QualityRecord.of(figures, verdict),
+        measurements=measurements,
         features=prediction.features,
         candidate_labels=found.candidates.labels,
         class_detections=own,

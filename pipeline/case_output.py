@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from pipeline.case import CaseResult
+    from pipeline.measurements_record import MeasurementsRecord
     from pipeline.records import CaseRecord
 
 
@@ -56,6 +57,7 @@ class CaseOutput:
         candidates: lesion candidates from the most confident to the least.
         roi: the region that the multi-task network saw, an index box (z, y, x) of the CT as it was given.
         pancreas_ml: volume of the pancreas that was found, in millilitres.
+        measurements: what was measured on the segmentation (docs/measurements.md); None without one of the pancreas.
         flags: what a reader must know; see docs/outputs.md.
         notice: what the model is not, or None.
         seconds: time by phase.
@@ -75,6 +77,7 @@ class CaseOutput:
     candidates: tuple[LesionCandidate, ...]
     roi: Box
     pancreas_ml: float
+    measurements: MeasurementsRecord | None
     flags: tuple[str, ...]
     notice: str | None
     seconds: dict[str, float]
@@ -103,6 +106,7 @@ class CaseOutput:
             candidates=tuple(map(LesionCandidate.from_dict, record.candidates)),
             roi=result.reorientation.restore_box(result.box),
             pancreas_ml=float(result.location.pancreas_ml),
+            measurements=record.measurements,
             flags=record.flags,
             notice=record.notice,
             seconds=dict(record.seconds),

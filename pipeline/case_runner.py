@@ -200,6 +200,7 @@ class CaseRunner:
                 early_exit=self._options.early_exit,
                 chooser=self._chooser,
                 segmentations=self._options.segmentations,
+                case_id=item.case.case_id,
             )
         except Exception as error:  # whatever it is, it is this case's alone
             return error

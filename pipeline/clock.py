@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.stages import Prediction, RunningStage
 
-PHASES = ("read", "locate", "predict", "detect", "write", "report")
+PHASES = ("read", "locate", "predict", "detect", "measure", "write", "report")
 """The phases of a case, in order, as timings name them."""
 
 

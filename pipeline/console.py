@@ -27,6 +27,7 @@ _PHASE_WORDS = {
     "locate": "finding the pancreas",
     "predict": "segmenting and classifying",
     "detect": "lesion candidates",
+    "measure": "measuring",
 }
 
 

@@ -87,7 +87,7 @@ def answer(
     clock = Clock()
     with clock.phase("read"):
         ct = read_ct(challenge.case.path)
-    result = bundle.compute(ct, clock)
+    result = bundle.compute(ct, clock, challenge.case.case_id)
     try:
         with clock.phase("write"):
             write(result.detection_inset(), output / MAP_FILE)

@@ -113,6 +113,11 @@ class OutputFolder:
         return self.folder / "report"
 
     @property
+    def measurements_path(self) -> Path:
+        """Where the table of measurements lies."""
+        return self.folder / "measurements.csv"
+
+    @property
     def log_path(self) -> Path:
         """The run's log, with the traceback of every failed case."""
         return self.folder / "run.log"
@@ -207,7 +212,7 @@ class OutputFolder:
         Raises:
             OutputError: it cannot be removed.
         """
-        for path in (self.folder / "results.csv", self.report_folder / "index.html"):
+        for path in (self.folder / "results.csv", self.measurements_path, self.report_folder / "index.html"):
             with writing(path):
                 path.unlink(missing_ok=True)
 

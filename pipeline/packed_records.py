@@ -1,4 +1,4 @@
-"""Records of a run's cases, kept small: one takes 19 KiB as an object with five candidates, and 1.5 packed."""
+"""Records of a run's cases, kept small: one takes 19 KiB as an object with five candidates, and 1.5 to 2 packed."""
 
 from __future__ import annotations
 

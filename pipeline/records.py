@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ctcore.inference.cover import WindowMode
 from ctcore.quality.figures import FigureName, QualityFigures
 from ctcore.quality.reference import Limits
+from pipeline.measurements_record import MeasurementsRecord
+from pipeline.record import Record
 
 if TYPE_CHECKING:
     from ctcore.files import CaseFile
@@ -23,6 +25,9 @@ DEMO_FLAG = "demo_model"
 FLAG_NO_PICTURE = "no_picture"
 """Flag of a case whose picture could not be drawn; the log says why."""
 
+FLAG_NO_MEASUREMENTS = "no_measurements"
+"""Flag of a case that could not be measured; the log says why."""
+
 FLAG_NO_DICOM_OUTPUT = "no_dicom_output"
 """Flag of a case whose DICOM SEG and SR could not be made; the log says why."""
 
@@ -31,12 +36,6 @@ FLAG_NO_DICOM_SOURCE = "no_dicom_source"
 
 Status = Literal["done", "failed"]
 ImageFormat = Literal["nii.gz", "mha"]
-
-
-class Record(BaseModel):
-    """What is kept as JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunOptions(Record):
@@ -229,6 +228,8 @@ class CaseRecord(Record):
         dicom: DICOM files that were made of the case, relative to the output folder.
         effort: how much was computed.
         quality: what is known of how far the case can be trusted; None where an earlier version computed it.
+        measurements: what was measured on the segmentation; None without one of the pancreas, and where an earlier
+            version computed the case.
         seconds: time by phase; empty in deterministic runs.
         notice: what the model is not.
         made_with: what decided these results.
@@ -255,6 +256,7 @@ class CaseRecord(Record):
     dicom: tuple[str, ...] = ()
     effort: EffortRecord | None = None
     quality: QualityRecord | None = None
+    measurements: MeasurementsRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     notice: str | None = None
     made_with: MadeWith | None = None

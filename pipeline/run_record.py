@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.clock import PHASES
-from pipeline.records import OUTPUT_SCHEMA_VERSION, CaseRecord, Record, RunOptions, Status
+from pipeline.record import Record
+from pipeline.records import OUTPUT_SCHEMA_VERSION, CaseRecord, RunOptions, Status
 from pipeline.versions import versions
 
 if TYPE_CHECKING:

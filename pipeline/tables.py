@@ -1,4 +1,4 @@
-"""What speaks of a whole run: `results.csv`, `run.json`, the report's page, names of labels."""
+"""What speaks of a whole run: `results.csv`, `measurements.csv`, `run.json`, the report's page, names of labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.files import write_text
 from pipeline.dicom_series import series_records
+from pipeline.measurements_table import measurements_csv
 from pipeline.outputs import OutputFolder
 from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, RunOptions
@@ -121,6 +123,7 @@ def write_tables(output: OutputFolder, run: RunRecord, records: Sequence[CaseRec
         OutputError: a file cannot be written.
     """
     output.write_results(records, run.class_names, run.probability_names)
+    write_text(output.measurements_path, measurements_csv(records))
     output.write_run(run)
     output.write_labels(next((record.segmentation_labels for record in records if record.segmentation_labels), None))
     if run.options.report:

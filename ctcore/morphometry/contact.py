@@ -73,10 +73,12 @@ def vessel_contact(vessel: npt.NDArray[Any], lesion: npt.NDArray[Any], spacing: 
         first, second = _across(line.tangents[number])
         rays = np.cos(angles)[:, np.newaxis] * first + np.sin(angles)[:, np.newaxis] * second
         places = (line.points[number] - origin + rays[:, np.newaxis] * steps[:, np.newaxis]) / np.asarray(spacing)
-        in_vessel, in_lesion = (_along_rays(occupancy, places) >= HALF for occupancy in (inside, mass))
+        in_vessel = _along_rays(inside, places) >= HALF
         wall = np.where(in_vessel.all(axis=1), len(steps), np.argmin(in_vessel, axis=1))  # the first step outside
-        window = np.arange(len(steps)) - wall[:, np.newaxis]
-        touching[number] = (in_lesion & (window >= 0) & (window < behind)).any(axis=1).mean()
+        window = wall[:, np.newaxis] + np.arange(behind)
+        there = np.minimum(window, len(steps) - 1)
+        in_lesion = _along_rays(mass, np.take_along_axis(places, there[..., np.newaxis], axis=1)) >= HALF
+        touching[number] = (in_lesion & (window < len(steps))).any(axis=1).mean()
     step = line.length_mm / (len(line.points) - 1)
     smooth = uniform_filter1d(touching, max(1, round(SMOOTHING_MM / step)), mode="nearest")
     return Contact(360.0 * float(smooth.max()), step * int(np.count_nonzero(touching)))

@@ -43,7 +43,10 @@ ANATOMY = {
 VOLUME = _snomed("118565006", "Volume")
 LONG_AXIS = _snomed("103339001", "Long Axis")
 ATTENUATION = CodedConcept("112031", "DCM", "Attenuation Coefficient")
+DIAMETER = _snomed("81827009", "Diameter")
 MEAN = _snomed("373098007", "Mean")
+MAXIMUM = _snomed("56851009", "Maximum")
+MEDIAN = _snomed("373099004", "Median")
 
 NO_UNITS = CodedConcept("1", "UCUM", "no units")
 MILLILITRE = CodedConcept("ml", "UCUM", "Milliliter")

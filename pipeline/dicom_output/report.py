@@ -1,4 +1,4 @@
-"""DICOM SR (TID 1500, Measurement Report): the score, and what was measured of each lesion candidate."""
+"""DICOM SR (TID 1500, Measurement Report): the score, what was measured of each candidate and on the segmentation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from highdicom.sr import CodedConcept, Measurement, QualitativeEvaluation
 
 from pipeline.dicom_output import codes
 from pipeline.dicom_output.maker import DEMO_TEXT, PRODUCT, Maker
+from pipeline.dicom_output.measurements import measurement_groups
 from pipeline.dicom_output.segmentation import Segment
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def make_report(
             _lesion(lesions, number, segment, candidate, maker)
             for number, (segment, candidate) in enumerate(zip(segments, result.candidates, strict=True), start=1)
         ]
+    groups += measurement_groups(result.measurements, _algorithm(maker))
     device = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=hd.UID(), name=PRODUCT, manufacturer_name=PRODUCT, model_name=maker.model, serial_number=maker.serial
     )

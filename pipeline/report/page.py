@@ -11,6 +11,7 @@ from ctcore.files import write_text
 from pipeline.outputs import OutputFolder
 from pipeline.records import DEMO_FLAG, CaseRecord
 from pipeline.report.flag_words import sentence_of, unchecked_of, words_of
+from pipeline.report.measurements import measurements_html
 from pipeline.run_record import RunRecord
 
 _STYLE = """
@@ -189,7 +190,7 @@ def _case(record: CaseRecord, has_picture: bool) -> str:
         f'<section class="case" id="{_text(_anchor(record.case_id))}"><h3>{name}</h3>'
         f'<p class="soft">score {record.score or 0.0:.3f} ({rule}){classes}'
         f"{scores}{calibrated}{pancreas}{roi}</p>"
-        f"{_quality(record)}{picture}{_candidates(record)}</section>"
+        f"{_quality(record)}{picture}{_candidates(record)}{measurements_html(record.measurements)}</section>"
     )
 
 

@@ -64,7 +64,7 @@ def test_maps_lie_on_the_grid_that_was_given(
     np.testing.assert_allclose(candidate.centroid_lps_mm, centre, atol=1e-3)
     bright = np.argwhere(array >= 100)
     assert output.roi == Box(tuple((bright.min(axis=0) - 1).tolist()), tuple((bright.max(axis=0) + 2).tolist()))
-    assert set(output.seconds) == {"read", "locate", "predict", "detect"}
+    assert set(output.seconds) == {"read", "locate", "predict", "detect", "measure"}
     assert CaseRecord.model_validate_json(output.record.model_dump_json()) == output.record
     assert output.record.score == output.score
 

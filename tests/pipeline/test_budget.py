@@ -112,7 +112,9 @@ def test_nothing_beyond_the_options_is_chosen() -> None:
 def test_times_are_learned() -> None:
     predictor, limit = Costly(), Budget(118, None, TABLE, apart=False)
     limit.prepare(predictor)
-    limit.learn(100, {"read": 9.0, "locate": 9.0, "predict": 90.0, "detect": 2.5, "write": 0.5, "report": 0.1})
+    limit.learn(
+        100, {"read": 9.0, "locate": 9.0, "predict": 90.0, "detect": 2.0, "measure": 0.5, "write": 0.5, "report": 0.1}
+    )
     assert limit(predictor, GEOMETRY, PANCREAS, 0.0).flags == ("effort_limited",)  # the rest takes 3.1 s
     for _ in range(budget.REMEMBERED_CASES):
         limit.learn(100, {"predict": 90.0, "detect": 0.5})
@@ -151,6 +153,21 @@ def test_a_case_that_does_not_fit_is_refused() -> None:
         ram_budget(GIB)(Costly(bytes_of=lambda e: 2 * GIB), GEOMETRY, PANCREAS, 0.0)
     with pytest.raises(MemoryLimitError):  # each fold apart: twice as much
         ram_budget(GIB, apart=True)(Costly(bytes_of=lambda e: 3 * GIB // 4), GEOMETRY, PANCREAS, 0.0)
+
+
+def test_what_measuring_takes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("resident", "peak"):
+        monkeypatch.setattr(budget, name, lambda: 1000)
+    voxels, fine = 100 * 200 * 200, Geometry((100, 200, 200), (0.75, 0.75, 1.5))
+    needs = budget.RESERVE_BYTES + 1000 + voxels * (budget.AFTER_BYTES + 24) + voxels // 4 * 100
+    for limit, fits in ((needs, True), (needs - 1, False)):
+        made = Budget(None, limit, (), apart=False)
+        made.prepare(Costly())
+        if fits:
+            assert made(Costly(), fine, PANCREAS, 0.0).effort == Effort(5, True, "exact")
+        else:
+            with pytest.raises(MemoryLimitError):
+                made(Costly(), fine, PANCREAS, 0.0)
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:

@@ -80,7 +80,7 @@ def test_score_by_hand(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bun
     assert fields["label"] == "PDAC"
     assert fields["detection_max"] == 0.75
     assert fields["pancreas_ml"] == pytest.approx(6 * 7 * 13 * 0.7 * 0.9 * 2.5 / 1000, rel=1e-5)
-    assert list(clock.seconds) == ["locate", "predict", "detect"]
+    assert list(clock.seconds) == ["locate", "predict", "detect", "measure"]
 
 
 def test_a_score_is_told_against_the_operating_points(

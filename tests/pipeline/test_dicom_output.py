@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr import codedict
 
 from ctcore.cts import DicomCase, find_cts, read_case
 from ctcore.volume import Geometry, Volume
 from pipeline.bundle import Bundle
 from pipeline.case import CaseResult, process_case
 from pipeline.clock import Clock
+from pipeline.measurements_record import DuctRecord
 from pipeline.stages import Stages
 from tests.ctcore.dicom.series_on_disk import Change, uid, write_series
 from tests.pipeline.conftest import LESION, PANCREAS, ct_array
+from tests.pipeline.test_measurements_record import some
 
 hd = pytest.importorskip("highdicom", reason="highdicom, of the extra 'dicom', is not installed")
 
@@ -139,6 +142,50 @@ def test_the_report_holds_the_score_and_the_measurements(make: Callable[..., Mad
     assert lesion.tracking_uid == seg.get_segment_description(1).tracking_uid
 
 
+def test_the_report_holds_what_was_measured_on_the_segmentation(make: Callable[..., Made]) -> None:
+    duct = DuctRecord(largest_mm=5.5, median_mm=4.0, length_mm=90.0, dilated_mm=60.0)
+    made = make(measurements=some(duct=duct))
+    content = hd.sr.srread(made.files["report.dcm"]).content
+    told = {
+        group.tracking_identifier: (
+            [site.value.meaning for site in group.finding_sites],
+            [
+                (m.name, m.value, m.unit.value, None if m.derivation is None else m.derivation.meaning)
+                for m in group.get_measurements()
+            ],
+        )
+        for group in content.get_image_measurement_groups()
+        if group.tracking_identifier.startswith("segmentation: ")
+    }
+    diameter, volume, long_axis = (getattr(codedict.codes.SCT, name) for name in ("Diameter", "Volume", "LongAxis"))
+    assert told == {
+        "segmentation: pancreas": (["Pancreas"], [(volume, 80.25, "ml", None)]),
+        "segmentation: pancreatic duct": (
+            ["Pancreatic duct"],
+            [(diameter, 5.5, "mm", "Maximum"), (diameter, 4.0, "mm", "Median")],
+        ),
+        "segmentation: common bile duct": (
+            ["Common bile duct"],
+            [(diameter, 9.0, "mm", "Maximum"), (diameter, 7.0, "mm", "Median")],
+        ),
+        "segmentation: lesion 1": (["Pancreas"], [(volume, 4.5, "ml", None), (long_axis, 21.5, "mm", None)]),
+    }
+
+
+@pytest.mark.parametrize("name", ["DIAMETER", "LONG_AXIS", "VOLUME", "MAXIMUM", "MEDIAN"])
+def test_codes_are_the_standards(name: str) -> None:
+    from pipeline.dicom_output import codes
+
+    keyword = "".join(part.title() for part in name.split("_"))
+    assert getattr(codes, name) == getattr(codedict.codes.SCT, keyword)
+
+
+def test_without_segmentation_the_report_holds_no_measurements_of_it(make: Callable[..., Made]) -> None:
+    made = make(segmentations=False)
+    groups = hd.sr.srread(made.files["report.dcm"]).content.get_image_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == ["patient"]
+
+
 def texts(path: Path) -> str:
     return str(hd.sr.srread(path) if path.name == "report.dcm" else hd.seg.segread(path))
 
@@ -188,10 +235,11 @@ def test_names_keep_their_letters(make: Callable[..., Made]) -> None:
         {"demo": True, "direction": "oblique"},
         {"lesion": False},
         {"change": umlauts},
+        {"measurements": some()},
         {"flags": ("pancreas_not_found", "roi_fallback", "demo_model")},
         {"segmentation_labels": {"background": 0, "cystic lesion": LESION, "left kidney and all around it": PANCREAS}},
     ],
-    ids=["plain", "demo", "well", "umlauts", "flags", "labels"],
+    ids=["plain", "demo", "well", "umlauts", "measured", "flags", "labels"],
 )
 def test_a_second_validator_passes_them(make: Callable[..., Made], settings: dict[str, Any]) -> None:
     for path in make(**settings).files.values():

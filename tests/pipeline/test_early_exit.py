@@ -107,7 +107,7 @@ def test_a_case_stops_when_it_is_decided(
     assert "early_exit" in fields["flags"]
     assert (fields["effort"].folds, fields["effort"].folds_at_most, fields["effort"].windows) == (2, 5, "guided")
     assert list(fields["operating_points"].values()) == [True]
-    assert set(clock.seconds) == {"locate", "predict", "detect"}
+    assert set(clock.seconds) == {"locate", "predict", "detect", "measure"}
 
 
 def test_an_undecided_case_runs_all_folds(

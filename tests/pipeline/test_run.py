@@ -70,6 +70,7 @@ def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> N
     assert files_below(output) == {
         "run.json",
         "results.csv",
+        "measurements.csv",
         *(f"cases/{c}.json" for c in ("ill", "well")),
         *(f"{folder}/{c}.nii.gz" for folder in ("detection_maps", "segmentations") for c in ("ill", "well")),
         *(f"segmentations/{name}" for name in ("itk-snap-labels.txt", "slicer-colors.ctbl")),
@@ -86,9 +87,14 @@ def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> N
     assert case["classes"] == pytest.approx({"non-PDAC": 0.1, "PDAC": 0.9})
     assert case["fusion"]["rule"] == "mean"
     assert case["roi"] == {"start": [2, 4, 3], "stop": [10, 13, 18], "source": "localizer"}
-    assert set(case["seconds"]) == {"read", "locate", "predict", "detect", "write", "report"}
+    assert set(case["seconds"]) == {"read", "locate", "predict", "detect", "measure", "write", "report"}
     assert case["notice"] is None
     assert case["flags"] == []
+
+    (lesion,) = case["measurements"]["lesions"]
+    assert lesion["volume_ml"] == pytest.approx(3 * 4 * 4 * 0.7 * 0.9 * 2.5 / 1000)
+    assert lesion["candidate"] == 1
+    assert json.loads((output / "cases" / "well.json").read_text())["measurements"]["lesions"] == []
 
     run_record = json.loads((output / "run.json").read_text())
     assert run_record["complete"]
@@ -102,6 +108,9 @@ def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> N
     assert float(rows[0]["score"]) == case["score"]
     assert rows[0]["n_candidates"] == "1"
     assert rows[1]["n_candidates"] == "0"
+    measured = list(csv.DictReader((output / "measurements.csv").open()))
+    assert [(row["case_id"], row["n_lesions"]) for row in measured] == [("ill", "1"), ("well", "0")]
+    assert float(measured[0]["main_lesion_diameter_mm"]) == lesion["diameter_mm"]
 
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "mha"])
@@ -169,7 +178,8 @@ def test_segmentations_are_left_out_where_none_are_wanted(run: Runner, cohort: P
     assert run(cohort, segmentations=False).reused == frozenset()
     assert not list((output / "segmentations").iterdir())
     case = json.loads((output / "cases" / "ill.json").read_text())
-    assert (case["score"], case["segmentation_labels"]) == (labelled["score"], {})
+    assert (case["score"], case["segmentation_labels"], case["measurements"]) == (labelled["score"], {}, None)
+    assert [flag for flag in case["flags"] if "measure" in flag] == []
     assert run(cohort, segmentations=False, load=must_not_load).reused == {"ill", "well"}
 
 
@@ -258,6 +268,40 @@ def test_a_picture_that_cannot_be_drawn_is_flagged(
     assert all("no_picture" in record.flags for record in summary.records)
     assert "case 'ill' has no picture in the report" in caplog.text
     assert "no_picture" in (output / "results.csv").read_text()
+
+
+def test_a_case_that_cannot_be_measured_is_flagged(
+    run: Runner, cohort: Path, output: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise MemoryError("too many ways")
+
+    monkeypatch.setattr("pipeline.measurements.measure_region", broken)
+    summary = run(cohort)
+    assert [(record.status, record.measurements) for record in summary.records] == [("done", None)] * 2
+    assert all("no_measurements" in record.flags for record in summary.records)
+    assert "case 'ill' could not be measured" in caplog.text
+    assert "too many ways" in caplog.text
+    assert "could not be measured" in (output / "report" / "index.html").read_text()
+    assert [row["n_lesions"] for row in csv.DictReader((output / "measurements.csv").open())] == ["", ""]
+
+
+def test_no_table_of_measurements_outlives_a_case_that_changes(
+    run: Runner, cohort: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cohort)
+    assert (output / "measurements.csv").is_file()
+    gone: list[bool] = []
+    original = OutputFolder.clear_case
+
+    def clear_case(self: OutputFolder, case_id: str) -> None:
+        gone.append(not (output / "measurements.csv").exists())
+        original(self, case_id)
+
+    monkeypatch.setattr(OutputFolder, "clear_case", clear_case)
+    run(cohort, overwrite=True)
+    assert gone == [True, True]
+    assert (output / "measurements.csv").is_file()
 
 
 class Interrupting(SilentObserver):

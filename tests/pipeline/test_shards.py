@@ -96,6 +96,7 @@ def test_merged_shards_are_the_whole_run(run: Run, shards: list[Path], tmp_path:
     told: list[tuple[int, int]] = []
     summary = merge(shards, tmp_path / "merged", lambda done, of: told.append((done, of)))
     assert summary.records == whole.records
+    assert len((tmp_path / "merged" / "measurements.csv").read_text().splitlines()) == 1 + 7
     assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
     assert told == [(n, 7) for n in range(1, 8)]
     again = merge(list(reversed(shards)), tmp_path / "merged")  # a merging is repeated by the same call

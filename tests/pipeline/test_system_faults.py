@@ -165,7 +165,7 @@ def test_a_log_on_a_full_disk_is_one_warning(tmp_path: Path, capsys: pytest.Capt
     assert "line 0" in (tmp_path / "run.log").read_text()
 
 
-@pytest.mark.parametrize("table", ["results.csv", "run.json", "index.html"])
+@pytest.mark.parametrize("table", ["results.csv", "measurements.csv", "run.json", "index.html"])
 def test_a_table_that_cannot_be_written(
     run: Callable[..., RunSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
