@@ -5,8 +5,8 @@ Compared byte for byte, except:
 - left out: logs (`run.log`, `training_log_*.txt`), TensorBoard's curves, nnU-Net's plot of them (`progress.png`) and
   its `debug.json` (places in memory): they tell when and where things happened; `.lock`;
 - of `run.json`: `started`, `wall_seconds`, `phase_seconds`, and of each case `seconds` and `reused`; of `cases/*.json`:
-  `seconds`; of `results.csv` and `cases.csv` the column `seconds`; `report/index.html`, which shows them. Deterministic
-  runs tell none of these, so that nothing of theirs is left out but the log;
+  `seconds`; of `results.csv` and `cases.csv` the column `seconds`; pages of `report/`, which show them.
+  Deterministic runs tell none of these, so that nothing of theirs is left out but the log;
 - of checkpoints (`*.pth`): the time stamps of epochs; all else is compared value by value, as zip archives are not made
   to be the same;
 - nnU-Net's prepared arrays (`*.b2nd`) are compared value by value: blosc2 stores blocks in the order in which its
@@ -63,7 +63,8 @@ def _same(name: str, first: Path, second: Path, *, timed: bool) -> bool:
         return _same_arrays(first, second)
     if not timed:
         return False
-    return name == "report/index.html" or _without_times(name, first) == _without_times(name, second)
+    page = name.startswith("report/") and first.suffix == ".html"
+    return page or _without_times(name, first) == _without_times(name, second)
 
 
 def _without_times(name: str, path: Path) -> Any:

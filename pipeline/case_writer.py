@@ -71,6 +71,10 @@ class CaseWriter:
                     with item.clock.phase("report"):
                         result = self._with_picture(case_id, result)
                 record = self._record(item, result, made)
+                if self._report:
+                    from pipeline.report.case_page import write_case_page
+
+                    write_case_page(self._output, record)
                 self._output.write_record(record)
                 return record
             except Exception as error:  # a full disk or an impossible value: this case's alone

@@ -151,6 +151,10 @@ class OutputFolder:
         """Where a case's picture for the report lies."""
         return self.report_folder / "cases" / f"{case_id}.png"
 
+    def case_page_path(self, case_id: str) -> Path:
+        """Where a case's page of the report lies."""
+        return self.report_folder / "cases" / f"{case_id}.html"
+
     def finished(self, case: CaseFile, made_with: MadeWith) -> CaseRecord | None:
         """Returns the record of a case that need not be computed again, or None.
 
@@ -202,7 +206,8 @@ class OutputFolder:
         for folder in (*self.maps_folders, *by_class):
             for image_format in FORMATS:
                 (folder / f"{case_id}.{image_format}").unlink(missing_ok=True)
-        self.picture_path(case_id).unlink(missing_ok=True)
+        for path in (self.case_page_path(case_id), self.picture_path(case_id)):
+            path.unlink(missing_ok=True)
         for name in DICOM_FILES:
             (self.dicom_folder(case_id) / name).unlink(missing_ok=True)
 

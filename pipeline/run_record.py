@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ctcore.detection.calibration import OperatingPoint
 from pipeline.clock import PHASES
 from pipeline.record import Record
 from pipeline.records import OUTPUT_SCHEMA_VERSION, CaseRecord, RunOptions, Status
@@ -95,6 +96,8 @@ class RunRecord(Record):
         bundle: name, version, hash and folder of the bundle, and whether it is a demonstration.
         class_names: its patient-level classes, in their order.
         probability_names: those that its classifier gives a probability.
+        operating_points: thresholds that the bundle was given.
+        calibrated_on: the cases that they were chosen on; None without any.
         input: the folder or file that was asked for.
         shard: which share of its cases; None: all of them.
         options: choices of the run.
@@ -114,6 +117,8 @@ class RunRecord(Record):
     bundle: dict[str, str | bool]
     class_names: tuple[str, ...] = ()
     probability_names: tuple[str, ...] = ()
+    operating_points: tuple[OperatingPoint, ...] = ()
+    calibrated_on: str | None = None
     input: str
     shard: ShardRecord | None = None
     options: RunOptions
@@ -188,6 +193,8 @@ def run_record(
         },
         class_names=manifest.class_names,
         probability_names=tuple(manifest.probability_names),
+        operating_points=manifest.calibration.operating_points if manifest.calibration else (),
+        calibrated_on=manifest.calibration.fitted_on if manifest.calibration else None,
         input=str(input_path),
         shard=shard,
         options=options,

@@ -75,7 +75,7 @@ def test_everything_is_left_behind(run: Runner, cohort: Path, output: Path) -> N
         *(f"{folder}/{c}.nii.gz" for folder in ("detection_maps", "segmentations") for c in ("ill", "well")),
         *(f"segmentations/{name}" for name in ("itk-snap-labels.txt", "slicer-colors.ctbl")),
         "report/index.html",
-        *(f"report/cases/{c}.png" for c in ("ill", "well")),
+        *(f"report/cases/{c}.{suffix}" for c in ("ill", "well") for suffix in ("html", "png")),
     }
     assert summary.complete
     assert not summary.failed

@@ -23,6 +23,11 @@ FORBIDDEN_CALLS = frozenset(
 FORBIDDEN_OF_ANYTHING = frozenset({"read_pickle", "to_pickle", "execv", "execve", "execvp", "spawnv", "posix_spawn"})
 LOADERS = frozenset({"torch.load", "np.load", "numpy.load", "joblib.load", "pickle.load", "pickle.loads"})
 
+ALLOWED_MODULES = {
+    ("ctcore.ray_cluster", "socket"): "asks whether anybody listens at the address that --ray-address names",
+    ("pipeline.executors.cores", "socket"): "names in Linux's abstract namespace; nothing listens, nothing connects",
+}
+
 ALLOWED = {
     ("ctcore.evaluation.maps", "np.load"): "allow_pickle=False",
     ("ctcore.inference.backends.openvino_backend", "importlib.import_module"): "constant names",
@@ -31,6 +36,7 @@ ALLOWED = {
     ("ctcore.nnunet.safe_load", "torch.load"): "weights_only=True",
     ("ctcore.nnunet.training.checkpoint", "torch.load"): "weights_only=True",
     ("ctcore.nnunet.training.initial_weights", "torch.load"): "weights_only=True",
+    ("ctcore.ray_cluster", "importlib.import_module"): "a constant name",
 }
 
 STARTS = ("pipeline.cli_run", "pipeline.api", "pipeline.run", "pipeline.stages", "pipeline.cli_grand_challenge")
@@ -62,7 +68,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 def test_no_module_that_runs_code_from_files_is_imported() -> None:
     found = {(name, one) for name, tree in modules() for one in imported(tree)}
     bad = {(name, one) for name, one in found for no in FORBIDDEN_MODULES if one == no or one.startswith(f"{no}.")}
-    assert not bad
+    assert bad == set(ALLOWED_MODULES)
 
 
 def test_no_call_that_runs_code_from_files() -> None:
@@ -91,5 +97,5 @@ def test_the_way_of_a_case_imports_nothing_that_unpickles() -> None:
     graph = grimp.build_graph(*PACKAGES, include_external_packages=True, cache_dir=None)
     reached = {module for start in STARTS for module in (start, *graph.find_upstream_modules(start))}
     assert "ctcore.inference.predict" in reached  # inside functions, too
-    assert not reached & FORBIDDEN_MODULES
+    assert reached & FORBIDDEN_MODULES == {module for _, module in ALLOWED_MODULES}
     assert "ctcore.nnunet.folders" not in {m.rpartition(".")[0] for m in reached}, "nnU-Net's checkpoints are imported"
