@@ -8,15 +8,22 @@ from urllib.parse import quote
 from ctcore.files import write_text
 from pipeline.outputs import OutputFolder
 from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord
+from pipeline.report.colours import ARTERIES, DETECTION, PANCREAS, ROI, VEINS
 from pipeline.report.flag_words import sentence_of, unchecked_of
 from pipeline.report.measurements import measurements_html
 from pipeline.report.pieces import banner, bar, facts, page, table, text
 
+LEGEND = (
+    (ROI, "region of interest (dashed)"),
+    (PANCREAS, "pancreas"),
+    (VEINS, "veins"),
+    (ARTERIES, "arteries"),
+    (DETECTION, "detection map (red low, yellow high confidence)"),
+)
 CAPTION = (
-    "Axial slice in a soft-tissue window (level 40, width 400 HU); the patient is seen from the feet."
-    '<span class="legend"><i style="background:#4ea1ff"></i>region of interest'
-    '<i style="background:#37d67a"></i>pancreas'
-    '<i style="background:#ff8c00"></i>detection map (red low, yellow high confidence)</span>'
+    "Planes through the strongest candidate, or else the pancreas, and axial slices through all of it with their height"
+    " in LPS mm; soft-tissue window (level 40, width 400 HU). The patient is seen from the feet and from the front; of"
+    " sagittal planes the front is on the left."
 )
 
 
@@ -58,9 +65,10 @@ def _picture(record: CaseRecord) -> str:
     if FLAG_NO_PICTURE in record.flags:
         return '<p class="soft">The picture could not be drawn.</p>'
     source = text(quote(f"{record.case_id}.png"))
+    legend = "".join(f'<i style="background:{colour}"></i>{name}' for colour, name in LEGEND)
     return (
-        f'<figure><img src="{source}" alt="Axial slices of {text(record.case_id)}: the whole one, and the region of'
-        f' interest"><figcaption>{CAPTION}</figcaption></figure>'
+        f'<figure><img src="{source}" alt="{text(record.case_id)} in three planes, and slices through what is shown">'
+        f'<figcaption>{CAPTION}<br><span class="legend">{legend}</span></figcaption></figure>'
     )
 
 

@@ -1,43 +1,68 @@
-"""The picture of a case: the axial slice through the strongest candidate, with ROI, pancreas and detection map."""
+"""The picture of a case: three planes through the strongest candidate, and slices through all of it.
+
+Colours are told apart by colour-blind readers too (Okabe and Ito's), outlines by their place as well.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
 from ctcore.files import write_atomic
-from ctcore.geometry import Box
 from pipeline.case import CaseResult
+from pipeline.report.colours import ARTERIES, BACKGROUND, PANCREAS, ROI, VEINS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WINDOW_HU = (-160.0, 240.0)
 """Soft-tissue window: level 40, width 400 HU."""
+DOWN = slice(None, None, -1)
+"""From the head down, as rows are shown."""
+STRIP = 5
+"""Slices through the candidate."""
 
-ROI_COLOUR = "#4ea1ff"
-PANCREAS_COLOUR = "#37d67a"
-BACKGROUND = "#0b0f14"
 DETECTION_ALPHA = 0.55
 
 _WIDTH_INCHES, _DPI = 9.0, 100
+_HIGHEST_INCHES, _LOWEST_INCHES = 6.0, 0.8
+"""Of a row: ROIs may be flat or tall."""
+
+Index = tuple[int, int, int]
+Array = npt.NDArray[Any]
 
 
 def shown_slice(result: CaseResult) -> int:
-    """Returns the axial slice (index of the LPS grid) that tells most of a case.
+    """Returns the axial slice (index of the LPS grid) that tells most of a case."""
+    return result.box.start[0] + shown_voxel(result)[0]
 
-    It runs through the most confident voxels where they cover most; without a candidate, through the slice with most
-    pancreas; without that, through the middle of the ROI.
+
+def shown_voxel(result: CaseResult) -> Index:
+    """Returns the voxel (z, y, x) of the ROI that the planes run through.
+
+    It is in the middle of the most confident voxels, in the slice where they cover most; without a candidate, of the
+    pancreas in the slice with most of it; without that, of the ROI.
     """
-    start = result.box.start[0]
     if result.detection_max > 0:
-        strongest = result.detection == result.detection.max()
-        return start + int(np.argmax(strongest.sum(axis=(1, 2))))
+        return _middle(result.detection == result.detection.max())
     pancreas = pancreas_of(result)
-    if pancreas.any():
-        return start + int(np.argmax(pancreas.sum(axis=(1, 2))))
-    return start + result.box.shape[0] // 2
+    depth, height, width = result.box.shape
+    return _middle(pancreas) if pancreas.any() else (depth // 2, height // 2, width // 2)
+
+
+def strip_slices(result: CaseResult) -> list[int]:
+    """Returns slices of the ROI, evenly through the strongest candidate, or else the pancreas, or else the ROI."""
+    z, y, x = shown_voxel(result)
+    number = int(result.candidate_labels[z, y, x])
+    shown = result.candidate_labels == number if number else pancreas_of(result)
+    there = np.flatnonzero(shown.any(axis=(1, 2)))
+    first, last = (int(there[0]), int(there[-1])) if there.size else (0, result.box.shape[0] - 1)
+    return sorted({round(place) for place in np.linspace(first, last, STRIP)})
 
 
 def pancreas_of(result: CaseResult) -> npt.NDArray[np.bool_]:
@@ -47,10 +72,20 @@ def pancreas_of(result: CaseResult) -> npt.NDArray[np.bool_]:
     return np.isin(result.labels, values_of(result.segmentation_labels, PANCREAS_PARTS))
 
 
-def draw_case(result: CaseResult, path: Path) -> None:
-    """Draws a case as a PNG: the whole slice on the left, the ROI on the right.
+def outlines_of(result: CaseResult) -> list[tuple[npt.NDArray[np.bool_], str]]:
+    """Returns what is outlined on the ROI (z, y, x), each with its colour."""
+    found = [(pancreas_of(result), PANCREAS)]
+    for name, colour in (("veins", VEINS), ("arteries", ARTERIES)):
+        values = values_of(result.segmentation_labels, (name,))
+        if result.labels is not None and values:
+            found.append((np.isin(result.labels, values), colour))
+    return found
 
-    The patient's right is on the left and the front is at the top.
+
+def draw_case(result: CaseResult, path: Path) -> None:
+    """Draws a case as a PNG: the whole axial slice and the ROI of it; coronal and sagittal; a strip of axial slices.
+
+    The patient's right is on the left, the front at the top of axial slices and on the left of sagittal ones.
 
     Args:
         result: the case.
@@ -59,41 +94,39 @@ def draw_case(result: CaseResult, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    z = shown_slice(result)
-    inside = z - result.box.start[0]
-    ct = result.ct.array[z]
-    spacing = result.ct.geometry.spacing_zyx
-    detection = _on_slice(result.detection[inside], result.box, ct.shape, np.nan)
-    pancreas = _on_slice(pancreas_of(result)[inside], result.box, ct.shape, 0)
-
-    box = result.box
-    roi_ratio = (box.shape[1] * spacing[1]) / (box.shape[2] * spacing[2])
-    whole_ratio = (ct.shape[0] * spacing[1]) / (ct.shape[1] * spacing[2])
-    height = _WIDTH_INCHES / (1 / whole_ratio + 1 / roi_ratio)  # both panels equally high, side by side
-    height = float(np.clip(height, 2.0, 6.0))
-    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, facecolor=BACKGROUND)
+    z, y, x = shown_voxel(result)
+    dz, dy, dx = result.ct.geometry.spacing_zyx
+    depth, height, width = (
+        size * spacing for size, spacing in zip(result.box.shape, result.ct.geometry.spacing_zyx, strict=True)
+    )
+    whole = result.ct.array[result.box.start[0] + z]
+    high, wide = whole.shape[0] * dy, whole.shape[1] * dx
+    rows = [
+        [wide / high, width / height],
+        [width / depth, height / depth],
+        [width / height] * len(strip_slices(result)),
+    ]
+    columns = [STRIP * width / height if number == 2 else sum(row) for number, row in enumerate(rows)]
+    inches = [float(np.clip(_WIDTH_INCHES / total, _LOWEST_INCHES, _HIGHEST_INCHES)) for total in columns]
+    figure = Figure(figsize=(_WIDTH_INCHES, sum(inches)), dpi=_DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        1, 2, width_ratios=(1 / whole_ratio, 1 / roi_ratio), left=0, right=1, bottom=0, top=1, wspace=0.01
-    )
-    limits = (
-        ((-0.5, ct.shape[1] - 0.5), (ct.shape[0] - 0.5, -0.5)),
-        ((box.start[2] - 0.5, box.stop[2] - 0.5), (box.stop[1] - 0.5, box.start[1] - 0.5)),
-    )
-    for column, (x_limits, y_limits) in enumerate(limits):
-        axes = figure.add_subplot(grid[0, column])
-        axes.imshow(ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
-        shown = np.ma.masked_invalid(np.where(detection > 0, detection, np.nan))
-        axes.imshow(shown, cmap="autumn", vmin=0, vmax=1, alpha=DETECTION_ALPHA, interpolation="nearest")
-        if pancreas.any():
-            axes.contour(pancreas, levels=[0.5], colors=PANCREAS_COLOUR, linewidths=1.0)
-        if column == 0:
-            x, y = [(box.start[2] - 0.5), (box.stop[2] - 0.5)], [(box.start[1] - 0.5), (box.stop[1] - 0.5)]
-            axes.plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]], color=ROI_COLOUR, linewidth=1.2)
-        axes.set_xlim(*x_limits)
-        axes.set_ylim(*y_limits)
-        axes.set_aspect(spacing[1] / spacing[2])
-        axes.set_axis_off()
+    grid = figure.add_gridspec(3, 1, height_ratios=inches, left=0, right=1, bottom=0, top=1, hspace=0.01)
+    roi, detection, outlines = result.ct.array[result.box.slices], result.detection, outlines_of(result)
+
+    def panel(row: int, column: int, plane: tuple[Any, ...], spacing: tuple[float, float], words: str) -> Axes:
+        axes = _axes(figure, grid[row, 0].subgridspec(1, len(rows[row]), width_ratios=rows[row], wspace=0.01), column)
+        _show(axes, roi[plane], detection[plane], [(mask[plane], colour) for mask, colour in outlines], spacing)
+        axes.text(0.01, 0.98, words, transform=axes.transAxes, color="white", fontsize=8, va="top")
+        return axes
+
+    _show_whole(_axes(figure, grid[0, 0].subgridspec(1, 2, width_ratios=rows[0], wspace=0.01), 0), whole, result, z)
+    panel(0, 1, (z,), (dy, dx), "axial")
+    panel(1, 0, (DOWN, y), (dz, dx), "coronal")
+    panel(1, 1, (DOWN, slice(None), x), (dz, dy), "sagittal")
+    for column, place in enumerate(strip_slices(result)):
+        index = np.add(result.box.start, (place, y, x))
+        superior = result.ct.geometry.index_to_physical(index)[2]
+        panel(2, column, (place,), (dy, dx), f"z {superior:.0f} mm")
 
     def save(partial: Path) -> None:
         figure.savefig(partial, format="png", facecolor=BACKGROUND)
@@ -101,8 +134,49 @@ def draw_case(result: CaseResult, path: Path) -> None:
     write_atomic(path, save)
 
 
-def _on_slice(array: npt.NDArray[Any], box: Box, shape: tuple[int, ...], fill: float) -> npt.NDArray[np.float64]:
-    """Returns a (y, x) array of the ROI's slice on the whole slice."""
-    whole = np.full(shape, fill, dtype=np.float64)
-    whole[box.slices[1:]] = array
-    return whole
+def _middle(mask: npt.NDArray[np.bool_]) -> Index:
+    """Returns the voxel of a mask next to its middle, in the slice where it covers most."""
+    z = int(np.argmax(mask.sum(axis=(1, 2))))
+    places = np.argwhere(mask[z])
+    y, x = places[np.argmin(((places - places.mean(axis=0)) ** 2).sum(axis=1))]
+    return z, int(y), int(x)
+
+
+def _axes(figure: Figure, grid: Any, column: int) -> Axes:
+    axes = figure.add_subplot(grid[0, column])
+    axes.set_axis_off()
+    return axes
+
+
+def _show(
+    axes: Axes,
+    ct: Array,
+    detection: Array,
+    outlines: list[tuple[Array, str]],
+    spacing: tuple[float, float],
+) -> None:
+    """Shows a plane: CT (rows, columns), detection map, outlines; spacing in mm of rows and columns."""
+    axes.imshow(ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
+    shown = np.ma.masked_less_equal(detection, 0)
+    axes.imshow(shown, cmap="autumn", vmin=0, vmax=1, alpha=DETECTION_ALPHA, interpolation="nearest")
+    for mask, colour in outlines:
+        if mask.any() and min(mask.shape) > 1:
+            axes.contour(mask, levels=[0.5], colors=colour, linewidths=1.0)
+    axes.set_aspect(spacing[0] / spacing[1])
+
+
+def _show_whole(axes: Axes, ct: Array, result: CaseResult, z: int) -> None:
+    """Shows a whole axial slice with the ROI's border; z: its place in the ROI."""
+    inside = result.box.slices[1:]
+    detection = np.zeros(ct.shape, np.float32)
+    detection[inside] = result.detection[z]
+    outlines = []
+    for mask, colour in outlines_of(result):
+        pasted = np.zeros(ct.shape, dtype=bool)
+        pasted[inside] = mask[z]
+        outlines.append((pasted, colour))
+    _, dy, dx = result.ct.geometry.spacing_zyx
+    _show(axes, ct, detection, outlines, (dy, dx))
+    (_, top, left), (_, bottom, right) = result.box.start, result.box.stop
+    x, y = [left - 0.5, right - 0.5], [top - 0.5, bottom - 0.5]
+    axes.plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]], color=ROI, linewidth=1.2, linestyle="--")
