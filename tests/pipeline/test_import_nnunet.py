@@ -273,8 +273,8 @@ def test_a_run_without_classes(cohort: Path) -> None:
         assert record["scores"]["PDAC"] == record["score"] == 1 - record["scores"]["non-PDAC"]
         assert record["label"] == ("PDAC" if record["score"] > 0.5 else "non-PDAC")
         assert record["segmentation_labels"] == STAGE2_LABELS
-    page = (results / "report" / "index.html").read_text()
-    assert "(map)" in page
+        page = (results / "report" / "cases" / f"{row['case_id']}.html").read_text()
+        assert "<td>rule that joins them</td><td>map</td>" in page
     assert "probabilities" not in page
 
 

@@ -127,10 +127,10 @@ def test_tables_maps_and_page(cohort: Path, tmp_path: Path, subtype_bundle: Bund
     assert rows["ill"]["label"] == "subtype1"
     record = read_json(output.record_path("ill"))
     assert record["fusion"]["lesion_maps"] == ("by_class" if by_class else "one")
-    page = (output.report_folder / "index.html").read_text()
-    assert "scores: subtype0" in page
+    page = output.case_page_path("ill").read_text()
+    assert "score of subtype0" in page
     assert ("each with its own detection map" in page) == by_class
-    assert ("<th>class</th><th>confidence" in page) == by_class
+    assert ('<th scope="col">class</th><th scope="col">confidence' in page) == by_class
     maps = [output.class_detection_path(case, name) for name in P for case in ("ill", "well")]
     assert sorted(output.class_maps_folder.glob("*/*")) == (maps if by_class else [])
     assert [case.label for case in read_predictions(output.folder).cases] == ["subtype1", "subtype1"]
