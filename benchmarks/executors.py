@@ -8,7 +8,7 @@
 - ray: two actors of a cluster that runs against two processes, where a case sleeps 5 s; seconds of the whole cohort,
   connecting and loading among them.
 - memory: what the process that asks for 100,000 cases holds of them, and the tables it writes; each case ends at once
-  with a record like a real one's.
+  with the record of a phantom with a lesion that was computed.
 
 Run it on a machine that does nothing else.
 """
@@ -30,6 +30,7 @@ from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.sleeping import loader
 from benchmarks.tiny import make_patient, write_bundle
 from ctcore.cts import FoundCts
+from ctcore.datasets.case_labels import read_case_labels
 from ctcore.files import CaseFile, write
 from ctcore.inference.backends.choose import resolve
 from ctcore.phantom.cohort import write_cohort
@@ -42,6 +43,7 @@ from pipeline.memory import peak, resident
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord, RunOptions
 from pipeline.run import run_cohort
+from pipeline.stages import load_stages
 
 PARTS = ("cores", "sleep", "ray", "memory")
 PHANTOMS, PHANTOM_SEED = 12, 9501
@@ -85,11 +87,17 @@ def seconds_of_sleepers(output: Path, bundle: Bundle, cases: int, seconds: float
     return time.perf_counter() - begin
 
 
-def measure_cores(output: Path, repetitions: int) -> tuple[list[Bound], dict[str, Any]]:
-    """Two workers with a thread each against one with two."""
-    phantoms = output / "phantoms"
+def make_phantoms(output: Path) -> Path:
+    """Makes the phantoms, where they are not there already; returns their folder."""
+    phantoms = output / f"phantoms-{PHANTOMS}"
     if not phantoms.is_dir():
         write_cohort(phantoms, PHANTOMS, PHANTOM_SEED)
+    return phantoms
+
+
+def measure_cores(output: Path, repetitions: int) -> tuple[list[Bound], dict[str, Any]]:
+    """Two workers with a thread each against one with two."""
+    phantoms = make_phantoms(output)
     ways = {"one": ["--workers", "1"], "two": ["--workers", "2"]}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repetitions + 1):  # the first one compiles
@@ -161,6 +169,7 @@ def measure_ray(output: Path, bundle: Bundle, repetitions: int) -> tuple[list[Bo
 def measure_memory(output: Path) -> tuple[list[Bound], dict[str, Any]]:
     """The memory of a process that has a long list of cases computed."""
     bundle = load_bundle(DEMO_BUNDLE)
+    like = real_record(output, bundle)
     sizes: list[tuple[int, int]] = []
 
     def instant(cases: Sequence[CaseFile], work: Work) -> float:
@@ -168,7 +177,7 @@ def measure_memory(output: Path) -> tuple[list[Bound], dict[str, Any]]:
         for number, case in enumerate(cases):
             if number % (MANY // 10) == 0:
                 sizes.append((number, resident()))
-            work.finished(record_like(case))
+            work.finished(like.model_copy(update={"case_id": case.case_id, "image": case.image}))
         sizes.append((len(cases), resident()))
         return 0.0
 
@@ -199,25 +208,17 @@ def _nothing() -> Any:
     raise AssertionError("nothing is computed")
 
 
-def record_like(case: CaseFile) -> CaseRecord:
-    """Returns a record of a case with two candidates, as long as a real one."""
-    candidate = {
-        "confidence": 0.123456789,
-        "volume_ml": 1.23456789,
-        "diameter_mm": 12.3456789,
-        "centroid_lps_mm": [1.23456789, -2.3456789, 3.456789],
-        "box": {"start": [10, 20, 30], "stop": [40, 50, 60]},
-    }
-    return CaseRecord(
-        case_id=case.case_id,
-        image=case.image,
-        status="done",
-        score=hash(case.case_id) % 1000 / 1000,
-        detection_max=0.123456789,
-        classes={"non-PDAC": 0.25, "PDAC": 0.75},
-        candidates=(candidate, candidate),
-        seconds=dict.fromkeys(("read", "locate", "crop", "predict", "detect", "write"), 0.123456),
-    )
+def real_record(output: Path, bundle: Bundle) -> CaseRecord:
+    """Returns the record of a phantom with a lesion, computed by the shipped bundle."""
+    phantoms = make_phantoms(output)
+    case = next(case_id for case_id, name in read_case_labels(phantoms / "case_labels.csv").items() if name == "PDAC")
+    path = phantoms / "imagesTr" / f"{case}_0000.nii.gz"
+    execution = resolve("cpu")
+    load = partial(load_stages, bundle, execution)
+    folder = output / "one"
+    shutil.rmtree(folder, ignore_errors=True)
+    (record,) = run_cohort(path, OutputFolder(folder), bundle, execution, RunOptions(report=False), load=load).records
+    return record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

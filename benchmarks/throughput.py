@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bounds import Bound, closing, print_bounds
-from benchmarks.executors import PHANTOM_SEED, PHANTOMS
-from ctcore.phantom.cohort import write_cohort
+from benchmarks.executors import make_phantoms
 
 AROUND_NETWORKS_S = 1.94
 """Seconds of a core around the networks: guided windows, 250 slices, docs/performance.md; 1.09 of them reading."""
@@ -94,9 +93,7 @@ def foretell(needs: Needs, cluster: Cluster) -> tuple[float, str]:
 
 def measure(output: Path) -> tuple[list[Bound], Needs]:
     """Fits the model on one worker on one core, and checks it on two and four workers."""
-    phantoms = output / "phantoms"
-    if not phantoms.is_dir():
-        write_cohort(phantoms, PHANTOMS, PHANTOM_SEED)
+    phantoms = make_phantoms(output)
     cores = sorted(os.sched_getaffinity(0))
     seconds(phantoms, output / "run", 1, cores)  # compiles
     alone, per_case = seconds(phantoms, output / "run", 1, cores[:1])

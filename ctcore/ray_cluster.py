@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import logging
 import math
 import signal
 import socket
@@ -23,8 +22,6 @@ KNOCK_SECONDS = 10.0
 """How long the cluster's address may take to answer; Ray itself would ask for minutes."""
 POLL_SECONDS = 1.0
 """How long an answer is waited for before it is looked whether it is still wanted."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class CaseActor:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._runner: Any = None
+        self._claimed: ClaimedCores | None = None
 
     def there(self) -> None:
         """Returns when it has a place."""

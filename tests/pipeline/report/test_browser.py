@@ -1,6 +1,6 @@
 """The report in a real browser, from the disk: no request, no error; sorting, filtering, the way to a case and back.
 
-Needs Playwright (extra `browser`) and Chromium (Debian's package); skipped where one of them is missing.
+Needs Chromium (Debian's package), which pip does not bring; skipped where it is missing.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ class Visitor:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window."""
-    api: Any = pytest.importorskip("playwright.sync_api", reason="Playwright, of the extra 'browser', is not installed")
+    from playwright import sync_api
+
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    with api.sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found
         found.close()

@@ -147,6 +147,14 @@ def test_what_one_process_raises_ends_all(root: Path) -> None:
     assert answers[0][1] == ["2/3", "3/3"]
 
 
+def test_a_training_goes_on_with_another_number_of_processes(root: Path) -> None:
+    (root / "fault").touch()
+    on_ranks(2, train_and_tell, root, FailingTrainer)
+    (root / "fault").unlink()
+    ((_, written),) = on_ranks(1, train_and_tell, root, FailingTrainer)
+    assert written == ["2/3", "3/3"]
+
+
 def test_a_batch_smaller_than_the_processes(root: Path) -> None:
     answers = on_ranks(3, train_and_tell, root)
     assert answers == ["RequestError: a batch of 2 cannot be divided among 3 processes; start fewer"] * 3
