@@ -12,6 +12,7 @@ from pipeline.cli_grand_challenge import grand_challenge
 from pipeline.cli_merge import merge
 from pipeline.cli_phantom import phantom
 from pipeline.cli_run import run
+from pipeline.cli_view import view
 
 app = typer.Typer(
     name="pipeline",
@@ -32,6 +33,7 @@ def _root() -> None:
 
 
 app.command()(run)
+app.command()(view)
 app.command()(merge)
 app.command()(evaluate)
 app.command()(compare)

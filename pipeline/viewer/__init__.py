@@ -1,0 +1,1 @@
+"""Interactive viewer of a run's output: pages and volumes served to a browser on the same machine."""
