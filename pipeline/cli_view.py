@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -27,8 +28,7 @@ def view(
     from pipeline.viewer.server import ViewerServer
     from pipeline.viewer.shown import ShownRun
 
-    server = ViewerServer(ShownRun.read(output, input_path), port)
-    with server:
+    with ViewerServer(ShownRun.read(output, input_path), port) as server, contextlib.suppress(KeyboardInterrupt):
         console().print(f"{server.address}  (Ctrl-C ends it)", markup=False, soft_wrap=True)
         if browser:
             webbrowser.open(server.address)

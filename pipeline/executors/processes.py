@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING
 
 from ctcore.errors import PipelineError, first_line
@@ -26,7 +26,10 @@ from pipeline.records import CaseRecord
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
 
-_CONTEXT = multiprocessing.get_context("spawn")
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+PRELOADED = ["pipeline.executors.preloaded"]
+"""What the process that workers are forked from imports: they start at once, and share its memory."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def in_processes(cases: Sequence[CaseFile], work: Work, *, workers: int, every_g
     workers = min(workers, len(cases))
     shares = shares_of_cores(workers)
     job = Job.of(work, cases)
+    _CONTEXT.set_forkserver_preload([*PRELOADED, job.execution.backend])  # called as its library
     gpus = visible_gpus() if every_gpu and job.execution.device != "cpu" else []
     turns = itertools.cycle(gpus or [None])
     return dispatch(cases, work, [ProcessSeat(job, share, gpu) for share, gpu in zip(shares, turns, strict=False)])
@@ -87,15 +91,14 @@ class ProcessSeat:
     def __init__(self, job: Job, cores: frozenset[int], gpu: str | None = None) -> None:
         self._job, self._cores, self._gpu = job, cores, gpu
         self._guard = threading.Lock()
-        self._process: SpawnProcess | None = None
+        self._process: ForkServerProcess | None = None
         self._connection: Connection | None = None
 
     def open(self) -> float:
         """Starts the process and waits until it has loaded the networks; see `Seat`."""
-        bind_to(self._cores)  # this thread alone; the process inherits it
         here, there = _CONTEXT.Pipe()
         with self._guard:
-            self._process = _CONTEXT.Process(target=serve, args=(there, self._job, self._gpu), daemon=True)
+            self._process = _CONTEXT.Process(target=serve, args=(there, self._job, self._cores, self._gpu), daemon=True)
             self._process.start()
             self._connection = here
         there.close()
@@ -151,14 +154,17 @@ class ProcessSeat:
         return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-def serve(connection: Connection, job: Job, gpu: str | None) -> None:
+def serve(connection: Connection, job: Job, cores: frozenset[int], gpu: str | None) -> None:
     """Computes the cases that come through a connection, until it or the process at its other end is gone."""
+    bind_to(cores)
     if gpu is not None:
         os.environ[_VISIBLE] = gpu  # nothing has asked for a GPU yet
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     end_with_parent()  # else two could write one case
+    from threadpoolctl import threadpool_limits  # of libraries that have counted all cores when they were imported
+
     try:
-        with job.opened(_Teller(connection)) as (runner, seconds):
+        with threadpool_limits(len(cores) or None), job.opened(_Teller(connection)) as (runner, seconds):
             connection.send(seconds)
             while True:
                 connection.send(runner.run(connection.recv()))

@@ -37,8 +37,11 @@ def test_records_come_out_as_they_went_in() -> None:
 
 def test_a_record_is_kept_in_little() -> None:
     records = PackedRecords()
-    records["a"] = make("a")
-    assert len(records._packed["a"]) < 1000
+    for case_id in ("a", "b"):
+        records[case_id] = make(case_id).model_copy(update={"detection_max": hash(case_id) / 3})
+    content, words = records._packed["b"]
+    assert words is records._packed["a"][1]  # kept once
+    assert len(content) < len(words) / 10
 
 
 def test_records_in_order_are_a_sequence_of_equal_records() -> None:

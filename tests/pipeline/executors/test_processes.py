@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,10 +34,14 @@ from tests.pipeline.executors import fake_run
 DETERMINISTIC = RunOptions(deterministic=True, report=False)
 
 
-@pytest.fixture
+FORKED = SimpleNamespace(Pipe=APART.Pipe, Process=APART.Process, set_forkserver_preload=lambda names: None)
+"""The tests' one fork server, with the modules that it has."""
+
+
+@pytest.fixture(autouse=True)
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers come from a process that has imported all they need, which takes a tenth of the time."""
-    monkeypatch.setattr(processes, "_CONTEXT", APART)
+    """Other modules, asked for first, would slow all other tests of this process."""
+    monkeypatch.setattr(processes, "_CONTEXT", FORKED)
 
 
 @pytest.fixture
@@ -73,7 +78,6 @@ def test_two_processes_leave_the_bytes_of_one(run: Callable[..., RunSummary], tm
     assert len(one.records) == 6
 
 
-@pytest.mark.usefixtures("forked")
 def test_a_killed_worker_loses_nothing(run: Callable[..., RunSummary], tmp_path: Path) -> None:
     load = partial(fake_run.load, deadly=True, once=tmp_path / "killed")
     summary = run(tmp_path / "out", partial(in_processes, workers=2), load)
@@ -83,7 +87,6 @@ def test_a_killed_worker_loses_nothing(run: Callable[..., RunSummary], tmp_path:
     assert contents(tmp_path / "out") == contents(tmp_path / "one")
 
 
-@pytest.mark.usefixtures("forked")
 def test_cases_that_kill_their_workers_fail_alone(run: Callable[..., RunSummary], tmp_path: Path) -> None:
     summary = run(tmp_path / "out", partial(in_processes, workers=2), partial(fake_run.load, deadly=True))
     assert {record.case_id for record in summary.failed} == {"case1", "case3", "case5"}
@@ -91,7 +94,6 @@ def test_cases_that_kill_their_workers_fail_alone(run: Callable[..., RunSummary]
     assert summary.complete
 
 
-@pytest.mark.usefixtures("forked")
 def test_networks_that_cannot_be_loaded_end_the_run(run: Callable[..., RunSummary], tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no such network"):
         run(tmp_path / "out", partial(in_processes, workers=2), fake_run.load_nothing)
@@ -99,7 +101,7 @@ def test_networks_that_cannot_be_loaded_end_the_run(run: Callable[..., RunSummar
 
 def drive(cts: Path, output: Path, bundle: Bundle, execution: Execution) -> None:
     """Runs slowly, in a process that will be killed."""
-    processes._CONTEXT = APART  # type: ignore[assignment]
+    processes._CONTEXT = FORKED  # type: ignore[assignment]
     load = partial(fake_run.load, seconds=0.4)
     executor = partial(in_processes, workers=2)
     run_cohort(cts, OutputFolder(output), bundle, execution, DETERMINISTIC, load=load, executor=executor)
@@ -117,7 +119,6 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.usefixtures("forked")
 def test_workers_end_with_the_process_that_started_them(
     cts: Path, bundle: Bundle, execution: Execution, run: Callable[..., RunSummary], tmp_path: Path
 ) -> None:
@@ -216,6 +217,6 @@ def test_a_worker_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch, job: Job) 
     before = signal.getsignal(signal.SIGINT)
     here.close()
     with pytest.raises(OSError, match="Broken pipe"):
-        processes.serve(there, job, "6")
+        processes.serve(there, job, frozenset(), "6")
     signal.signal(signal.SIGINT, before)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
