@@ -29,6 +29,9 @@ STRIP = 5
 
 DETECTION_ALPHA = 0.55
 
+FAST = {"compress_level": 1}
+"""Two thirds of the drawing's time, for files a sixth larger."""
+
 _WIDTH_INCHES, _DPI = 9.0, 100
 _HIGHEST_INCHES, _LOWEST_INCHES = 6.0, 0.8
 """Of a row: ROIs may be flat or tall."""
@@ -129,7 +132,7 @@ def draw_case(result: CaseResult, path: Path) -> None:
         panel(2, column, (place,), (dy, dx), f"z {superior:.0f} mm")
 
     def save(partial: Path) -> None:
-        figure.savefig(partial, format="png", facecolor=BACKGROUND)
+        figure.savefig(partial, format="png", facecolor=BACKGROUND, pil_kwargs=FAST)
 
     write_atomic(path, save)
 
