@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from ctcore.object_client import file_system
+from tests.object_server import ObjectServer
+
 # No deadline: a busy machine is not a failure.
 settings.register_profile("quick", deadline=None, max_examples=30)
 settings.register_profile("thorough", deadline=None, max_examples=300)
@@ -36,3 +39,25 @@ def ray_cluster() -> Iterator[str]:
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield cluster.address
     cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[ObjectServer]:
+    """An S3 server on this machine."""
+    pytest.importorskip("s3fs", reason="s3fs, of the extra 's3', is not installed")
+    server = ObjectServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def object_server(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """The S3 server, to which the environment of this process leads."""
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    s3_server.reset()
+    file_system.cache_clear()
+    yield s3_server
+    s3_server.reset()
+    file_system.cache_clear()
