@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ctcore.durable import PARTIAL_PREFIX
 from ctcore.errors import RequestError, UnreadableImageError, first_line
 from ctcore.lease import Lease, leased
 from ctcore.object_store import ObjectFolder, Place
@@ -88,8 +89,9 @@ class StoredOutput(OutputFolder):
                 self._copy_log()
 
     def _begin(self) -> None:
-        """Brings here what earlier commands have left: records, the log, and the names of all else."""
+        """Brings here what earlier commands have left: records, the log, the names of all else."""
         self._there = self._store.names()
+        self._store.remove([name for name in self._there if name.startswith(PARTIAL_PREFIX)])
         records = self.name_of(self.record_path("any").parent) + "/"
         try:
             self._store.fetch_all((name for name in self._there if name.startswith(records)), self.folder)

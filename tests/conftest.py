@@ -1,8 +1,11 @@
 """Settings of all tests."""
 
+import importlib.util
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -31,17 +34,6 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """The address of a Ray cluster of two cores on this machine."""
-    pytest.importorskip("ray", reason="Ray, of the extra 'ray', is not installed")
-    from ray.cluster_utils import Cluster
-
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield cluster.address
-    cluster.shutdown()
-
-
-@pytest.fixture(scope="session")
 def s3_server() -> Iterator[ObjectServer]:
     """An S3 server on this machine."""
     pytest.importorskip("s3fs", reason="s3fs, of the extra 's3', is not installed")
@@ -49,6 +41,19 @@ def s3_server() -> Iterator[ObjectServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Ray cluster of two cores on this machine, whose workers find the S3 server if there is one."""
+    pytest.importorskip("ray", reason="Ray, of the extra 'ray', is not installed")
+    from ray.cluster_utils import Cluster
+
+    variables = request.getfixturevalue("s3_server").variables if importlib.util.find_spec("s3fs") else {}
+    with mock.patch.dict(os.environ, variables):
+        cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield cluster.address
+    cluster.shutdown()
 
 
 @pytest.fixture

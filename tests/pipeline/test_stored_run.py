@@ -162,12 +162,11 @@ def test_two_processes_leave_the_bytes_of_one(
 
 
 def test_two_actors_leave_the_bytes_of_one_process(
-    run: Run, cts: ObjectFolder, results: ObjectFolder, object_server: ObjectServer
+    run: Run, cts: ObjectFolder, results: ObjectFolder, object_server: ObjectServer, ray_cluster: str
 ) -> None:
-    pytest.importorskip("ray", reason="Ray, of the extra 'ray', is not installed")
     run(cts, results)
     other = cts.parent / "other"
-    assert not run(cts, other, partial(on_ray, request=RayRequest(workers=2))).failed
+    assert not run(cts, other, partial(on_ray, request=RayRequest(ray_cluster, workers=2))).failed
     assert same(object_server.contents(other), cts) == same(object_server.contents(results), cts)
 
 
@@ -212,6 +211,7 @@ def test_finished_cases_are_kept_and_changed_cts_computed(
 ) -> None:
     run(cts, results)
     before = same(object_server.contents(results), cts)
+    results.write(".partial-of-a-killed-run", b"")
     object_server.requests.clear()
     assert run(cts, results).reused == set(CASES)
     assert same(object_server.contents(results), cts) == before
@@ -233,22 +233,21 @@ def drive(cts: ObjectFolder, results: ObjectFolder, bundle: Bundle, execution: E
     leases.LEASE_SECONDS = 1.0
     with opened_output(results) as folder:
         run_cohort(
-            cts, folder, bundle, execution, DETERMINISTIC, load=partial(fake_run.load, seconds=0.5),
+            cts, folder, bundle, execution, DETERMINISTIC, load=partial(fake_run.load, seconds=1.0),
             executor=in_this_process,
         )  # fmt: skip
 
 
 def test_killed_and_started_again(
     run: Run, cts: ObjectFolder, results: ObjectFolder, object_server: ObjectServer, bundle: Bundle,
-    execution: Execution, monkeypatch: pytest.MonkeyPatch, temporary: Path,
+    execution: Execution, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(leases, "SETTLING_SECONDS", 0.1)
     run(cts, results)
     other = results.parent / "other"
-    variables = object_server.variables | {"TMPDIR": str(temporary)}
-    driver = APART.Process(target=drive, args=(cts, other, bundle, execution, variables))
+    driver = APART.Process(target=drive, args=(cts, other, bundle, execution, object_server.variables))
     driver.start()
-    wait_for(lambda: sum(name.startswith("cases/") for name in other.names()) >= 2)
+    wait_for(lambda: sum(name.startswith("cases/") for name in other.names()) >= 2, 180)
     os.kill(driver.pid or 0, signal.SIGKILL)
     driver.join()
     left = object_server.contents(other)
