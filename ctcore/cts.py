@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctcore.case_names import case_id_from, is_text, same_name, why_not_named
+from ctcore.case_names import case_id_from, is_text
 from ctcore.dicom.choose import DicomSeries, judge
 from ctcore.dicom.names import case_ids
 from ctcore.dicom.read import read_series
 from ctcore.dicom.scan import Unreadable, scan
 from ctcore.dicom.stack import stacks_of
-from ctcore.errors import CaseError, RequestError, UnreadableImageError
+from ctcore.errors import RequestError
 from ctcore.files import IMAGE_SUFFIXES, CaseFile, image_suffix, read_ct
 from ctcore.first_bytes import is_folder, said_of
+from ctcore.named_cts import FaultyCase, not_read, other_suffix, told_apart, why_faulty
+from ctcore.object_store import ObjectFolder, Place
+from ctcore.stored_cts import stored_cts
 from ctcore.volume import Volume
-
-OTHER_FORMATS = (".hdr", ".hdr.gz", ".img", ".img.gz", ".nhdr", ".mgh", ".mgz", ".mnc")
-"""Names of volumes in formats that are not read: Analyze and NIfTI pairs, NRRD headers, MGH, MINC."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +42,6 @@ class DicomCase(CaseFile):
 
 
 @dataclass(frozen=True)
-class FaultyCase(CaseFile):
-    """What was meant to be a CT and cannot be one, whatever its voxels are: it ends as `failed`, and the others go on.
-
-    Attributes:
-        called: what the CT is called in results, printable.
-        fault: why.
-    """
-
-    called: str
-    fault: CaseError
-
-    @property
-    def image(self) -> str:
-        """What the CT is called in results."""
-        return self.called
-
-    @property
-    def stamp(self) -> tuple[int, int]:
-        """Nothing: the fault is raised."""
-        raise self.fault
-
-
-@dataclass(frozen=True)
 class FoundCts:
     """The CTs of an input.
 
@@ -84,11 +60,11 @@ class FoundCts:
         return next((c.case_id for c in self.cases if isinstance(c, DicomCase) and c.series is series), None)
 
 
-def find_cts(path: Path, case_id_tag: str | None = None) -> FoundCts:
+def find_cts(path: Place, case_id_tag: str | None = None) -> FoundCts:
     """Finds the CTs of a folder, a file or a ZIP archive, of which there has to be one at least.
 
     Args:
-        path: the folder or file.
+        path: the folder or file; on object storage image files alone are found.
         case_id_tag: the DICOM tag that names cases, a keyword or numbers; by default a digest of UIDs does.
 
     Raises:
@@ -100,7 +76,7 @@ def find_cts(path: Path, case_id_tag: str | None = None) -> FoundCts:
     return found
 
 
-def look_for_cts(path: Path, case_id_tag: str | None = None) -> FoundCts:
+def look_for_cts(path: Place, case_id_tag: str | None = None) -> FoundCts:
     """Finds the CTs of a folder, a file or a ZIP archive; there may be none.
 
     Image files are those of the folder itself; DICOM objects are looked for in all its subfolders and archives, too,
@@ -108,14 +84,17 @@ def look_for_cts(path: Path, case_id_tag: str | None = None) -> FoundCts:
     cases of one name, are `FaultyCase`s; hidden files are passed over.
 
     Args:
-        path: the folder or file.
+        path: the folder or file; on object storage image files alone are found.
         case_id_tag: the DICOM tag that names cases, a keyword or numbers; by default a digest of UIDs does.
 
     Raises:
-        RequestError: the path does not exist or may not be read, or there is no such tag.
+        RequestError: the path does not exist or may not be read, there is no such tag, or it is on object storage
+            and holds DICOM.
     """
     from ctcore.dicom.header import tag_of
 
+    if isinstance(path, ObjectFolder):
+        return FoundCts(tuple(stored_cts(path)))
     tag = None if case_id_tag is None else tag_of(case_id_tag)
     entries = _entries(path)
     if path.is_file() and image_suffix(path) is not None:
@@ -129,8 +108,8 @@ def look_for_cts(path: Path, case_id_tag: str | None = None) -> FoundCts:
     tops = {path / header.source.path.relative_to(path).parts[0] for header in found.headers if entries}
     rest = [entry for entry in entries if entry not in tops]  # a folder of slices may be called what it likes
     images = [_named(entry) for entry in rest if image_suffix(entry) is not None]
-    others = [entry for entry in rest if _other_suffix(entry) is not None]
-    cases = _told_apart([*images, *_not_read(others), *dicom])
+    others = [entry for entry in rest if other_suffix(entry) is not None and not is_folder(entry)]
+    cases = told_apart([*images, *not_read(others), *dicom])
     return FoundCts(tuple(sorted(cases, key=lambda case: case.case_id)), series, found.unreadable)
 
 
@@ -142,7 +121,10 @@ def read_case(case: CaseFile) -> Volume:
     """
     if isinstance(case, FaultyCase):
         raise case.fault
-    return read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
+    if isinstance(case, DicomCase):
+        return read_series(case.series)
+    with case.at_hand() as local:
+        return read_ct(local.path)
 
 
 def _entries(path: Path) -> list[Path]:
@@ -170,55 +152,10 @@ def _entries(path: Path) -> list[Path]:
 
 def _named(path: Path) -> CaseFile:
     """Returns the case that a path named like an image is."""
-    case_id, reason = case_id_from(path), why_not_named(path)
-    shown = path.name if reason is None else case_id
-    if reason is not None:
-        return FaultyCase(case_id, path, shown, UnreadableImageError(f"'{shown}' {reason}; rename it"))
-    if is_folder(path):
-        fault = f"'{shown}' is a folder, not an image; give the file inside, or rename it"
-        return FaultyCase(case_id, path, shown, UnreadableImageError(fault))
-    return CaseFile(case_id, path)
+    return why_faulty(path, folder=is_folder(path)) or CaseFile(case_id_from(path), path)
 
 
-def _other_suffix(path: Path) -> str | None:
-    name = path.name.lower()
-    return next(
-        (s for s in sorted(OTHER_FORMATS, key=len, reverse=True) if name.endswith(s) and not is_folder(path)), None
-    )
-
-
-def _not_read(paths: Sequence[Path]) -> list[CaseFile]:
-    """Returns a faulty case for every volume in a format that is not read; a pair of files is one."""
-    stems: dict[str, Path] = {}
-    for path in paths:
-        stems.setdefault(path.name[: -len(_other_suffix(path) or "")], path)
-    cases: list[CaseFile] = []
-    for path in stems.values():
-        case_id = case_id_from(path, _other_suffix(path))
-        fault = f"'{path.name}' is of a format that is not read; convert it to '.nii.gz', '.mha' or '.nrrd'"
-        cases.append(FaultyCase(case_id, path, path.name, UnreadableImageError(fault)))
-    return cases
-
-
-def _told_apart(cases: Sequence[CaseFile]) -> list[CaseFile]:
-    """Returns the cases; those whose results would take each other's place are one faulty case together."""
-    by_name: dict[str, list[CaseFile]] = {}
-    for case in cases:
-        by_name.setdefault(same_name(case.case_id), []).append(case)
-    apart: list[CaseFile] = []
-    for same in by_name.values():
-        first = same[0]
-        if len(same) > 1:
-            images = " and ".join(f"'{case.image}'" for case in same[:3]) + (", ..." if len(same) > 3 else "")
-            ids = {case.case_id for case in same}
-            why = "are" if len(ids) == 1 else "have names that many file systems do not tell apart, of"
-            fault = UnreadableImageError(f"{images} {why} case '{first.case_id}'; rename or remove all but one")
-            first = FaultyCase(first.case_id, first.path, first.image, fault)
-        apart.append(first)
-    return apart
-
-
-def _nothing(path: Path, series: tuple[DicomSeries, ...], unreadable: tuple[Unreadable, ...]) -> str:
+def _nothing(path: Place, series: tuple[DicomSeries, ...], unreadable: tuple[Unreadable, ...]) -> str:
     """Says why there is no case."""
     expected = f"expected DICOM series or files ending in {', '.join(IMAGE_SUFFIXES)}"
     if series:
@@ -227,4 +164,6 @@ def _nothing(path: Path, series: tuple[DicomSeries, ...], unreadable: tuple[Unre
         return f"'{path}' holds {len(series)} DICOM series, none of them a CT to compute ({shown}); {expected}"
     if unreadable:
         return f"'{path}' holds no readable CT: {unreadable[0].reason}"
+    if isinstance(path, ObjectFolder):
+        return f"'{path}' holds no image; expected objects ending in {', '.join(IMAGE_SUFFIXES)}, in no subfolder"
     return f"'{path}' {'is not an image' if path.is_file() else 'holds no image'}; {expected}"

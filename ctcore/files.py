@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,20 @@ class CaseFile:
             raise UnreadableImageError(f"'{self.image}' cannot be read: {reason}; check or replace it")
         stat = self.path.stat()
         return stat.st_size, stat.st_mtime_ns
+
+    @property
+    def version(self) -> str | None:
+        """What tells the image's content from another one, where the store it lies on says that; else None."""
+        return None
+
+    @contextlib.contextmanager
+    def at_hand(self) -> Iterator[CaseFile]:
+        """Has the image on this machine's disk for the length of a block; yields the case with its path there.
+
+        Raises:
+            UnreadableImageError: it has to be brought there, and cannot be.
+        """
+        yield self
 
 
 def image_suffix(path: Path) -> str | None:
@@ -310,7 +324,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON with indentation, complete or not at all; NaN and infinity are refused (ValueError)."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Returns JSON with indentation; NaN and infinity are refused (ValueError)."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:

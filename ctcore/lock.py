@@ -99,6 +99,11 @@ def locked(folder: Path) -> Iterator[FolderLock]:
             _HELD.discard(path)
 
 
+def this_process() -> str:
+    """Returns what tells this process from others, for those who wait for it."""
+    return f"process {os.getpid()} on '{platform.node()}'"
+
+
 def refuse_if_locked(folder: Path) -> None:
     """Refuses to go on where another process has locked a folder; takes no lock.
 
@@ -125,7 +130,7 @@ def _acquire(path: Path, folder: Path) -> io.FileIO:
             if _is_at(file, path):
                 with contextlib.suppress(OSError):  # the lock holds without a name, on a full disk too
                     file.truncate(0)
-                    file.write(f"process {os.getpid()} on '{platform.node()}'\n".encode())
+                    file.write(f"{this_process()}\n".encode())
                 return file
         except BaseException:
             file.close()

@@ -9,10 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ctcore.cts import DicomCase
-from ctcore.dicom.read import read_series
+from ctcore.cts import read_case
 from ctcore.errors import UnreadableImageError
-from ctcore.files import CaseFile, read_ct
+from ctcore.files import CaseFile
 from pipeline.budget import Budget, Chooser
 from pipeline.case import CaseResult, process_case
 from pipeline.case_writer import CaseWriter, Progressing
@@ -174,10 +173,10 @@ class CaseRunner:
         item = Progressing(case, made_with)
         try:
             item.made_with = made_with.of_input(case)
-            with item.clock.phase("read"):
+            with item.clock.phase("read"), case.at_hand() as local:
                 if max_ram is not None:
-                    check_ct(case, max_ram)
-                ct = read_series(case.series) if isinstance(case, DicomCase) else read_ct(case.path)
+                    check_ct(local, max_ram)
+                ct = read_case(local)
             if made_with.of_input(case) != item.made_with:
                 raise UnreadableImageError(f"'{case.image}' changed while it was read; run again when it is complete")
             return item, ct

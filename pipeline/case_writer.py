@@ -11,7 +11,8 @@ from ctcore.errors import CaseError, first_line
 from ctcore.files import CaseFile
 from pipeline.case import CaseResult
 from pipeline.clock import PHASES, Clock
-from pipeline.outputs import DICOM_FILES, OutputFolder
+from pipeline.output_paths import DICOM_FILES
+from pipeline.outputs import OutputFolder
 from pipeline.records import (
     DEMO_FLAG,
     FLAG_NO_DICOM_OUTPUT,
@@ -115,7 +116,7 @@ class CaseWriter:
             for name in DICOM_FILES:
                 (folder / name).unlink(missing_ok=True)
             return replace(result, flags=(*result.flags, FLAG_NO_DICOM_OUTPUT)), ()
-        return result, tuple(path.relative_to(self._output.folder).as_posix() for path in written)
+        return result, tuple(map(self._output.name_of, written))
 
     def _record(self, item: Progressing, result: CaseResult | Exception, dicom: tuple[str, ...] = ()) -> CaseRecord:
         """Returns the record of a case that has ended."""

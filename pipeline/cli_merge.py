@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,22 +12,25 @@ from pipeline.console import console
 
 def merge(
     inputs: Annotated[
-        list[Path], typer.Option("--input", help="Output of a shard; given once for each.", show_default=False)
+        list[str],
+        typer.Option("--input", help="Output of a shard, a folder or a URL; given once for each.", show_default=False),
     ],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the whole run.", show_default=False)],
+    output: Annotated[str, typer.Option("--output", help="Folder or URL of the whole run.", show_default=False)],
 ) -> None:
     """Joins the outputs of `pipeline run --shard 1/N` ... `N/N` into one.
 
     Exit code: 0 all cases done, 1 some of them have failed, 2 the request was wrong.
     """
+    from ctcore.object_store import place_of
     from pipeline.merge import merge as merge_shards
 
     out = console()
     with progress("cases") as told:
-        summary = merge_shards(inputs, output, told)
+        summary = merge_shards([place_of(text) for text in inputs], place_of(output), told)
     failed = sum(record.status == "failed" for record in summary.records)
     out.print(
-        f"{summary.shards} shards, {len(summary.records)} cases, {failed} of them failed: {output / 'results.csv'}",
+        f"{summary.shards} shards, {len(summary.records)} cases, {failed} of them failed:"
+        f" {output.rstrip('/')}/results.csv",
         markup=False,
         soft_wrap=True,
     )

@@ -60,11 +60,19 @@ class FormatChoice(StrEnum):
 
 
 def run(
-    input_path: Annotated[
-        Path,
-        typer.Option("--input", help="A folder of CTs or DICOM series, a ZIP of such, or one CT.", show_default=False),
+    input_text: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="PATH|URL",
+            help="A folder of CTs or DICOM series, a ZIP of such, or one CT; s3://BUCKET/FOLDER holds image files.",
+            show_default=False,
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", help="Folder for all results.", show_default=False)],
+    output_text: Annotated[
+        str,
+        typer.Option("--output", metavar="PATH|URL", help="Folder for all results, or s3://.", show_default=False),
+    ],
     bundle: Annotated[
         Path | None, typer.Option(help="Model bundle. Default: the demonstration model that comes with the package.")
     ] = None,
@@ -134,13 +142,14 @@ def run(
     """
     from ctcore.cts import find_cts
     from ctcore.inference.backends.choose import resolve
+    from ctcore.object_store import place_of
     from pipeline.log import log_to
     from pipeline.memory import parse_size
-    from pipeline.outputs import OutputFolder
     from pipeline.records import RunOptions
     from pipeline.run import check_options, run_cohort
     from pipeline.shards import Shard
     from pipeline.stages import load_stages
+    from pipeline.stored_output import opened_output
 
     options = RunOptions(
         folds=parse_folds(folds),
@@ -159,41 +168,40 @@ def run(
     )
     places = _places(ray_request(executor, ray_address, ray_cpus, ray_gpus, workers), device, workers)
     share = None if shard is None else Shard.parse(shard)
-    found = find_cts(
-        input_path, options.case_id_tag
-    )  # whatever is wrong with the request is said before anything is made
+    source, target = place_of(input_text), place_of(output_text)
+    found = find_cts(source, options.case_id_tag)  # whatever is wrong with the request is said before anything is made
     chosen = _bundle(bundle)
     check_options(options, chosen)
     execution = places.settle(partial(resolve, device, backend.value, precision.value, deterministic=deterministic))
-    folder = OutputFolder(output, options.format)
-    out = console()
-    _say_series(out, found)
-    _say_what(out, len(found.cases if share is None else share.part(found)[0].cases), chosen, str(execution))
-    try:
-        with log_to(folder.log_path), run_progress(out) as observer:
-            summary = run_cohort(
-                input_path,
-                folder,
-                chosen,
-                execution,
-                options,
-                load=partial(
-                    load_stages,
+    with opened_output(target, options.format) as folder:
+        out = console()
+        _say_series(out, found)
+        _say_what(out, len(found.cases if share is None else share.part(found)[0].cases), chosen, str(execution))
+        try:
+            with log_to(folder.log_path), run_progress(out) as observer:
+                summary = run_cohort(
+                    source,
+                    folder,
                     chosen,
                     execution,
-                    folds=options.folds,
-                    tta=options.tta,
-                    windows=options.windows,
-                    segmentations=options.segmentations,
-                ),
-                observer=observer,
-                found=found,
-                executor=places.executor,
-                shard=share,
-            )
-    except KeyboardInterrupt as error:
-        out.print("Stopped. What is written is whole; the same command goes on with the rest.")
-        raise typer.Exit(EXIT_INTERRUPTED) from error
+                    options,
+                    load=partial(
+                        load_stages,
+                        chosen,
+                        execution,
+                        folds=options.folds,
+                        tta=options.tta,
+                        windows=options.windows,
+                        segmentations=options.segmentations,
+                    ),
+                    observer=observer,
+                    found=found,
+                    executor=places.executor,
+                    shard=share,
+                )
+        except KeyboardInterrupt as error:
+            out.print("Stopped. What is written is whole; the same command goes on with the rest.")
+            raise typer.Exit(EXIT_INTERRUPTED) from error
     print_summary(out, summary)
     _say_where(out, folder, options, failed=bool(summary.failed))
     _warn(out, chosen)
@@ -273,12 +281,12 @@ def _warn(out: Console, bundle: Bundle) -> None:
 
 def _say_where(out: Console, folder: OutputFolder, options: RunOptions, *, failed: bool) -> None:
     """Tells where to look."""
-    places = [("Results", folder.folder / "results.csv"), ("Detection maps", folder.maps_folders[0])]
+    places = [("Results", folder.results_path), ("Detection maps", folder.maps_folders[0])]
     if options.dicom_output:
         places.append(("DICOM", folder.folder / "dicom"))
     if options.report:
-        places.append(("Report", folder.report_folder / "index.html"))
+        places.append(("Report", folder.index_path))
     if failed:
         places.append(("Log of the failures", folder.log_path))
     for what, path in places:
-        out.print(f"{what}: {path}", markup=False, soft_wrap=True)
+        out.print(f"{what}: {folder.shown(path)}", markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from pipeline.label_colours import coloured
 
 ITK_SNAP_FILE = "itk-snap-labels.txt"
 SLICER_FILE = "slicer-colors.ctbl"
+LABEL_FILES = (ITK_SNAP_FILE, SLICER_FILE)
 
 
 def write_label_files(folder: Path, labels: Mapping[str, int]) -> None:
@@ -25,7 +26,7 @@ def write_label_files(folder: Path, labels: Mapping[str, int]) -> None:
 
 def remove_label_files(folder: Path) -> None:
     """Removes what an earlier run has left of them."""
-    for name in (ITK_SNAP_FILE, SLICER_FILE):
+    for name in LABEL_FILES:
         (folder / name).unlink(missing_ok=True)
 
 

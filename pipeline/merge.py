@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -12,10 +13,12 @@ from pydantic import ValidationError
 
 from ctcore.errors import RequestError, describe_validation
 from ctcore.files import read_json, write_atomic
+from ctcore.object_store import Place
 from pipeline.outputs import OutputFolder
 from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord
 from pipeline.run_record import RunRecord, ShardRecord
+from pipeline.stored_output import opened_output, opened_to_read
 from pipeline.tables import write_tables
 
 SAME = ("bundle", "options", "execution", "versions", "class_names", "probability_names")
@@ -36,11 +39,12 @@ class MergeSummary:
 
 
 def merge(
-    inputs: Sequence[Path], output: Path, progress: Callable[[int, int], None] = lambda done, of: None
+    inputs: Sequence[Place], output: Place, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> MergeSummary:
     """Joins the shards of a run.
 
-    Files are linked (hard links) where both folders are on one file system, and copied elsewhere. The result is what
+    Files are linked (hard links) where both folders are on one file system, and copied elsewhere; from and to object
+    storage they come through this machine. The result is what
     one run of all cases would have left, but for times; a merging that was stopped is begun again by the same call.
 
     Args:
@@ -57,28 +61,43 @@ def merge(
     _check(runs)
     ordered = sorted(runs, key=lambda pair: 0 if pair[1].shard is None else pair[1].shard.number)
     image_format = ordered[0][1].options.format
-    target = OutputFolder(output, image_format)
-    if target.folder.resolve() in {folder.resolve() for folder in inputs}:
+    if _resolved(output) in map(_resolved, inputs):
         raise RequestError(f"output '{output}' is one of the shards; give a folder of its own")
-    with target.locked():
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context(opened_output(output, image_format))
+        sources = [stack.enter_context(opened_to_read(folder, image_format)) for folder, _ in ordered]
+        stack.enter_context(target.locked())
         target.remove_tables()
-        cases = [(folder, status.case_id) for folder, run in ordered for status in run.cases]
+        cases = [
+            (status.case_id, source) for source, (_, run) in zip(sources, ordered, strict=True) for status in run.cases
+        ]
         records = PackedRecords()
-        for done, (folder, case_id) in enumerate(sorted(cases, key=lambda pair: pair[1]), start=1):
-            records[case_id] = _take(OutputFolder(folder, image_format), case_id, target)
+        for done, (case_id, source) in enumerate(sorted(cases, key=lambda pair: pair[0]), start=1):
+            target.check()
+            records[case_id] = _take(source, case_id, target)
             progress(done, len(cases))
         write_tables(target, _joined([run for _, run in ordered]), records.in_order())
     return MergeSummary(len(runs), records.in_order())
 
 
-def _read_run(folder: Path) -> RunRecord:
-    path = folder / "run.json"
-    if not path.is_file():
-        raise RequestError(f"'{folder}' holds no run.json; give folders that 'pipeline run --shard' has written")
-    try:
-        run = RunRecord.model_validate(read_json(path))
-    except ValidationError as error:
-        raise RequestError(f"'{path}' is not valid: {describe_validation(error)}; run the shard again") from error
+def _resolved(place: Place) -> Place:
+    return place.resolve() if isinstance(place, Path) else place
+
+
+def _read_run(folder: Place) -> RunRecord:
+    nothing = RequestError(f"'{folder}' holds no run.json; give folders that 'pipeline run --shard' has written")
+    if isinstance(folder, Path) and not folder.is_dir():
+        raise nothing
+    with opened_to_read(folder) as source:
+        name = source.name_of(source.run_path)
+        if not source.has(name):
+            raise nothing
+        try:
+            with source.at_hand([name]):
+                run = RunRecord.model_validate(read_json(source.run_path))
+        except ValidationError as error:
+            shown = source.shown(source.run_path)
+            raise RequestError(f"'{shown}' is not valid: {describe_validation(error)}; run the shard again") from error
     if run.shard is None:
         raise RequestError(f"'{folder}' is no shard but a whole run; give folders of 'pipeline run --shard'")
     if not run.complete:
@@ -86,7 +105,7 @@ def _read_run(folder: Path) -> RunRecord:
     return run
 
 
-def _check(runs: Sequence[tuple[Path, RunRecord]]) -> None:
+def _check(runs: Sequence[tuple[Place, RunRecord]]) -> None:
     """Refuses what is not one run in parts."""
     if not runs:
         raise RequestError("there is no shard to merge; give the folders of all of them with --input")
@@ -125,20 +144,26 @@ def _said(run: RunRecord, name: str) -> object:
 
 def _take(source: OutputFolder, case_id: str, target: OutputFolder) -> CaseRecord:
     """Takes a case's files into another folder, its record last; returns that."""
-    path = source.record_path(case_id)
-    try:
-        record = CaseRecord.model_validate(read_json(path))
-    except ValidationError as error:
-        raise RequestError(f"'{path}' is not valid: {describe_validation(error)}; run the shard again") from error
+    record_path = source.record_path(case_id)
+    record_name = source.name_of(record_path)
+    with source.at_hand([record_name]):
+        try:
+            record = CaseRecord.model_validate(read_json(record_path))
+        except ValidationError as error:
+            shown = source.shown(record_path)
+            raise RequestError(f"'{shown}' is not valid: {describe_validation(error)}; run the shard again") from error
     names = source.files_of(record) if record.status == "done" else []
-    missing = [name for name in names if not (source.folder / name).is_file()]
+    missing = [name for name in names if not source.has(name)]
     if missing:
-        raise RequestError(f"'{source.folder / missing[0]}' is missing; run the shard again")
+        raise RequestError(f"'{source.shown(source.folder / missing[0])}' is missing; run the shard again")
     target.clear_case(case_id)
     report = (source.picture_path(case_id), source.case_page_path(case_id))
-    further = [path.relative_to(source.folder).as_posix() for path in report if path.is_file()]
-    for name in (*names, *further, path.relative_to(source.folder).as_posix()):
-        write_atomic(target.folder / name, _linker(source.folder / name))
+    further = [name for path in report if source.has(name := source.name_of(path))]
+    taken = [*names, *further, record_name]
+    with source.at_hand(taken):
+        for name in taken:
+            write_atomic(target.folder / name, _linker(source.folder / name))
+    target.keep(case_id)
     return record
 
 

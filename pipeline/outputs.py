@@ -7,45 +7,30 @@ whenever it is there, the files it speaks of are there and complete. So it is wi
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from ctcore.case_names import is_text
 from ctcore.durable import remove_partials, writing
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, is_writable, read_json, write, write_json, write_text
+from ctcore.files import CaseFile, is_writable, json_text, read_json, write, write_json, write_text
 from ctcore.lock import FolderLock, locked
+from ctcore.object_store import Place
 from pipeline.case import CaseResult
 from pipeline.label_files import remove_label_files, write_label_files
+from pipeline.output_paths import OutputPaths
 from pipeline.packed_records import PackedRecords
 from pipeline.records import CaseRecord, ImageFormat, MadeWith
+from pipeline.results_table import classes_with_maps, results_csv
 from pipeline.run_record import RunRecord
-
-DICOM_LESIONS = "lesions.dcm"
-DICOM_SEGMENTATION = "segmentation.dcm"
-DICOM_REPORT = "report.dcm"
-DICOM_FILES = (DICOM_LESIONS, DICOM_SEGMENTATION, DICOM_REPORT)
-"""What is made of a case in DICOM: SEG of the candidates, SEG of the segmentation, SR."""
-
-FORMATS: tuple[ImageFormat, ...] = ("nii.gz", "mha")
-
-CSV_FIXED_BEFORE = ("case_id", "status", "score")
-CSV_FIXED_AFTER = ("detection_max", "n_candidates", "flags", "seconds")
-FLAG_SEPARATOR = ";"
-
-_MAXIMUM = "detection_max_"
-"""What the terms of the fusion call the maximum of a lesion class's own map."""
 
 logger = logging.getLogger(__name__)
 
 
-class OutputFolder:
+class OutputFolder(OutputPaths):
     """Paths and writers of one output folder.
 
     Args:
@@ -67,9 +52,22 @@ class OutputFolder:
             raise RequestError(f"output '{folder}' cannot be made ({error.strerror}); give another folder") from error
         if not is_writable(folder):
             raise RequestError(f"output '{folder}' cannot be written; give another folder or change its permissions")
-        self.folder = folder
-        self._format = image_format
+        super().__init__(folder, image_format)
         self._lock: FolderLock | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where results go, for whoever has to find it: another process, or a reader."""
+        return self.folder
+
+    def shown(self, path: Path) -> str:
+        """Returns where a reader finds one of the files."""
+        return str(path)
+
+    def writes_maps_into(self, place: Place) -> bool:
+        """Tells whether a folder is one of the output's own folders of maps."""
+        own = [maps.resolve() for maps in (*self.maps_folders, self.class_maps_folder)]
+        return isinstance(place, Path) and bool({place.resolve(), place.resolve().parent} & set(own))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -102,58 +100,27 @@ class OutputFolder:
         if self._lock is not None:
             self._lock.check()
 
-    @property
-    def maps_folders(self) -> tuple[Path, Path]:
-        """Folders of the detection maps and of the segmentations."""
-        return self.folder / "detection_maps", self.folder / "segmentations"
+    def has(self, name: str) -> bool:
+        """Tells whether a file is there.
 
-    @property
-    def report_folder(self) -> Path:
-        """Folder of the report."""
-        return self.folder / "report"
+        Args:
+            name: relative to the folder.
+        """
+        return (self.folder / name).is_file()
 
-    @property
-    def measurements_path(self) -> Path:
-        """Where the table of measurements lies."""
-        return self.folder / "measurements.csv"
+    @contextlib.contextmanager
+    def at_hand(self, names: Sequence[str]) -> Iterator[None]:
+        """Has files on this machine's disk for the length of a block.
 
-    @property
-    def log_path(self) -> Path:
-        """The run's log, with the traceback of every failed case."""
-        return self.folder / "run.log"
+        Args:
+            names: relative to the folder.
+        """
+        del names
+        yield
 
-    def record_path(self, case_id: str) -> Path:
-        """Where everything of one case is told."""
-        return self.folder / "cases" / f"{case_id}.json"
-
-    def detection_path(self, case_id: str) -> Path:
-        """Where a case's detection map lies."""
-        return self.maps_folders[0] / f"{case_id}.{self._format}"
-
-    def segmentation_path(self, case_id: str) -> Path:
-        """Where a case's segmentation lies."""
-        return self.maps_folders[1] / f"{case_id}.{self._format}"
-
-    @property
-    def class_maps_folder(self) -> Path:
-        """Folder of the detection maps of single lesion classes: one folder a class."""
-        return self.folder / "detection_maps_by_class"
-
-    def class_detection_path(self, case_id: str, class_name: str) -> Path:
-        """Where a case's detection map of one lesion class lies; characters that folders may not have are escaped."""
-        return self.class_maps_folder / quote(class_name, safe=" ") / f"{case_id}.{self._format}"
-
-    def dicom_folder(self, case_id: str) -> Path:
-        """Where a case's DICOM SEG and SR lie."""
-        return self.folder / "dicom" / case_id
-
-    def picture_path(self, case_id: str) -> Path:
-        """Where a case's picture for the report lies."""
-        return self.report_folder / "cases" / f"{case_id}.png"
-
-    def case_page_path(self, case_id: str) -> Path:
-        """Where a case's page of the report lies."""
-        return self.report_folder / "cases" / f"{case_id}.html"
+    def with_page(self, case_ids: Iterable[str]) -> set[str]:
+        """Returns those cases that have a page in the report."""
+        return {case_id for case_id in case_ids if self.case_page_path(case_id).is_file()}
 
     def finished(self, case: CaseFile, made_with: MadeWith) -> CaseRecord | None:
         """Returns the record of a case that need not be computed again, or None.
@@ -188,7 +155,7 @@ class OutputFolder:
             record = CaseRecord.model_validate(read_json(path))
         except (RequestError, ValidationError):
             return None
-        there = all((self.folder / name).is_file() for name in self.files_of(record))
+        there = all(self.has(name) for name in self.files_of(record))
         return record if record.status == "done" and there else None
 
     def files_of(self, record: CaseRecord) -> list[str]:
@@ -196,20 +163,13 @@ class OutputFolder:
         maps = [self.detection_path(record.case_id)]
         if record.made_with is None or record.made_with.segmentations:
             maps.append(self.segmentation_path(record.case_id))
-        maps += [self.class_detection_path(record.case_id, name) for name in _classes_with_maps(record)]
-        return [*(path.relative_to(self.folder).as_posix() for path in maps), *record.dicom]
+        maps += [self.class_detection_path(record.case_id, name) for name in classes_with_maps(record)]
+        return [*map(self.name_of, maps), *record.dicom]
 
     def clear_case(self, case_id: str) -> None:
         """Removes what an earlier run left of a case, its record first."""
-        self.record_path(case_id).unlink(missing_ok=True)
-        by_class = self.class_maps_folder.iterdir() if self.class_maps_folder.is_dir() else ()
-        for folder in (*self.maps_folders, *by_class):
-            for image_format in FORMATS:
-                (folder / f"{case_id}.{image_format}").unlink(missing_ok=True)
-        for path in (self.case_page_path(case_id), self.picture_path(case_id)):
+        for path in self.possible_files(case_id):
             path.unlink(missing_ok=True)
-        for name in DICOM_FILES:
-            (self.dicom_folder(case_id) / name).unlink(missing_ok=True)
 
     def remove_tables(self) -> None:
         """Removes what speaks of all cases, before one of them changes; `run.json` is written anew by the caller.
@@ -217,7 +177,7 @@ class OutputFolder:
         Raises:
             OutputError: it cannot be removed.
         """
-        for path in (self.folder / "results.csv", self.measurements_path, self.report_folder / "index.html"):
+        for path in self.tables:
             with writing(path):
                 path.unlink(missing_ok=True)
 
@@ -242,60 +202,19 @@ class OutputFolder:
         """Writes `cases/CASE.json`."""
         write_json(self.record_path(record.case_id), record.model_dump(mode="json"))
 
+    def keep(self, case_id: str) -> None:
+        """Makes last what was put into the folder of a case, its record included; here it does already."""
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Writes what speaks of all cases: a table or a page."""
+        write_text(path, text)
+
     def write_run(self, record: RunRecord) -> None:
         """Writes `run.json`."""
-        write_json(self.folder / "run.json", record.model_dump(mode="json"))
+        self.write_text(self.run_path, json_text(record.model_dump(mode="json")))
 
     def write_results(
         self, records: Sequence[CaseRecord], class_names: Sequence[str], with_probability: Sequence[str] | None = None
     ) -> None:
         """Writes `results.csv`, one row a case; arguments: `results_csv`."""
-        write_text(self.folder / "results.csv", results_csv(records, class_names, with_probability))
-
-
-def results_csv(
-    records: Sequence[CaseRecord], class_names: Sequence[str], with_probability: Sequence[str] | None = None
-) -> str:
-    """Returns the table of results; numbers are written in full, so that ranking by them loses nothing.
-
-    With two classes their scores are `score` and the rest to 1; with more, the table has each class's score, the class
-    of the highest, and the maximum of each lesion class's own detection map where there are such.
-
-    Args:
-        records: the cases.
-        class_names: patient-level classes.
-        with_probability: those that a classifier gives a probability; None for all.
-    """
-    with_probability = class_names if with_probability is None else with_probability
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    several = class_names if len(class_names) > 2 else ()
-    own = [name for name in several if any(name in _classes_with_maps(record) for record in records)]
-    header = [f"p_{name}" for name in with_probability] + [f"score_{name}" for name in several]
-    header += ["label"] * bool(several) + [f"{_MAXIMUM}{name}" for name in own]
-    table.writerow((*CSV_FIXED_BEFORE, *header, *CSV_FIXED_AFTER))
-    for record in records:
-        terms = record.fusion.terms if record.fusion is not None else {}
-        done = record.status == "done"
-        table.writerow(
-            (
-                record.case_id,
-                record.status,
-                "" if record.score is None else repr(record.score),
-                *(repr(record.classes[name]) if name in record.classes else "" for name in with_probability),
-                *(repr(record.scores[name]) if name in record.scores else "" for name in several),
-                *([record.label or ""] if several else ()),
-                *(repr(terms[f"{_MAXIMUM}{name}"]) if f"{_MAXIMUM}{name}" in terms else "" for name in own),
-                "" if record.detection_max is None else repr(record.detection_max),
-                len(record.candidates) if done else "",
-                FLAG_SEPARATOR.join(record.flags),
-                f"{record.total_seconds:.2f}" if record.seconds else "",
-            )
-        )
-    return buffer.getvalue()
-
-
-def _classes_with_maps(record: CaseRecord) -> list[str]:
-    """Returns the lesion classes that have a detection map of their own."""
-    terms = record.fusion.terms if record.fusion is not None and record.fusion.lesion_maps == "by_class" else {}
-    return [key.removeprefix(_MAXIMUM) for key in terms if key.startswith(_MAXIMUM)]
+        self.write_text(self.results_path, results_csv(records, class_names, with_probability))

@@ -91,7 +91,8 @@ class MadeWith(Record):
         dicom_output: whether a DICOM SEG and SR were made.
         deterministic: whether it was computed with one thread, or a GPU's deterministic algorithms.
         input_bytes: size of the CT file, or of all slices of a series.
-        input_modified_ns: when it was last changed, in nanoseconds since 1970.
+        input_modified_ns: when it was last changed, in nanoseconds since 1970; 0 on object storage.
+        input_version: what object storage calls this content of it; None on a disk.
     """
 
     bundle: str
@@ -110,15 +111,18 @@ class MadeWith(Record):
     deterministic: bool = False
     input_bytes: int = 0
     input_modified_ns: int = 0
+    input_version: str | None = None
 
     def of_input(self, case: CaseFile) -> MadeWith:
         """Returns the same for one CT."""
         size, modified_ns = case.stamp
-        return self.model_copy(update={"input_bytes": size, "input_modified_ns": modified_ns})
+        return self.model_copy(
+            update={"input_bytes": size, "input_modified_ns": modified_ns, "input_version": case.version}
+        )
 
     def without_input(self) -> MadeWith:
         """Returns the same for no CT file in particular."""
-        return self.model_copy(update={"input_bytes": 0, "input_modified_ns": 0})
+        return self.model_copy(update={"input_bytes": 0, "input_modified_ns": 0, "input_version": None})
 
 
 class BoxRecord(Record):

@@ -13,6 +13,7 @@ from ctcore.cts import DicomCase, FoundCts, find_cts
 from ctcore.errors import CaseError, RequestError
 from ctcore.files import CaseFile
 from ctcore.inference.one_thread import one_thread
+from ctcore.object_store import Place
 from pipeline.budget import Chooser
 from pipeline.case_runner import RunContext
 from pipeline.executors.work import Executor, Work, in_this_process
@@ -51,7 +52,7 @@ class RunSummary:
 
 
 def run_cohort(
-    input_path: Path,
+    input_path: Place,
     output: OutputFolder,
     bundle: Bundle,
     execution: Execution,
@@ -72,7 +73,7 @@ def run_cohort(
     (KeyboardInterrupt) they are written for the cases that have ended before it goes on its way.
 
     Args:
-        input_path: folder of CTs (image files or DICOM series), or one CT.
+        input_path: folder of CTs (image files or DICOM series) or one CT, on a disk or object storage.
         output: where results go.
         bundle: the verified bundle.
         execution: device, backend and precision.
@@ -147,7 +148,7 @@ class _Run:
 
     def __init__(
         self,
-        input_path: Path,
+        input_path: Place,
         output: OutputFolder,
         bundle: Bundle,
         execution: Execution,
@@ -176,9 +177,8 @@ class _Run:
                 f"DICOM output refers to the DICOM series it comes from, '{self._input}' holds none;"
                 " leave --dicom-output out"
             )
-        folder = (self._input if self._input.is_dir() else self._input.parent).resolve()
-        own = [maps.resolve() for maps in (*self._output.maps_folders, self._output.class_maps_folder)]
-        if folder in own or folder.parent in own:
+        one = isinstance(self._input, Path) and not self._input.is_dir()
+        if self._output.writes_maps_into(self._input.parent if one else self._input):
             raise RequestError(f"input '{self._input}' lies where this run would write its maps; give another --output")
         pending = [case for case in cases if not self._reuse(case)]
         self._tables.elsewhere = self._output.finished_elsewhere(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ctcore.detection.calibration import OperatingPoint
@@ -15,6 +14,7 @@ from pipeline.versions import versions
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
+    from ctcore.object_store import Place
     from pipeline.bundle import Bundle
 
 
@@ -134,7 +134,7 @@ def run_record(
     execution: Execution,
     options: RunOptions,
     *,
-    input_path: Path,
+    input_path: Place,
     records: Sequence[CaseRecord],
     computed: Collection[str],
     complete: bool,

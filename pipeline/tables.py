@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctcore.files import write_text
+from ctcore.object_store import Place
 from pipeline.dicom_series import series_records
 from pipeline.measurements_table import measurements_csv
 from pipeline.outputs import OutputFolder
@@ -44,7 +43,7 @@ class RunTables:
         bundle: Bundle,
         execution: Execution,
         options: RunOptions,
-        input_path: Path,
+        input_path: Place,
         found: FoundCts,
         shard: ShardRecord | None = None,
     ) -> None:
@@ -123,7 +122,7 @@ def write_tables(output: OutputFolder, run: RunRecord, records: Sequence[CaseRec
         OutputError: a file cannot be written.
     """
     output.write_results(records, run.class_names, run.probability_names)
-    write_text(output.measurements_path, measurements_csv(records))
+    output.write_text(output.measurements_path, measurements_csv(records))
     output.write_run(run)
     output.write_labels(next((record.segmentation_labels for record in records if record.segmentation_labels), None))
     if run.options.report:

@@ -1,11 +1,17 @@
 """Settings of all tests."""
 
+import importlib.util
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import settings
+
+from ctcore.object_client import file_system
+from tests.object_server import ObjectServer
 
 # No deadline: a busy machine is not a failure.
 settings.register_profile("quick", deadline=None, max_examples=30)
@@ -28,11 +34,35 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """The address of a Ray cluster of two cores on this machine."""
+def s3_server() -> Iterator[ObjectServer]:
+    """An S3 server on this machine."""
+    pytest.importorskip("s3fs", reason="s3fs, of the extra 's3', is not installed")
+    server = ObjectServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Ray cluster of two cores on this machine, whose workers find the S3 server if there is one."""
     pytest.importorskip("ray", reason="Ray, of the extra 'ray', is not installed")
     from ray.cluster_utils import Cluster
 
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    variables = request.getfixturevalue("s3_server").variables if importlib.util.find_spec("s3fs") else {}
+    with mock.patch.dict(os.environ, variables):
+        cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield cluster.address
     cluster.shutdown()
+
+
+@pytest.fixture
+def object_server(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """The S3 server, to which the environment of this process leads."""
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    s3_server.reset()
+    file_system.cache_clear()
+    yield s3_server
+    s3_server.reset()
+    file_system.cache_clear()

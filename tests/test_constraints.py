@@ -61,7 +61,7 @@ def needed(extra: str) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("extra", ["dicom", "mlflow", "test", "fuzz", "audit", "dev", "ray"])
+@pytest.mark.parametrize("extra", ["dicom", "mlflow", "test", "fuzz", "audit", "dev", "ray", "s3"])
 def test_all_that_an_extra_needs_is_pinned(extra: str) -> None:
     pins = pinned()
     assert sorted(needed(extra) - pins.keys()) == []

@@ -20,6 +20,7 @@ HEAVY = (
     "highdicom",
     "matplotlib",
     "ray",
+    "s3fs",
     "timm",
     "report_guided_annotation",
     "mlflow",

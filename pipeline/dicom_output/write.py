@@ -16,7 +16,7 @@ from pipeline.dicom_output.maker import Maker
 from pipeline.dicom_output.report import make_report
 from pipeline.dicom_output.segmentation import Segment, make_segmentation
 from pipeline.label_colours import COLOURS, coloured
-from pipeline.outputs import DICOM_LESIONS, DICOM_REPORT, DICOM_SEGMENTATION
+from pipeline.output_paths import DICOM_LESIONS, DICOM_REPORT, DICOM_SEGMENTATION
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

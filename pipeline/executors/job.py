@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctcore.errors import RequestError
+from ctcore.errors import RequestError, first_line
 from ctcore.files import CaseFile
 from ctcore.inference.backends.choose import Execution, resolve
 from ctcore.inference.one_thread import one_thread
+from ctcore.object_store import ObjectFolder, Place
+from ctcore.stored_cts import StoredCase
 from pipeline.bundle import Bundle, load_bundle
 from pipeline.case_runner import CaseRunner, RunContext
 from pipeline.executors.work import Work
 from pipeline.log import log_to
 from pipeline.observer import RunObserver
-from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions
+from pipeline.stored_output import opened_output
 from pipeline.versions import versions
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ class Job:
 
     Attributes:
         here: the folder that the command was called in, where relative paths begin.
-        input: a folder of CTs.
-        output: folder of the results.
+        input: a folder of CTs, on a disk or object storage.
+        output: folder of the results, likewise.
         bundle: the bundle as the sender has verified it.
         execution: device, backend and precision.
         options: choices of the run.
@@ -42,8 +44,8 @@ class Job:
     """
 
     here: Path
-    input: Path
-    output: Path
+    input: Place
+    output: Place
     bundle: Bundle
     execution: Execution
     options: RunOptions
@@ -54,11 +56,11 @@ class Job:
     def of(cls, work: Work, cases: Sequence[CaseFile]) -> Job:
         """Returns the job of a run's work."""
         context = work.context
-        folder = context.output.folder.resolve()
+        output = context.output.place
         return cls(
             Path.cwd(),
-            cases[0].path.parent,
-            folder,
+            next((case.folder for case in cases if isinstance(case, StoredCase)), cases[0].path.parent),
+            output.resolve() if isinstance(output, Path) else output,
             context.bundle,
             context.execution,
             context.options,
@@ -79,10 +81,11 @@ class Job:
             Exception: whatever `load` raises.
         """
         self._check_machine()
-        output = OutputFolder(self.output, self.options.format)
-        context = RunContext(output, self.bundle, self.execution, self.options)
         with contextlib.ExitStack() as block:
-            block.enter_context(contextlib.chdir(self.here))
+            output = block.enter_context(opened_output(self.output, self.options.format, of_worker=True))
+            context = RunContext(output, self.bundle, self.execution, self.options)
+            if self._begins_here:
+                block.enter_context(contextlib.chdir(self.here))
             self._check_bundle()
             if self.options.deterministic:
                 block.enter_context(one_thread(self.execution.backend))
@@ -102,17 +105,28 @@ class Job:
                 f"a worker has {name} {here.get(name, 'not installed')}, the run has {self.versions[name]}; install the"
                 " same versions everywhere"
             )
-        for what, folder in (
-            ("folder that the command was called in,", self.here),
-            ("input", self.here / self.input),
-            ("output", self.output),
-        ):
+        folders = [("folder that the command was called in,", self.here)] if self._begins_here else []
+        folders += [("input", self.here / self.input)] if isinstance(self.input, Path) else []
+        folders += [("output", self.output)] if isinstance(self.output, Path) else []
+        for what, folder in folders:
             if not folder.is_dir():
                 raise RequestError(
                     f"a worker does not see the {what} '{folder}'; give a folder that all machines share"
                 )
+        try:
+            if isinstance(self.input, ObjectFolder):
+                self.input.itself()
+            if isinstance(self.output, ObjectFolder):
+                self.output.now()
+        except RequestError as error:
+            raise RequestError(f"on a worker's machine {first_line(error)}") from error
         chosen = self.execution
         resolve(chosen.device, chosen.backend, chosen.precision, deterministic=chosen.deterministic)
+
+    @property
+    def _begins_here(self) -> bool:
+        """Whether anything is told relative to the folder that the command was called in."""
+        return isinstance(self.input, Path) or not self.bundle.folder.is_absolute()
 
     def _check_bundle(self) -> None:
         found = load_bundle(self.bundle.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from ctcore.files import write_text
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord
 from pipeline.report.flag_words import words_of
@@ -34,8 +33,8 @@ def write_report(output: OutputFolder, run: RunRecord, records: Sequence[CaseRec
         run: the run.
         records: its cases.
     """
-    pages = {record.case_id for record in records if output.case_page_path(record.case_id).is_file()}
-    write_text(output.report_folder / "index.html", report_html(run, records, pages))
+    pages = output.with_page(record.case_id for record in records)
+    output.write_text(output.index_path, report_html(run, records, pages))
 
 
 def report_html(run: RunRecord, records: Sequence[CaseRecord], pages: set[str]) -> str:

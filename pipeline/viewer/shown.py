@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ctcore.cts import look_for_cts
 from ctcore.errors import CaseError, RequestError, describe_validation
 from ctcore.files import CaseFile, read_json
-from pipeline.outputs import OutputFolder
+from pipeline.output_paths import OutputPaths
 from pipeline.records import CaseRecord
 from pipeline.run_record import RunRecord
 
@@ -27,7 +27,7 @@ class ShownRun:
         input: where its CTs are looked for.
     """
 
-    output: OutputFolder
+    output: OutputPaths
     run: RunRecord
     input: Path
 
@@ -49,7 +49,7 @@ class ShownRun:
             run = RunRecord.model_validate(read_json(path))
         except ValidationError as error:
             raise RequestError(f"'{path}' is not valid: {describe_validation(error)}; run again") from error
-        return cls(OutputFolder(folder, run.options.format), run, input_path or Path(run.input))
+        return cls(OutputPaths(folder, run.options.format), run, input_path or Path(run.input))
 
     @property
     def case_ids(self) -> list[str]:

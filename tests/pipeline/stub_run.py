@@ -79,6 +79,11 @@ class Outcome:
 
 def run_here(request: Request, stages: Stages | None = None) -> Outcome:
     """Runs in this process; no library of networks is imported."""
+    return command_here(request.arguments, stages)
+
+
+def command_here(arguments: list[str], stages: Stages | None = None) -> Outcome:
+    """Runs a command line in this process; no library of networks is imported."""
     made = stages or Stages(FakeLocalizer(), FakePredictor())
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -87,7 +92,7 @@ def run_here(request: Request, stages: Stages | None = None) -> Outcome:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        code = app(request.arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     return Outcome(int(code or 0), out.getvalue(), err.getvalue())
 
 

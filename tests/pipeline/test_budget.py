@@ -203,7 +203,7 @@ def test_a_ct_too_large_is_refused_before_it_is_read(
 ) -> None:
     stages = Stages(FakeLocalizer(), Costly())
     monkeypatch.setattr("pipeline.memory.MASK_BYTES", GIB)
-    monkeypatch.setattr("pipeline.case_runner.read_ct", None)
+    monkeypatch.setattr("ctcore.cts.read_ct", None)
     options = RunOptions(max_ram=peak() + GIB, report=False)
     summary = run_cohort(cohort, OutputFolder(tmp_path / "out"), bundle, execution, options, load=lambda: stages)
     assert all("'ill_0000.nii.gz' of 24 x 20 x 12 voxels may need" in str(r.error) for r in summary.records[:1])

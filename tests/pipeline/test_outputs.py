@@ -9,8 +9,9 @@ import pytest
 
 from ctcore.errors import RequestError
 from ctcore.files import CaseFile
-from pipeline.outputs import OutputFolder, results_csv
+from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord, FusionRecord, MadeWith
+from pipeline.results_table import results_csv
 
 MADE_WITH = MadeWith(
     bundle="abc", device="cpu", backend="torch", precision="fp32", folds=None, tta=False, format="nii.gz"

@@ -355,7 +355,7 @@ def test_next_ct_is_read_while_one_is_computed(
             assert reading_well.wait(timeout=10), "the next CT is not read before this one is done"
             return stages.predictor.predict(roi)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("pipeline.case_runner.read_ct", watched)
+    monkeypatch.setattr("ctcore.cts.read_ct", watched)
     assert not run(cohort, load=lambda: Stages(stages.localizer, Waiting())).failed
 
 
@@ -438,7 +438,7 @@ def test_reading_and_writing_overlap_with_compute(
             assert events[f"computing {int(case_id) + 1}"].wait(60), "the next case is not computed meanwhile"
         original(self, case_id, result)
 
-    monkeypatch.setattr("pipeline.case_runner.read_ct", tell_reading)
+    monkeypatch.setattr("ctcore.cts.read_ct", tell_reading)
     monkeypatch.setattr(OutputFolder, "write_maps", wait_in_writing)
     stages = Stages(FakeLocalizer(), WaitingPredictor(events))
     summary = run(tmp_path / "cts", load=lambda: stages, report=False)

@@ -291,7 +291,7 @@ def test_no_memory_is_that_case_alone(
     if where == "read":
         from ctcore.files import read_ct
 
-        monkeypatch.setattr("pipeline.case_runner.read_ct", hungry(read_ct, 0))
+        monkeypatch.setattr("ctcore.cts.read_ct", hungry(read_ct, 0))
     if where == "write":
         monkeypatch.setattr(OutputFolder, "write_maps", hungry(OutputFolder.write_maps, 1))
     summary = run(Stages(FakeLocalizer(), Hungry()))

@@ -14,7 +14,8 @@ PACKAGES = ("ctcore", "stage1_localizer", "stage2_multitask", "pipeline")
 
 FORBIDDEN_MODULES = frozenset(
     {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "subprocess", "pty", "code",
-     "runpy", "socket", "urllib.request", "http", "ftplib", "requests", "httpx", "webbrowser", "xmlrpc"}
+     "runpy", "socket", "urllib.request", "http", "ftplib", "requests", "httpx", "webbrowser", "xmlrpc",
+     "fsspec", "s3fs", "boto3", "botocore"}
 )  # fmt: skip
 FORBIDDEN_CALLS = frozenset(
     {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.fork", "os.startfile", "builtins.eval",
@@ -24,6 +25,7 @@ FORBIDDEN_OF_ANYTHING = frozenset({"read_pickle", "to_pickle", "execv", "execve"
 LOADERS = frozenset({"torch.load", "np.load", "numpy.load", "joblib.load", "pickle.load", "pickle.loads"})
 
 ALLOWED_MODULES = {
+    ("ctcore.object_client", "fsspec"): "reaches the object storage that a URL of --input or --output names",
     ("ctcore.ray_cluster", "socket"): "asks whether anybody listens at the address that --ray-address names",
     ("pipeline.cli_view", "webbrowser"): "opens the viewer's own address",
     ("pipeline.executors.cores", "socket"): "names in Linux's abstract namespace; nothing listens, nothing connects",

@@ -124,7 +124,7 @@ def test_a_file_that_grows(check: Check, monkeypatch: pytest.MonkeyPatch) -> Non
             path.write_bytes(path.read_bytes() + bytes(100))
         return volume
 
-    monkeypatch.setattr("pipeline.case_runner.read_ct", slow)
+    monkeypatch.setattr("ctcore.cts.read_ct", slow)
     check(
         failed(
             lambda folder: ct(folder / f"{FAULTY}.nii.gz"),
