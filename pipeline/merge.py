@@ -135,8 +135,8 @@ def _take(source: OutputFolder, case_id: str, target: OutputFolder) -> CaseRecor
     if missing:
         raise RequestError(f"'{source.folder / missing[0]}' is missing; run the shard again")
     target.clear_case(case_id)
-    report = (source.picture_path(case_id), source.case_page_path(case_id))
-    further = [path.relative_to(source.folder).as_posix() for path in report if path.is_file()]
+    report = [path for path in source.report_files(case_id) if path.is_file()]
+    further = [path.relative_to(source.folder).as_posix() for path in report]
     for name in (*names, *further, path.relative_to(source.folder).as_posix()):
         write_atomic(target.folder / name, _linker(source.folder / name))
     return record

@@ -90,8 +90,9 @@ class OutputFolder:
         """Removes files that killed writers have left unfinished; for whoever has the folder locked."""
         by_class = self.class_maps_folder.glob("*")
         dicom = self.dicom_folder("any").parent.glob("*")
-        cases, pictures = self.record_path("any").parent, self.picture_path("any").parent
-        remove_partials(self.folder, cases, *self.maps_folders, *by_class, *dicom, self.report_folder, pictures)
+        cases, reports = self.record_path("any").parent, {path.parent for path in self.report_files("any")}
+        maps = (*self.maps_folders, *by_class, self.evidence_folder)
+        remove_partials(self.folder, cases, *maps, *dicom, self.report_folder, *reports)
 
     def check(self) -> None:
         """Refuses to go on where the folder is no longer the one that was locked.
@@ -143,6 +144,15 @@ class OutputFolder:
         """Where a case's detection map of one lesion class lies; characters that folders may not have are escaped."""
         return self.class_maps_folder / quote(class_name, safe=" ") / f"{case_id}.{self._format}"
 
+    @property
+    def evidence_folder(self) -> Path:
+        """Folder of the maps of the evidence."""
+        return self.folder / "evidence"
+
+    def evidence_path(self, case_id: str) -> Path:
+        """Where the map of a case's evidence lies."""
+        return self.evidence_folder / f"{case_id}.{self._format}"
+
     def dicom_folder(self, case_id: str) -> Path:
         """Where a case's DICOM SEG and SR lie."""
         return self.folder / "dicom" / case_id
@@ -150,6 +160,10 @@ class OutputFolder:
     def picture_path(self, case_id: str) -> Path:
         """Where a case's picture for the report lies."""
         return self.report_folder / "cases" / f"{case_id}.png"
+
+    def evidence_picture_path(self, case_id: str) -> Path:
+        """Where the picture of a case's evidence lies."""
+        return self.report_folder / "evidence" / f"{case_id}.png"
 
     def case_page_path(self, case_id: str) -> Path:
         """Where a case's page of the report lies."""
@@ -196,17 +210,23 @@ class OutputFolder:
         maps = [self.detection_path(record.case_id)]
         if record.made_with is None or record.made_with.segmentations:
             maps.append(self.segmentation_path(record.case_id))
+        if record.evidence is not None:
+            maps.append(self.evidence_path(record.case_id))
         maps += [self.class_detection_path(record.case_id, name) for name in _classes_with_maps(record)]
         return [*(path.relative_to(self.folder).as_posix() for path in maps), *record.dicom]
+
+    def report_files(self, case_id: str) -> tuple[Path, ...]:
+        """Returns where the page and the pictures of a case lie in the report, whether or not they are there."""
+        return self.case_page_path(case_id), self.picture_path(case_id), self.evidence_picture_path(case_id)
 
     def clear_case(self, case_id: str) -> None:
         """Removes what an earlier run left of a case, its record first."""
         self.record_path(case_id).unlink(missing_ok=True)
         by_class = self.class_maps_folder.iterdir() if self.class_maps_folder.is_dir() else ()
-        for folder in (*self.maps_folders, *by_class):
+        for folder in (*self.maps_folders, *by_class, self.evidence_folder):
             for image_format in FORMATS:
                 (folder / f"{case_id}.{image_format}").unlink(missing_ok=True)
-        for path in (self.case_page_path(case_id), self.picture_path(case_id)):
+        for path in self.report_files(case_id):
             path.unlink(missing_ok=True)
         for name in DICOM_FILES:
             (self.dicom_folder(case_id) / name).unlink(missing_ok=True)
@@ -222,8 +242,11 @@ class OutputFolder:
                 path.unlink(missing_ok=True)
 
     def write_maps(self, case_id: str, result: CaseResult) -> None:
-        """Writes the detection map, that of each lesion class and the segmentation, where there are such."""
+        """Writes the detection map, those of lesion classes, segmentation and evidence, where there are such."""
         write(result.detection_inset(), self.detection_path(case_id))
+        evidence = result.evidence_inset()
+        if evidence is not None:
+            write(evidence, self.evidence_path(case_id))
         for name, inset in result.class_detection_insets().items():
             write(inset, self.class_detection_path(case_id, name))
         segmentation = result.segmentation_inset()

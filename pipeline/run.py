@@ -115,7 +115,8 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
     Raises:
         RequestError: early exit is asked for, and the bundle has no operating point; time is limited, and it has no
             table of efforts; memory is limited, and the system does not tell how much is used; DICOM output is asked
-            for, and highdicom is not installed; or a deterministic run is asked for together with what never is.
+            for, and highdicom is not installed; evidence is asked for, and the bundle has no classifier or time or
+            memory is limited; or a deterministic run is asked for together with what never is.
     """
     if options.deterministic:
         asked = {"--max-seconds": options.max_seconds, "--max-ram": options.max_ram}
@@ -123,6 +124,8 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
         if limits or options.dicom_output:
             why = "chooses by what the machine is doing" if limits else "makes identifiers and dates of its own"
             raise RequestError(f"{(limits or ['--dicom-output'])[0]} {why}; leave it or --deterministic out")
+    if options.evidence:
+        _check_evidence(options, bundle)
     if options.early_exit and not bundle.manifest.thresholds:
         raise RequestError(
             f"bundle '{bundle.folder}' has no operating point, which early exit decides by; add one with"
@@ -140,6 +143,18 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
             "DICOM output needs highdicom; install it with: pip install 'ct-lesion-pipeline[dicom]', or leave"
             " --dicom-output out"
         )
+
+
+def _check_evidence(options: RunOptions, bundle: Bundle) -> None:
+    """Refuses evidence where there is none to be had, or where what it takes would not be counted."""
+    if not bundle.manifest.classifier:
+        raise RequestError(
+            f"bundle '{bundle.folder}' has no classifier, whose evidence --evidence maps; leave --evidence out"
+        )
+    limits = {"--max-seconds": options.max_seconds, "--max-ram": options.max_ram}
+    for name, value in limits.items():
+        if value is not None:
+            raise RequestError(f"--evidence takes time and memory that {name} does not count; leave one of them out")
 
 
 class _Run:
@@ -177,7 +192,9 @@ class _Run:
                 " leave --dicom-output out"
             )
         folder = (self._input if self._input.is_dir() else self._input.parent).resolve()
-        own = [maps.resolve() for maps in (*self._output.maps_folders, self._output.class_maps_folder)]
+        output = self._output
+        maps_folders = (*output.maps_folders, output.class_maps_folder, output.evidence_folder)
+        own = [maps.resolve() for maps in maps_folders]
         if folder in own or folder.parent in own:
             raise RequestError(f"input '{self._input}' lies where this run would write its maps; give another --output")
         pending = [case for case in cases if not self._reuse(case)]
