@@ -16,7 +16,9 @@ from ctcore.durable import PARTIAL_PREFIX
 from ctcore.errors import RequestError
 from ctcore.files import read, read_ct
 from ctcore.inference.backends.choose import Execution
+from ctcore.itk import from_sitk
 from ctcore.volume import Geometry
+from pipeline.api import LoadedBundle, run_case
 from pipeline.bundle import Bundle
 from pipeline.case import process_case
 from pipeline.clock import Clock
@@ -207,3 +209,11 @@ def test_folds_are_kept_where_there_are_several(tmp_path: Path, make_ct: Callabl
 def test_a_record_of_an_earlier_version_is_read() -> None:
     record = CaseRecord.model_validate({"case_id": "a", "image": "a.nii.gz", "status": "done"})
     assert (record.evidence, record.fold_classes) == (None, ())
+
+
+def test_from_python(tmp_path: Path, make_ct: Callable[..., Path], bundle: Bundle, execution: Execution) -> None:
+    path, stages = make_ct(tmp_path / "case.nii.gz"), Stages(FakeLocalizer(), FakePredictor())
+    output = run_case(path, LoadedBundle(bundle, stages, execution, evidence=True))
+    assert output.evidence is not None
+    np.testing.assert_array_equal(from_sitk(output.evidence).array == 1, read_ct(path).array == 200)
+    assert run_case(path, LoadedBundle(bundle, stages, execution)).evidence is None
