@@ -14,11 +14,10 @@ are phantoms: nothing is said of patients.
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from benchmarks.bounds import Bound, closing, print_bounds, print_figures
+from benchmarks.forgetting import forgotten, likeness, shown
 from benchmarks.quality import CLEAN, phantoms
 from ctcore.inference.backends.choose import resolve
 from ctcore.inference.effort import Effort
@@ -41,19 +40,12 @@ from pipeline.evidence import explained_class
 from pipeline.stages import Stages
 from stage1_localizer.localizer import Localizer
 from stage2_multitask.evidence import Explainer, Parts, hires_cam
-from stage2_multitask.network import MultiTaskNetwork
 from stage2_multitask.predictor import MultiTaskPredictor
 from stage2_multitask.running import RunningPrediction
 
 SEED = 0
 NEAR_MM = 10.0
 """How far from the lesion a peak may lie that counts as on it: about a voxel of the coarsest level."""
-STEP = 2
-"""Every second voxel along each axis is compared: the map is finer than what it is made of."""
-
-SHOWS = 0.05
-"""From this value on a map shows something."""
-
 LEAST_SHARE, LEAST_NEAR, MOST_CORRELATION, MOST_SIMILARITY = 0.9, 0.7, 0.5, 0.5
 """Bounds: of lesion cases with denser evidence inside; with the peak near; of likeness to a random network's map."""
 LEAST_LOST = 2.0
@@ -148,52 +140,6 @@ class Localised:
 def _share(hits: Iterable[bool]) -> float:
     counted = list(hits)
     return sum(counted) / len(counted)
-
-
-def forgotten(network: MultiTaskNetwork, seed: int) -> Iterator[tuple[str, MultiTaskNetwork]]:
-    """Yields a network with ever more random weights, from the last layer down.
-
-    Args:
-        network: stays as it is.
-        seed: of the random weights.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        changed = copy.deepcopy(network)
-        encoder = changed.encoder
-        steps: list[tuple[str, nn.Module]] = [
-            ("last layer", list(changed.head.children())[-1]),
-            ("head", changed.head),
-            ("head, coarsest level", list(encoder.get_submodule("stages").children())[-1]),
-            ("head, encoder", encoder),
-        ]
-        for name, module in steps:
-            for layer in module.modules():
-                reset: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
-                if reset is not None:
-                    reset()
-            yield name, changed
-
-
-def likeness(one: FloatArray, other: FloatArray) -> tuple[float, float]:
-    """Returns how alike two maps (z, y, x), 0 to 1, are: Spearman's rank correlation and structural similarity.
-
-    The similarity is the mean over the voxels where either map shows something: where both are empty, as most of an
-    ROI is in any two maps, it is 1 by definition, and its mean over all would say how empty they are.
-    """
-    from scipy.stats import spearmanr
-    from skimage import metrics
-
-    structural_similarity: Any = metrics.structural_similarity  # it has no types
-    correlation = float(spearmanr(one, other, axis=None).statistic)
-    _, everywhere = structural_similarity(one, other, data_range=1.0, full=True)
-    return correlation, float(everywhere[np.maximum(one, other) >= SHOWS].mean())
-
-
-def shown(density: FloatArray) -> FloatArray:
-    """Returns the map (z, y, x) that a reader sees, coarser."""
-    positive = np.maximum(density, 0)[::STEP, ::STEP, ::STEP]
-    return np.asarray(positive / max(float(positive.max()), 1e-12), np.float32)
 
 
 @dataclass

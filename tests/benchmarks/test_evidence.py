@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.evidence import Bench, Localised, Measured, likeness, shown, summary
+from benchmarks.evidence import Bench, Localised, Measured, summary
+from benchmarks.forgetting import likeness, shown
 from ctcore.files import read, read_ct
 from ctcore.labels import PanoramaLabel
 from ctcore.phantom.cohort import write_cohort

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.evidence import forgotten, grad_cam, likeness, shown
+from benchmarks.evidence import grad_cam
+from benchmarks.forgetting import forgotten, likeness, shown
 from ctcore.errors import RequestError
 from ctcore.geometry import Box
 from ctcore.inference.backends.choose import Execution
