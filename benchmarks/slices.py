@@ -27,7 +27,7 @@ MAX_RATIO = 1.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    from ctcore.inference.predict import windows_at_once
+    from ctcore.inference.batches import windows_at_once
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.slices", description=__doc__)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")

@@ -42,12 +42,14 @@ class LoadedBundle:
         stages: the networks.
         execution: the device, library and precision that compute.
         segmentations: whether segmentations are made.
+        evidence: whether the classifier's evidence is mapped.
     """
 
     bundle: bundles.Bundle
     stages: Stages
     execution: Execution
     segmentations: bool = True
+    evidence: bool = False
 
     def compute(self, ct: Volume, clock: Clock, case_id: str) -> CaseResult:
         """Computes a case, whose arrays stay on the ROI; `run_case` says what it raises.
@@ -57,7 +59,15 @@ class LoadedBundle:
             clock: receives the time of every phase.
             case_id: names the case in the log.
         """
-        return process_case(ct, self.stages, self.bundle, clock, segmentations=self.segmentations, case_id=case_id)
+        return process_case(
+            ct,
+            self.stages,
+            self.bundle,
+            clock,
+            segmentations=self.segmentations,
+            evidence=self.evidence,
+            case_id=case_id,
+        )
 
 
 def load_bundle(
@@ -70,6 +80,7 @@ def load_bundle(
     tta: bool = False,
     windows: WindowMode = "guided",
     segmentations: bool = True,
+    evidence: bool = False,
 ) -> LoadedBundle:
     """Verifies a bundle and loads its networks: seconds, once. Arguments are the options of `pipeline run`.
 
@@ -82,18 +93,22 @@ def load_bundle(
         tta: whether to average over mirrored images: slower.
         windows: `guided` around the pancreas that was found, or `exact`: nnU-Net's all over the ROI.
         segmentations: whether segmentations are made.
+        evidence: whether what the classifier draws a lesion from is mapped: slower.
 
     Raises:
         BundleError: the bundle is damaged, or none.
-        RequestError: a fold is not in it, or this machine cannot do what was asked for.
+        RequestError: a fold is not in it, this machine cannot do what was asked for, or evidence is asked of a bundle
+            without a classifier.
     """
     from ctcore.inference.backends.choose import resolve
     from pipeline.stages import load_stages
 
     bundle = bundles.load_bundle(bundles.DEMO_BUNDLE if folder is None else Path(folder))
     execution = resolve(device, backend, precision)
-    stages = load_stages(bundle, execution, folds=folds, tta=tta, windows=windows, segmentations=segmentations)
-    return LoadedBundle(bundle, stages, execution, segmentations)
+    stages = load_stages(
+        bundle, execution, folds=folds, tta=tta, windows=windows, segmentations=segmentations, evidence=evidence
+    )
+    return LoadedBundle(bundle, stages, execution, segmentations, evidence)
 
 
 def run_case(ct: sitk.Image | str | Path, bundle: LoadedBundle, *, case_id: str | None = None) -> CaseOutput:

@@ -110,6 +110,9 @@ class _Running:
     def finish(self) -> Prediction:
         return _Turned(self._running.finish(), self._way)
 
+    def evidence(self, name: str, probabilities: Mapping[str, float], /) -> npt.NDArray[np.float32]:
+        return self._way.apply(self._running.evidence(name, probabilities))
+
 
 class _Predictor:
     """The multi-task network in LPS order; see `PredictorStage`."""

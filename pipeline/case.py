@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,20 @@ from ctcore.resample import nearest_index
 from ctcore.volume import Volume
 from pipeline.as_stored import as_stored
 from pipeline.budget import Chooser, everything
-from pipeline.clock import Clock, TimedFolds
-from pipeline.early_exit import FLAG_EARLY_EXIT, mean_of_folds, run_folds
+from pipeline.clock import Clock
+from pipeline.early_exit import FLAG_EARLY_EXIT
+from pipeline.evidence import Evidence, Places, explained_or_flagged
 from pipeline.measurements import Segmented, measured_or_flagged
-from pipeline.quality import Seen, measure_quality
+from pipeline.quality import Seen, measure_quality, pancreas_region
 from pipeline.records import DEMO_FLAG, EffortRecord, FusionRecord, LesionMaps, QualityRecord, RoiRecord
 
 if TYPE_CHECKING:
     from ctcore.detection.calibration import Calibration
     from ctcore.detection.fusion import FusionResult
     from ctcore.detection.measures import Candidate
-    from ctcore.inference.effort import Effort
     from pipeline.bundle import Bundle
-    from pipeline.manifest import BundleManifest
     from pipeline.measurements_record import MeasurementsRecord
-    from pipeline.scored import Scored
-    from pipeline.stages import PancreasLocation, Prediction, PredictorStage, Stages
+    from pipeline.stages import PancreasLocation, Stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +56,8 @@ class CaseResult:
         features: (d,) stage 2's pooled features; None where they are not known.
         candidate_labels: (z, y, x) integers on the ROI: 0 outside, k inside the candidate of number k.
         class_detections: the same map of each lesion class's own label; empty where all lesions are one label.
+        fold_classes: calibrated probability of every class of each fold by itself, in the order in which they ran.
+        evidence: what the classifier draws its answer from; None where it was not asked for.
     """
 
     ct: Volume
@@ -80,6 +79,8 @@ class CaseResult:
     features: npt.NDArray[np.float32] | None
     candidate_labels: npt.NDArray[np.signedinteger[Any]]
     class_detections: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    fold_classes: tuple[dict[str, float], ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def detection_max(self) -> float:
@@ -102,6 +103,10 @@ class CaseResult:
         """Returns the candidates' numbers, 0 outside of them, on the input's exact grid."""
         return self._on_input_grid(self.candidate_labels)
 
+    def evidence_inset(self) -> Inset | None:
+        """Returns the map of the evidence on the input's exact grid, where there is one."""
+        return None if self.evidence is None else self._on_input_grid(self.evidence.map)
+
     def record_fields(self) -> dict[str, Any]:
         """Returns the part of the case's record that the computation decides."""
         box = self.reorientation.restore_box(self.box)
@@ -111,6 +116,7 @@ class CaseResult:
             "scores": self.fused.scores,
             "label": self.fused.label,
             "classes": self.classes,
+            "fold_classes": self.fold_classes if len(self.fold_classes) > 1 else (),
             "detection_max": self.detection_max,
             **_calibrated(self.fused.score, self.calibration),
             "fusion": FusionRecord(rule=self.fused.rule, lesion_maps=maps, terms=self.fused.terms),
@@ -122,6 +128,7 @@ class CaseResult:
             "effort": self.effort,
             "quality": self.quality,
             "measurements": self.measurements,
+            "evidence": None if self.evidence is None else self.evidence.record,
         }
 
     def _on_input_grid(self, array: npt.NDArray[Any]) -> Inset:
@@ -139,6 +146,7 @@ def process_case(
     early_exit: bool = False,
     chooser: Chooser = everything,
     segmentations: bool = True,
+    evidence: bool = False,
     case_id: str = "unnamed",
 ) -> CaseResult:
     """Computes one case.
@@ -151,6 +159,7 @@ def process_case(
         early_exit: whether to stop before the last fold where the decision is settled (`pipeline.early_exit`).
         chooser: chooses what is computed.
         segmentations: whether the segmentation is kept.
+        evidence: whether the classifier's evidence is mapped; the stages are loaded with it.
         case_id: names the case in the log.
 
     Raises:
@@ -158,6 +167,7 @@ def process_case(
     """
     from ctcore.detection.detection_map import detection_map
     from ctcore.detection.measures import describe
+    from pipeline.scored import run_and_score
 
     manifest = bundle.manifest
     with clock.phase("locate"):
@@ -170,7 +180,10 @@ def process_case(
     choice = chooser(stages.predictor, roi.geometry, pancreas, clock.total)
     effort = choice.effort
     thresholds = manifest.thresholds if early_exit else ()
-    prediction, scored, folds = _predict(stages.predictor, roi, pancreas, effort, manifest, thresholds, clock)
+    with clock.phase("predict"):
+        running = stages.predictor.begin(roi, pancreas, effort)
+    told = run_and_score(running, manifest, roi.geometry, pancreas, thresholds, clock)
+    prediction, scored, folds = told.prediction, told.scored, told.folds
     with clock.phase("detect"):
         found, fused = scored.found, scored.fused
         if manifest.fusion.weigh_candidates:
@@ -189,7 +202,13 @@ def process_case(
     with clock.phase("measure"):
         segmented = Segmented(labels, label_values, found.candidates.labels, roi.geometry)
         measurements, unmeasured = measured_or_flagged(segmented, case_id)
-    flags = [*ct.flags, *location.flags, *found.candidates.flags, *verdict.flags, *unmeasured, *choice.flags]
+    explained: Evidence | None = None
+    unexplained: tuple[str, ...] = ()
+    if evidence:
+        places = Places(found.candidates.labels, pancreas_region(labels, label_values, pancreas), roi.geometry)
+        explained, unexplained = explained_or_flagged(told, manifest.lesion_classes, places, case_id)
+    flags = [*ct.flags, *location.flags, *found.candidates.flags, *verdict.flags]
+    flags += [*unmeasured, *unexplained, *choice.flags]
     flags += stages.flags()
     if folds < effort.folds:
         flags.append(FLAG_EARLY_EXIT)
@@ -224,45 +243,9 @@ def process_case(
         features=prediction.features,
         candidate_labels=found.candidates.labels,
         class_detections=own,
+        fold_classes=tuple(dict(fold) for fold in prediction.fold_probabilities),
+        evidence=explained,
     )
-
-
-def _predict(
-    predictor: PredictorStage,
-    roi: Volume,
-    pancreas: npt.NDArray[Any],
-    effort: Effort,
-    manifest: BundleManifest,
-    thresholds: Sequence[float],
-    clock: Clock,
-) -> tuple[Prediction, Scored, int]:
-    """Runs the folds over an ROI; returns what they say, what it is worth, and how many ran.
-
-    Args:
-        predictor: stage 2.
-        roi: at full resolution, in LPS order.
-        pancreas: mask (z, y, x) on its grid.
-        effort: how much is computed.
-        manifest: gives candidate extraction and fusion.
-        thresholds: at which the decision may be settled before the last fold; none: all folds run.
-        clock: receives the time of every phase.
-    """
-    from pipeline.scored import score
-
-    def worth(prediction: Prediction) -> Scored:
-        with clock.phase("detect"):
-            return score(prediction, manifest, roi.geometry, pancreas)
-
-    with clock.phase("predict"):
-        running = predictor.begin(roi, pancreas, effort)
-    if thresholds and running.folds_left > 1:
-        prediction, alone = run_folds(TimedFolds(running, clock), worth, thresholds)
-        return prediction, mean_of_folds(worth(prediction), alone), len(alone)
-    with clock.phase("predict"):
-        while running.folds_left:
-            running.add()
-        prediction = running.finish()
-    return prediction, worth(prediction), effort.folds
 
 
 def _calibrated(score: float, calibration: Calibration | None) -> dict[str, Any]:

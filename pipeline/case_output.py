@@ -54,6 +54,7 @@ class CaseOutput:
         class_detection_maps: the same of each lesion class; empty where the network has one label for all lesions.
         segmentation: uint8 labels, 0 outside the ROI; None where none was asked for.
         segmentation_labels: values of the segmentation by name.
+        evidence: float32, 0 to 1, what the classifier draws a lesion from (docs/evidence.md); None without it.
         candidates: lesion candidates from the most confident to the least.
         roi: the region that the multi-task network saw, an index box (z, y, x) of the CT as it was given.
         pancreas_ml: volume of the pancreas that was found, in millilitres.
@@ -74,6 +75,7 @@ class CaseOutput:
     class_detection_maps: dict[str, sitk.Image]
     segmentation: sitk.Image | None
     segmentation_labels: dict[str, int]
+    evidence: sitk.Image | None
     candidates: tuple[LesionCandidate, ...]
     roi: Box
     pancreas_ml: float
@@ -91,7 +93,7 @@ class CaseOutput:
             result: what was computed.
             record: what is recorded of it.
         """
-        segmentation = result.segmentation_inset()
+        segmentation, evidence = result.segmentation_inset(), result.evidence_inset()
         return cls(
             case_id=record.case_id,
             score=result.fused.score,
@@ -103,6 +105,7 @@ class CaseOutput:
             class_detection_maps={name: _image(inset) for name, inset in result.class_detection_insets().items()},
             segmentation=None if segmentation is None else _image(segmentation),
             segmentation_labels=dict(record.segmentation_labels),
+            evidence=None if evidence is None else _image(evidence),
             candidates=tuple(map(LesionCandidate.from_dict, record.candidates)),
             roi=result.reorientation.restore_box(result.box),
             pancreas_ml=float(result.location.pancreas_ml),

@@ -60,6 +60,7 @@ class RunContext:
             max_ram=options.max_ram,
             format=options.format,
             segmentations=options.segmentations,
+            evidence=options.evidence,
             dicom_output=options.dicom_output,
             deterministic=options.deterministic,
         )
@@ -199,6 +200,7 @@ class CaseRunner:
                 early_exit=self._options.early_exit,
                 chooser=self._chooser,
                 segmentations=self._options.segmentations,
+                evidence=self._options.evidence,
                 case_id=item.case.case_id,
             )
         except Exception as error:  # whatever it is, it is this case's alone

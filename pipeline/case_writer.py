@@ -90,11 +90,14 @@ class CaseWriter:
         return record
 
     def _with_picture(self, case_id: str, result: CaseResult) -> CaseResult:
-        """Draws the case for the report; where that fails the case is flagged, not lost."""
+        """Draws the case, and its evidence, for the report; where that fails the case is flagged, not lost."""
+        from pipeline.report.evidence_figure import draw_evidence
         from pipeline.report.figure import draw_case
 
         try:
             draw_case(result, self._output.picture_path(case_id))
+            if result.evidence is not None:
+                draw_evidence(result, result.evidence, self._output.evidence_picture_path(case_id))
         except Exception:
             logger.exception("case '%s' has no picture in the report", case_id)
             return replace(result, flags=(*result.flags, FLAG_NO_PICTURE))

@@ -120,6 +120,12 @@ def run(
     segmentations: Annotated[
         bool, typer.Option("--segmentations/--no-segmentations", help="Make segmentations beside the detection maps.")
     ] = True,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence", help="Map what the classifier draws a lesion from: slower, gradients of PyTorch in float32."
+        ),
+    ] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Make report/index.html.")] = True,
     case_id_tag: Annotated[
         str | None,
@@ -160,6 +166,7 @@ def run(
         max_ram=None if max_ram is None else parse_size(max_ram),
         format=image_format.value,
         segmentations=segmentations,
+        evidence=evidence,
         case_id_tag=case_id_tag,
         dicom_output=dicom_output,
         deterministic=deterministic,
@@ -193,6 +200,7 @@ def run(
                         tta=options.tta,
                         windows=options.windows,
                         segmentations=options.segmentations,
+                        evidence=options.evidence,
                     ),
                     observer=observer,
                     found=found,
@@ -282,6 +290,8 @@ def _warn(out: Console, bundle: Bundle) -> None:
 def _say_where(out: Console, folder: OutputFolder, options: RunOptions, *, failed: bool) -> None:
     """Tells where to look."""
     places = [("Results", folder.results_path), ("Detection maps", folder.maps_folders[0])]
+    if options.evidence:
+        places.append(("Evidence", folder.evidence_folder))
     if options.dicom_output:
         places.append(("DICOM", folder.folder / "dicom"))
     if options.report:

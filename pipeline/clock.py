@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pipeline.stages import Prediction, RunningStage
 
-PHASES = ("read", "locate", "predict", "detect", "measure", "write", "report")
+PHASES = ("read", "locate", "predict", "detect", "measure", "explain", "write", "report")
 """The phases of a case, in order, as timings name them."""
 
 
@@ -75,3 +78,8 @@ class TimedFolds:
         """Returns what the folds so far say together."""
         with self.clock.phase("predict"):
             return self.running.finish()
+
+    def evidence(self, name: str, probabilities: Mapping[str, float], /) -> npt.NDArray[np.float32]:
+        """Returns where the folds so far draw a class from."""
+        with self.clock.phase("explain"):
+            return self.running.evidence(name, probabilities)

@@ -157,7 +157,7 @@ def _take(source: OutputFolder, case_id: str, target: OutputFolder) -> CaseRecor
     if missing:
         raise RequestError(f"'{source.shown(source.folder / missing[0])}' is missing; run the shard again")
     target.clear_case(case_id)
-    report = (source.picture_path(case_id), source.case_page_path(case_id))
+    report = source.report_files(case_id)
     further = [name for path in report if source.has(name := source.name_of(path))]
     taken = [*names, *further, record_name]
     with source.at_hand(taken):

@@ -84,6 +84,15 @@ class OutputPaths:
         """Where a case's detection map of one lesion class lies; characters that folders may not have are escaped."""
         return self.class_maps_folder / quote(class_name, safe=" ") / f"{case_id}.{self._format}"
 
+    @property
+    def evidence_folder(self) -> Path:
+        """Folder of the maps of the evidence."""
+        return self.folder / "evidence"
+
+    def evidence_path(self, case_id: str) -> Path:
+        """Where the map of a case's evidence lies."""
+        return self.evidence_folder / f"{case_id}.{self._format}"
+
     def dicom_folder(self, case_id: str) -> Path:
         """Where a case's DICOM SEG and SR lie."""
         return self.folder / "dicom" / case_id
@@ -92,19 +101,31 @@ class OutputPaths:
         """Where a case's picture for the report lies."""
         return self.report_folder / "cases" / f"{case_id}.png"
 
+    def evidence_picture_path(self, case_id: str) -> Path:
+        """Where the picture of a case's evidence lies."""
+        return self.report_folder / "evidence" / f"{case_id}.png"
+
     def case_page_path(self, case_id: str) -> Path:
         """Where a case's page of the report lies."""
         return self.report_folder / "cases" / f"{case_id}.html"
 
+    def report_files(self, case_id: str) -> tuple[Path, ...]:
+        """Returns where the page and the pictures of a case lie in the report, whether or not they are there."""
+        return self.case_page_path(case_id), self.picture_path(case_id), self.evidence_picture_path(case_id)
+
+    @property
+    def all_maps_folders(self) -> tuple[Path, ...]:
+        """Folders that images are written into; those of single classes lie in one of them."""
+        return *self.maps_folders, self.class_maps_folder, self.evidence_folder
+
     def possible_files(self, case_id: str) -> list[Path]:
         """Returns whatever any run may have left of a case, its record first."""
         by_class = self.class_maps_folder.iterdir() if self.class_maps_folder.is_dir() else ()
-        folders = (*self.maps_folders, *by_class)
+        folders = (*self.maps_folders, *by_class, self.evidence_folder)
         return [
             self.record_path(case_id),
             *(folder / f"{case_id}.{image_format}" for folder in folders for image_format in FORMATS),
-            self.case_page_path(case_id),
-            self.picture_path(case_id),
+            *self.report_files(case_id),
             *(self.dicom_folder(case_id) / name for name in DICOM_FILES),
         ]
 

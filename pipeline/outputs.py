@@ -66,7 +66,7 @@ class OutputFolder(OutputPaths):
 
     def writes_maps_into(self, place: Place) -> bool:
         """Tells whether a folder is one of the output's own folders of maps."""
-        own = [maps.resolve() for maps in (*self.maps_folders, self.class_maps_folder)]
+        own = [maps.resolve() for maps in self.all_maps_folders]
         return isinstance(place, Path) and bool({place.resolve(), place.resolve().parent} & set(own))
 
     @contextlib.contextmanager
@@ -88,8 +88,9 @@ class OutputFolder(OutputPaths):
         """Removes files that killed writers have left unfinished; for whoever has the folder locked."""
         by_class = self.class_maps_folder.glob("*")
         dicom = self.dicom_folder("any").parent.glob("*")
-        cases, pictures = self.record_path("any").parent, self.picture_path("any").parent
-        remove_partials(self.folder, cases, *self.maps_folders, *by_class, *dicom, self.report_folder, pictures)
+        cases, reports = self.record_path("any").parent, {path.parent for path in self.report_files("any")}
+        maps = (*self.maps_folders, *by_class, self.evidence_folder)
+        remove_partials(self.folder, cases, *maps, *dicom, self.report_folder, *reports)
 
     def check(self) -> None:
         """Refuses to go on where the folder is no longer the one that was locked.
@@ -163,6 +164,8 @@ class OutputFolder(OutputPaths):
         maps = [self.detection_path(record.case_id)]
         if record.made_with is None or record.made_with.segmentations:
             maps.append(self.segmentation_path(record.case_id))
+        if record.evidence is not None:
+            maps.append(self.evidence_path(record.case_id))
         maps += [self.class_detection_path(record.case_id, name) for name in classes_with_maps(record)]
         return [*map(self.name_of, maps), *record.dicom]
 
@@ -182,8 +185,11 @@ class OutputFolder(OutputPaths):
                 path.unlink(missing_ok=True)
 
     def write_maps(self, case_id: str, result: CaseResult) -> None:
-        """Writes the detection map, that of each lesion class and the segmentation, where there are such."""
+        """Writes the detection map, those of lesion classes, segmentation and evidence, where there are such."""
         write(result.detection_inset(), self.detection_path(case_id))
+        evidence = result.evidence_inset()
+        if evidence is not None:
+            write(evidence, self.evidence_path(case_id))
         for name, inset in result.class_detection_insets().items():
             write(inset, self.class_detection_path(case_id, name))
         segmentation = result.segmentation_inset()

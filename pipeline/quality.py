@@ -83,6 +83,19 @@ def measure_quality(seen: Seen, manifest: BundleManifest, features: FeatureRefer
     )
 
 
+def pancreas_region(
+    labels: npt.NDArray[np.uint8] | None, label_values: Mapping[str, int], located: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
+    """Returns where on the ROI (z, y, x) gland, duct or a lesion in it are.
+
+    Args:
+        labels: stage 2's segmentation; None where none was made.
+        label_values: values of the segmentation by name.
+        located: stage 1's mask, which is taken where there is no segmentation.
+    """
+    return np.asarray(located != 0) if labels is None else np.isin(labels, values_of(label_values, PANCREAS_PARTS))
+
+
 def _gland(seen: Seen) -> npt.NDArray[np.bool_] | None:
     """Returns stage 2's gland, duct and lesion; None where no segmentation was made or it names none of them."""
     values = values_of(seen.label_values, PANCREAS_PARTS)

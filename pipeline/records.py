@@ -9,6 +9,7 @@ from pydantic import Field
 from ctcore.inference.cover import WindowMode
 from ctcore.quality.figures import FigureName, QualityFigures
 from ctcore.quality.reference import Limits
+from pipeline.evidence_record import EvidenceRecord
 from pipeline.measurements_record import MeasurementsRecord
 from pipeline.record import Record
 
@@ -27,6 +28,9 @@ FLAG_NO_PICTURE = "no_picture"
 
 FLAG_NO_MEASUREMENTS = "no_measurements"
 """Flag of a case that could not be measured; the log says why."""
+
+FLAG_NO_EVIDENCE = "no_evidence"
+"""Flag of a case whose evidence was asked for and could not be computed; the log says why."""
 
 FLAG_NO_DICOM_OUTPUT = "no_dicom_output"
 """Flag of a case whose DICOM SEG and SR could not be made; the log says why."""
@@ -50,6 +54,7 @@ class RunOptions(Record):
         max_ram: bytes that the process may have in memory; None: whatever there is.
         format: file format of the maps.
         segmentations: whether segmentations are made beside the detection maps.
+        evidence: whether the classifier's evidence is mapped.
         case_id_tag: DICOM tag that names cases; None: a digest of UIDs does.
         dicom_output: whether a DICOM SEG and SR are made of cases that come as DICOM.
         deterministic: whether the same input gives the same bytes; times are then left out.
@@ -65,6 +70,7 @@ class RunOptions(Record):
     max_ram: int | None = None
     format: ImageFormat = "nii.gz"
     segmentations: bool = True
+    evidence: bool = False
     case_id_tag: str | None = None
     dicom_output: bool = False
     deterministic: bool = False
@@ -88,6 +94,7 @@ class MadeWith(Record):
         max_ram: bytes that the process could have in memory.
         format: file format of the maps.
         segmentations: whether segmentations were made.
+        evidence: whether the classifier's evidence was mapped.
         dicom_output: whether a DICOM SEG and SR were made.
         deterministic: whether it was computed with one thread, or a GPU's deterministic algorithms.
         input_bytes: size of the CT file, or of all slices of a series.
@@ -103,6 +110,7 @@ class MadeWith(Record):
     tta: bool
     format: ImageFormat
     segmentations: bool = True
+    evidence: bool = False
     windows: WindowMode = "exact"
     early_exit: bool = False
     max_seconds: float | None = None
@@ -220,6 +228,7 @@ class CaseRecord(Record):
         scores: the fused score of every class.
         label: the class with the highest score.
         classes: calibrated probability of every class; empty where the bundle has no classifier.
+        fold_classes: the same of each fold by itself, in the order in which they ran; empty where fewer than two ran.
         detection_max: maximum of the detection map.
         fusion: how the score was made.
         calibrated_probability: share of positive cases at this score among the bundle's validation cases, or None.
@@ -234,6 +243,7 @@ class CaseRecord(Record):
         quality: what is known of how far the case can be trusted; None where an earlier version computed it.
         measurements: what was measured on the segmentation; None without one of the pancreas, and where an earlier
             version computed the case.
+        evidence: where the classifier's evidence lies; None where it was not asked for.
         seconds: time by phase; empty in deterministic runs.
         notice: what the model is not.
         made_with: what decided these results.
@@ -248,6 +258,7 @@ class CaseRecord(Record):
     scores: dict[str, float] = Field(default_factory=dict)
     label: str | None = None
     classes: dict[str, float] = Field(default_factory=dict)
+    fold_classes: tuple[dict[str, float], ...] = ()
     detection_max: float | None = None
     fusion: FusionRecord | None = None
     calibrated_probability: float | None = None
@@ -261,6 +272,7 @@ class CaseRecord(Record):
     effort: EffortRecord | None = None
     quality: QualityRecord | None = None
     measurements: MeasurementsRecord | None = None
+    evidence: EvidenceRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     notice: str | None = None
     made_with: MadeWith | None = None

@@ -116,7 +116,8 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
     Raises:
         RequestError: early exit is asked for, and the bundle has no operating point; time is limited, and it has no
             table of efforts; memory is limited, and the system does not tell how much is used; DICOM output is asked
-            for, and highdicom is not installed; or a deterministic run is asked for together with what never is.
+            for, and highdicom is not installed; evidence is asked for, and the bundle has no classifier or time or
+            memory is limited; or a deterministic run is asked for together with what never is.
     """
     if options.deterministic:
         asked = {"--max-seconds": options.max_seconds, "--max-ram": options.max_ram}
@@ -124,6 +125,8 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
         if limits or options.dicom_output:
             why = "chooses by what the machine is doing" if limits else "makes identifiers and dates of its own"
             raise RequestError(f"{(limits or ['--dicom-output'])[0]} {why}; leave it or --deterministic out")
+    if options.evidence:
+        _check_evidence(options, bundle)
     if options.early_exit and not bundle.manifest.thresholds:
         raise RequestError(
             f"bundle '{bundle.folder}' has no operating point, which early exit decides by; add one with"
@@ -141,6 +144,18 @@ def check_options(options: RunOptions, bundle: Bundle) -> None:
             "DICOM output needs highdicom; install it with: pip install 'ct-lesion-pipeline[dicom]', or leave"
             " --dicom-output out"
         )
+
+
+def _check_evidence(options: RunOptions, bundle: Bundle) -> None:
+    """Refuses evidence where there is none to be had, or where what it takes would not be counted."""
+    if not bundle.manifest.classifier:
+        raise RequestError(
+            f"bundle '{bundle.folder}' has no classifier, whose evidence --evidence maps; leave --evidence out"
+        )
+    limits = {"--max-seconds": options.max_seconds, "--max-ram": options.max_ram}
+    for name, value in limits.items():
+        if value is not None:
+            raise RequestError(f"--evidence takes time and memory that {name} does not count; leave one of them out")
 
 
 class _Run:

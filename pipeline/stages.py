@@ -98,6 +98,12 @@ class RunningStage(Protocol):
     def finish(self) -> Prediction:
         """Returns what the folds so far, at least one, say together; none can be added afterwards."""
 
+    def evidence(self, name: str, probabilities: Mapping[str, float], /) -> npt.NDArray[np.float32]:
+        """Returns where the folds so far draw a class from: (z, y, x) on the ROI's grid, log-odds per ml, signed.
+
+        Asked for only where stages are loaded with evidence.
+        """
+
 
 class PredictorStage(Protocol):
     """Stage 2, loaded."""
@@ -152,6 +158,7 @@ def load_stages(
     tta: bool = False,
     windows: WindowMode = "exact",
     segmentations: bool = True,
+    evidence: bool = False,
 ) -> Stages:
     """Loads both stages of a bundle.
 
@@ -162,9 +169,11 @@ def load_stages(
         tta: whether predictions are averaged over mirrored inputs.
         windows: how the windows of stage 2 are placed; those of stage 1, which nothing guides, are exact.
         segmentations: whether stage 2 makes segmentations.
+        evidence: whether stage 2 can tell what it draws a class from.
 
     Raises:
-        RequestError: a fold is not in the bundle, or a stage folder cannot be used.
+        RequestError: a fold is not in the bundle, a stage folder cannot be used, or evidence is asked of a network
+            without a classification head.
     """
     from stage1_localizer.localizer import Localizer
     from stage2_multitask.predictor import MultiTaskPredictor
@@ -172,6 +181,6 @@ def load_stages(
     logger.info("computing on %s", execution)
     localizer = Localizer(bundle.stage1, execution, folds=folds, tta=tta)
     predictor = MultiTaskPredictor(
-        bundle.stage2, execution, folds=folds, tta=tta, windows=windows, segment=segmentations
+        bundle.stage2, execution, folds=folds, tta=tta, windows=windows, segment=segmentations, evidence=evidence
     )
     return Stages(localizer, predictor, lambda: (*localizer.flags, *predictor.flags), bundle.feature_reference())

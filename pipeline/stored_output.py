@@ -68,7 +68,7 @@ class StoredOutput(OutputFolder):
 
     def writes_maps_into(self, place: Place) -> bool:
         """Tells whether a folder is one of the output's own folders of maps."""
-        own = [self._store / self.name_of(maps) for maps in (*self.maps_folders, self.class_maps_folder)]
+        own = [self._store / self.name_of(maps) for maps in self.all_maps_folders]
         return isinstance(place, ObjectFolder) and bool({place, place.parent} & set(own))
 
     @contextlib.contextmanager

@@ -72,7 +72,7 @@ class Localizer:
         self, folder: Path, execution: Execution, *, folds: Sequence[int | str] | None = None, tta: bool = False
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
-        from ctcore.inference.predict import batch_shape
+        from ctcore.inference.batches import batch_shape
 
         self.model = load_model(folder, LocalizerModel)
         self._mirror_axes = self.model.mirror_axes if tta else ()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ctcore.geometry import Box, Triple
+from ctcore.inference.batches import windows_at_once
 from ctcore.inference.cover import hull
-from ctcore.inference.predict import windows_at_once
 
 if TYPE_CHECKING:
     from stage2_multitask.model import MultiTaskModel

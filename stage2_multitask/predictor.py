@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcore.errors import RequestError
 from ctcore.geometry import Box, Triple
 from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
 from ctcore.inference.effort import SLAB_VOXELS, Effort
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution
     from ctcore.inference.cover import WindowMode
     from ctcore.inference.predict import WindowPrediction
+    from stage2_multitask.evidence import Explainer
 
 
 class MultiTaskPredictor:
@@ -42,13 +44,15 @@ class MultiTaskPredictor:
         tta: whether to average over mirrored images (only along axes that training mirrored).
         windows: how windows are placed where `predict` is given a pancreas.
         segment: whether labels are wanted as well as lesion probabilities.
+        evidence: whether a prediction can tell what a class is drawn from; takes PyTorch, and the networks once more.
 
     Attributes:
         effort: all of that: what `predict` does unless it is told to do less.
+        explainer: tells what a class is drawn from; None where no evidence was asked for.
 
     Raises:
         BundleError: the folder is damaged.
-        RequestError: a fold was not trained.
+        RequestError: a fold was not trained, or evidence is asked of networks without a classification head.
     """
 
     def __init__(
@@ -60,9 +64,10 @@ class MultiTaskPredictor:
         tta: bool = False,
         windows: WindowMode = "exact",
         segment: bool = True,
+        evidence: bool = False,
     ) -> None:
         from ctcore.inference.backends.choose import make_backend
-        from ctcore.inference.predict import batch_shape
+        from ctcore.inference.batches import batch_shape
 
         self.model = load_model(folder, MultiTaskModel)
         shape = batch_shape(self.model.patch_size)
@@ -75,6 +80,7 @@ class MultiTaskPredictor:
             network = StoredNetwork(self._identity(folder, fold), shape, partial(self._build, folder, fold))
             self._backends.append(make_backend(network, execution))
         self.effort = Effort(len(self._backends), tta and bool(self.model.mirror_axes), windows)
+        self.explainer = self._make_explainer(folder, chosen, execution) if evidence else None
 
     def _identity(self, folder: Path, fold: str) -> str:
         model = self.model
@@ -91,10 +97,23 @@ class MultiTaskPredictor:
 
     def _build(self, folder: Path, fold: str) -> torch.nn.Module:
         from ctcore.inference.slices import for_windows
+
+        return for_windows(self._network(folder, fold), self.model.patch_size)
+
+    def _network(self, folder: Path, fold: str) -> torch.nn.Module:
         from stage2_multitask.network import exported_network
 
-        network = build_loaded(partial(exported_network, self.model), folder, fold)
-        return for_windows(network, self.model.patch_size)
+        return build_loaded(partial(exported_network, self.model), folder, fold)
+
+    def _make_explainer(self, folder: Path, folds: Sequence[str], execution: Execution) -> Explainer:
+        from stage2_multitask.evidence import Explainer
+        from stage2_multitask.network import MultiTaskNetwork
+
+        networks = [self._network(folder, fold) for fold in folds]
+        heads = [network for network in networks if isinstance(network, MultiTaskNetwork)]
+        if len(heads) < len(networks):
+            raise RequestError(f"model '{folder}' has no classification head to explain; leave the evidence out")
+        return Explainer(self.model, heads, execution)
 
     @property
     def as_stored(self) -> bool:
@@ -165,11 +184,12 @@ class MultiTaskPredictor:
             guide=guide,
         )
         finished = partial(self.to_prediction, grid=grid, slab_voxels=effort.slab_voxels)
-        return RunningPrediction(finished, ensemble, self._backends[: effort.folds])
+        explain = None if self.explainer is None else partial(self.explainer.explain, grid, roi.geometry)
+        return RunningPrediction(finished, ensemble, self._backends[: effort.folds], explain)
 
     def calls(self, geometry: Geometry, pancreas: npt.NDArray[Any] | None = None, effort: Effort | None = None) -> int:
         """Returns how often an ROI of this grid calls a network. Arguments: `predict`."""
-        from ctcore.inference.predict import windows_at_once
+        from ctcore.inference.batches import windows_at_once
 
         effort = effort or self.effort
         _, windows = self._windows(geometry, pancreas, effort)
@@ -194,7 +214,7 @@ class MultiTaskPredictor:
 
     def warm_up(self) -> float:
         """Runs every network once on nothing, so that what it allocates is there; returns the seconds of one call."""
-        from ctcore.inference.predict import batch_shape
+        from ctcore.inference.batches import batch_shape
 
         shape = batch_shape(self.model.patch_size)
         for backend in self._backends:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.geometry import Triple
+from ctcore.geometry import Box, Triple, paste
 from ctcore.inference.predict import WindowPrediction
 from ctcore.nnunet.processing import ProcessedImage, Spacing, process
 from ctcore.resample import resample_array, resample_to_spacing, resampled_geometry, shape_for_spacing
@@ -32,6 +32,9 @@ class RoiGrid(Protocol):
         self, answer: WindowPrediction, channels: list[int], labels: bool, slab_voxels: int
     ) -> GridProbabilities:
         """Returns on the ROI's grid what the network says of `channels`, and the labels where they are wanted."""
+
+    def values(self, values: FloatArray, box: Box) -> FloatArray:
+        """Returns values (z, y, x) in a box of the network's grid, 0 outside, on the ROI's grid."""
 
 
 def roi_grid(roi: Volume, model: MultiTaskModel) -> RoiGrid:
@@ -88,6 +91,10 @@ class LinearGrid:
             slab_voxels=slab_voxels,
         )
 
+    def values(self, values: FloatArray, box: Box) -> FloatArray:
+        """See `RoiGrid`."""
+        return resample_array(paste(values, box, self._low), self._roi)
+
 
 class NnunetGrid:
     """Resampled as nnU-Net does it; its outputs are one softmax, or a sigmoid for each region.
@@ -130,6 +137,12 @@ class NnunetGrid:
             lesions[:, part] = self._shares(slab, channels)
         whole = None if segmentation is None else self._processed.as_stored(segmentation)
         return GridProbabilities(self._processed.as_stored(lesions), whole)
+
+    def values(self, values: FloatArray, box: Box) -> FloatArray:
+        """See `RoiGrid`."""
+        whole = paste(values, box, self._processed.shape)
+        on_image = self._processed.logits_on_image(whole[None], Box.whole(self._processed.shape))
+        return np.asarray(self._processed.as_stored(on_image[0]), np.float32)
 
     def _labels(self, logits: FloatArray) -> npt.NDArray[np.uint8]:
         if not self._painted:

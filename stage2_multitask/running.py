@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from ctcore.inference.backends.backend import Backend
     from ctcore.inference.predict import RunningEnsemble, WindowPrediction
     from stage2_multitask.prediction import MultiTaskPrediction
+
+Explain = Callable[["RunningEnsemble", str, Mapping[str, float]], "npt.NDArray[np.float32]"]
+"""From the folds that ran, a class and the probabilities of all to the evidence (z, y, x) for it."""
 
 
 class RunningPrediction:
@@ -18,6 +24,7 @@ class RunningPrediction:
         finished: takes logits to the ROI's grid.
         ensemble: the windows and what the folds so far say.
         backends: the folds.
+        explain: what the ensemble draws a class from; None where the predictor was made without evidence.
     """
 
     def __init__(
@@ -25,8 +32,9 @@ class RunningPrediction:
         finished: Callable[[WindowPrediction], MultiTaskPrediction],
         ensemble: RunningEnsemble,
         backends: Sequence[Backend],
+        explain: Explain | None = None,
     ) -> None:
-        self._finished, self._ensemble = finished, ensemble
+        self._finished, self._ensemble, self._explain = finished, ensemble, explain
         self._left = list(backends)
 
     @property
@@ -46,3 +54,17 @@ class RunningPrediction:
     def finish(self) -> MultiTaskPrediction:
         """Returns what the folds so far say together; there is one at least, and none can be added afterwards."""
         return self._finished(self._ensemble.finish())
+
+    def evidence(self, name: str, probabilities: Mapping[str, float]) -> npt.NDArray[np.float32]:
+        """Returns what the folds so far draw a class from, (z, y, x) on the ROI's grid; see `evidence.Explainer`.
+
+        Args:
+            name: the class.
+            probabilities: of every class by name, as the folds say together.
+
+        Raises:
+            ValueError: the predictor was made without evidence, or its networks have no classification head.
+        """
+        if self._explain is None:
+            raise ValueError("the predictor was made without evidence; make it with evidence=True")
+        return self._explain(self._ensemble, name, probabilities)

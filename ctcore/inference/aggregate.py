@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -57,7 +58,44 @@ def aggregate_classes(
     if rule == "mean":
         return np.asarray(values.mean(axis=0), np.float32)
     if rule == "max":
-        shifted = values - values.max(axis=1, keepdims=True)
-        log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return np.asarray(log_probability.max(axis=0), np.float32)
+        return np.asarray(_log_probabilities(values).max(axis=0), np.float32)
     raise ValueError(f"unknown class aggregation '{rule}'; use one of {', '.join(get_args(Aggregation))}")
+
+
+@dataclass(frozen=True, eq=False)
+class WindowVotes:
+    """What one network says of the class in each window of an image.
+
+    Attributes:
+        logits: class logits (windows, n).
+        shares: foreground share (windows,) of each window, where the rule looks at it.
+        rule: how they become the image's.
+    """
+
+    logits: npt.NDArray[np.float32]
+    shares: npt.NDArray[np.float64]
+    rule: Aggregation
+
+    def together(self) -> npt.NDArray[np.float32]:
+        """Returns the class logits (n,) of the image; see `aggregate_classes`."""
+        return aggregate_classes(self.logits, self.shares, self.rule)
+
+    def influence(self, toward: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Returns the gradient (windows, n) of a weighted sum of the image's logits with respect to the windows'.
+
+        Args:
+            toward: weights (n,) of the image's logits. The foreground shares are held fixed.
+        """
+        if self.rule == "max":
+            log_probability = _log_probabilities(self.logits.astype(np.float64))
+            chosen = np.zeros(self.logits.shape)
+            chosen[log_probability.argmax(axis=0), np.arange(self.logits.shape[1])] = toward
+            return np.asarray(chosen - np.exp(log_probability) * chosen.sum(axis=1, keepdims=True))
+        counted = np.ones(len(self.logits)) if self.rule == "mean" else self.shares + FOREGROUND_EPSILON
+        return np.outer(counted / counted.sum(), toward)
+
+
+def _log_probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the logarithm of the softmax of each window's logits (windows, n)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

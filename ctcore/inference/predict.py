@@ -11,19 +11,14 @@ import numpy.typing as npt
 
 from ctcore.errors import CaseError
 from ctcore.geometry import Box, Triple
-from ctcore.inference.aggregate import Aggregation, aggregate_classes, foreground_share
+from ctcore.inference.aggregate import Aggregation, WindowVotes, aggregate_classes, foreground_share
 from ctcore.inference.backends.backend import CLASSES, FEATURES, SEGMENTATION, Backend
+from ctcore.inference.batches import batch_of, windows_at_once
 from ctcore.inference.blend import Blend
 from ctcore.inference.cover import Guide, guided_windows
 from ctcore.inference.windows import Padding, place_windows
 
 FloatArray = npt.NDArray[np.float32]
-
-
-MOST_SLICES = 8
-"""Slices that are computed at once, at most; more are not faster on a CPU (`python -m benchmarks.slices`)."""
-SLICE_BATCH_PIXELS = MOST_SLICES * 256 * 256
-"""Pixels that are computed at once, at most: bounds the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +44,10 @@ class WindowPrediction:
 
 @dataclass(frozen=True, eq=False)
 class _OfImage:
-    """What one network says of the image as a whole; None: its output is not there."""
+    """What one network says of the image as a whole, and of the class in each window; None: it does not say."""
 
     classes: FloatArray | None
+    votes: WindowVotes | None
     features: FloatArray | None
 
 
@@ -106,7 +102,8 @@ class RunningEnsemble:
         guide: what the windows must cover; None: nnU-Net's grid over the whole image.
 
     Attributes:
-        windows: where they lie in the padded image.
+        image: the padded image (c, z, y, x).
+        windows: where they lie in it.
 
     Raises:
         ValueError: an argument is impossible.
@@ -131,7 +128,7 @@ class RunningEnsemble:
         depth, height, width = image.shape[1:]
         self._shape: Triple = (depth, height, width)
         self._padding = Padding.to_fit(self._shape, patch_size)
-        self._image = self._padding.apply(image, fill)
+        self.image: FloatArray = self._padding.apply(image, fill)
         self.windows = window_boxes(self._shape, patch_size, step, guide)
         self._mirror_axes, self._foreground, self._aggregation = mirror_axes, foreground, aggregation
         self._blend = Blend(self.windows)
@@ -161,9 +158,35 @@ class RunningEnsemble:
         """Returns the same without a second array; nothing can be added afterwards."""
         return self._prediction(self._blend.mean(len(self._answers), last=True), self._answers)
 
+    def on_image(self, values: FloatArray) -> tuple[FloatArray, Box]:
+        """Returns values (k, z, y, x) of the windows' hull without padding, and where they lie on the image's grid."""
+        before, box = self._padding.before, self._blend.box
+        start = tuple(a - n for a, n in zip(box.start, before, strict=True))
+        stop = tuple(b - n for b, n in zip(box.stop, before, strict=True))
+        inside = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])).clip(self._shape)
+        part = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, start, strict=True))
+        return np.ascontiguousarray(values[(slice(None), *part)]), inside
+
+    def influences(self, toward: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+        """Returns how a weighted sum of the image's class logits depends on those of every window: its gradient.
+
+        Args:
+            toward: weights (n,) of the image's class logits.
+
+        Returns:
+            (windows, n) of each network, in the order in which they ran.
+
+        Raises:
+            ValueError: a network has no classification head.
+        """
+        votes = [answer.votes for answer in self._answers if answer.votes is not None]
+        if not votes or len(votes) < len(self._answers):
+            raise ValueError("networks without a classification head say nothing of a class")
+        return [each.influence(toward / len(votes)) for each in votes]
+
     def _run(self, backend: Backend, blend: Blend) -> _OfImage:
         """Adds a network's windows to a blend; returns what it says of the image."""
-        answer = _run(backend, self._image, self.windows, blend, self._mirror_axes, self._foreground, self._aggregation)
+        answer = _run(backend, self.image, self.windows, blend, self._mirror_axes, self._foreground, self._aggregation)
         if self._answers and (self._answers[0].classes is None) != (answer.classes is None):
             raise ValueError("some networks of the ensemble have a classification head and others have none")
         self._answers.append(answer)
@@ -171,14 +194,10 @@ class RunningEnsemble:
 
     def _prediction(self, segmentation: FloatArray, answers: Sequence[_OfImage]) -> WindowPrediction:
         """Returns logits of the padded image's box, and what some networks say of the image, as its prediction."""
-        before, box = self._padding.before, self._blend.box
-        start = tuple(a - n for a, n in zip(box.start, before, strict=True))
-        stop = tuple(b - n for b, n in zip(box.stop, before, strict=True))
-        inside = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])).clip(self._shape)
-        part = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, start, strict=True))
+        logits, inside = self.on_image(segmentation)
         known = [answer.classes for answer in answers if answer.classes is not None]
         return WindowPrediction(
-            np.ascontiguousarray(segmentation[(slice(None), *part)]),
+            logits,
             np.mean(known, axis=0, dtype=np.float32) if known else None,
             inside,
             tuple(known),
@@ -223,7 +242,7 @@ def _run(
     at_once = windows_at_once(windows[0].shape)
     for first in range(0, len(windows), at_once):
         group = windows[first : first + at_once]
-        outputs = _with_mirrors(backend, _batch(image, group, at_once), mirror_axes)
+        outputs = _with_mirrors(backend, batch_of(image, group, at_once), mirror_axes)
         for index, window in enumerate(group):
             answer = {name: output[index] for name, output in outputs.items()}
             segmentation = answer[SEGMENTATION]
@@ -239,32 +258,12 @@ def _run(
     weights = np.array(shares)
     # Shares cost more than pooling does: without a head that needs them, all windows count the same.
     pooling: Aggregation = "foreground-weighted mean" if shares else "mean"
+    votes = WindowVotes(np.stack(classes), weights, aggregation) if classes else None
     return _OfImage(
-        aggregate_classes(np.stack(classes), weights, aggregation) if classes else None,
+        None if votes is None else votes.together(),
+        votes,
         aggregate_classes(np.stack(features), weights, pooling) if features else None,
     )
-
-
-def windows_at_once(patch_size: Triple) -> int:
-    """Returns how many windows are one batch: one, but several slices."""
-    depth, height, width = patch_size
-    return max(1, min(MOST_SLICES, SLICE_BATCH_PIXELS // (height * width))) if depth == 1 else 1
-
-
-def batch_shape(patch_size: Triple) -> tuple[int, ...]:
-    """Returns the shape (b, c, z, y, x) of the batches of a CT that networks are given."""
-    return (windows_at_once(patch_size), 1, *patch_size)
-
-
-def _batch(image: FloatArray, windows: Sequence[Box], length: int) -> FloatArray:
-    """Returns windows (length, c, z, y, x) of an image; where there are fewer, zeros follow.
-
-    A last batch of another length would be another network to compile.
-    """
-    batch = np.zeros((length, image.shape[0], *windows[0].shape), np.float32)
-    for index, window in enumerate(windows):
-        batch[index] = image[(slice(None), *window.slices)]
-    return batch
 
 
 def _with_mirrors(backend: Backend, batch: FloatArray, mirror_axes: tuple[int, ...]) -> dict[str, FloatArray]:

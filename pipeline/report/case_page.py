@@ -9,6 +9,7 @@ from ctcore.files import write_text
 from pipeline.outputs import OutputFolder
 from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord
 from pipeline.report.colours import ARTERIES, DETECTION, PANCREAS, ROI, VEINS
+from pipeline.report.evidence import agreement_html, evidence_html
 from pipeline.report.flag_words import sentence_of, unchecked_of
 from pipeline.report.measurements import measurements_html
 from pipeline.report.pieces import banner, bar, facts, page, table, text
@@ -50,15 +51,22 @@ def case_html(record: CaseRecord) -> str:
         _picture(record),
         "<h2>How the score came about</h2>",
         _score(record),
+        *_section("Classifier, detection map and folds", agreement_html(record)),
+        *_section("What the classifier draws its answer from", evidence_html(record)),
         "<h2>How far it can be trusted</h2>",
         _quality(record),
         "<h2>Lesion candidates</h2>",
         _candidates(record),
-        *(["<h2>Measurements</h2>", measurements_html(record.measurements)] if record.measurements else []),
+        *_section("Measurements", measurements_html(record.measurements)),
         "<h2>How it was computed</h2>",
         _made(record),
     ]
     return page(f"{record.case_id}: pancreatic lesion report", "\n".join(parts))
+
+
+def _section(title: str, html: str) -> tuple[str, ...]:
+    """Returns a part of the page with its title; nothing where it is empty."""
+    return (f"<h2>{text(title)}</h2>", html) if html else ()
 
 
 def _picture(record: CaseRecord) -> str:

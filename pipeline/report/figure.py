@@ -5,15 +5,17 @@ Colours are told apart by colour-blind readers too (Okabe and Ito's), outlines b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
+from ctcore.datasets.label_names import values_of
 from ctcore.files import write_atomic
 from pipeline.case import CaseResult
+from pipeline.quality import pancreas_region
 from pipeline.report.colours import ARTERIES, BACKGROUND, PANCREAS, ROI, VEINS
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ DETECTION_ALPHA = 0.55
 FAST = {"compress_level": 1}
 """Two thirds of the drawing's time, for files a sixth larger."""
 
-_WIDTH_INCHES, _DPI = 9.0, 100
-_HIGHEST_INCHES, _LOWEST_INCHES = 6.0, 0.8
+WIDTH_INCHES, DPI = 9.0, 100
+HIGHEST_INCHES, LOWEST_INCHES = 6.0, 0.8
 """Of a row: ROIs may be flat or tall."""
 
 Index = tuple[int, int, int]
@@ -70,9 +72,7 @@ def strip_slices(result: CaseResult) -> list[int]:
 
 def pancreas_of(result: CaseResult) -> npt.NDArray[np.bool_]:
     """Returns where on the ROI (z, y, x) gland, duct or a lesion in it are segmented, or else the localizer's gland."""
-    if result.labels is None:
-        return np.asarray(result.pancreas != 0)
-    return np.isin(result.labels, values_of(result.segmentation_labels, PANCREAS_PARTS))
+    return pancreas_region(result.labels, result.segmentation_labels, result.pancreas)
 
 
 def outlines_of(result: CaseResult) -> list[tuple[npt.NDArray[np.bool_], str]]:
@@ -94,9 +94,6 @@ def draw_case(result: CaseResult, path: Path) -> None:
         result: the case.
         path: the file to write, complete or not at all.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     z, y, x = shown_voxel(result)
     dz, dy, dx = result.ct.geometry.spacing_zyx
     depth, height, width = (
@@ -110,31 +107,54 @@ def draw_case(result: CaseResult, path: Path) -> None:
         [width / height] * len(strip_slices(result)),
     ]
     columns = [STRIP * width / height if number == 2 else sum(row) for number, row in enumerate(rows)]
-    inches = [float(np.clip(_WIDTH_INCHES / total, _LOWEST_INCHES, _HIGHEST_INCHES)) for total in columns]
-    figure = Figure(figsize=(_WIDTH_INCHES, sum(inches)), dpi=_DPI, facecolor=BACKGROUND)
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(3, 1, height_ratios=inches, left=0, right=1, bottom=0, top=1, hspace=0.01)
+    figure, places = sheet(rows, columns)
     roi, detection, outlines = result.ct.array[result.box.slices], result.detection, outlines_of(result)
 
     def panel(row: int, column: int, plane: tuple[Any, ...], spacing: tuple[float, float], words: str) -> Axes:
-        axes = _axes(figure, grid[row, 0].subgridspec(1, len(rows[row]), width_ratios=rows[row], wspace=0.01), column)
+        axes = axes_of(figure, places[row], column, words)
         _show(axes, roi[plane], detection[plane], [(mask[plane], colour) for mask, colour in outlines], spacing)
-        axes.text(0.01, 0.98, words, transform=axes.transAxes, color="white", fontsize=8, va="top")
         return axes
 
-    _show_whole(_axes(figure, grid[0, 0].subgridspec(1, 2, width_ratios=rows[0], wspace=0.01), 0), whole, result, z)
+    _show_whole(axes_of(figure, places[0], 0), whole, result, z)
     panel(0, 1, (z,), (dy, dx), "axial")
     panel(1, 0, (DOWN, y), (dz, dx), "coronal")
     panel(1, 1, (DOWN, slice(None), x), (dz, dy), "sagittal")
     for column, place in enumerate(strip_slices(result)):
-        index = np.add(result.box.start, (place, y, x))
-        superior = result.ct.geometry.index_to_physical(index)[2]
-        panel(2, column, (place,), (dy, dx), f"z {superior:.0f} mm")
+        panel(2, column, (place,), (dy, dx), height_of(result, place))
+    save_figure(figure, path)
+
+
+def sheet(rows: Sequence[Sequence[float]], widths: Sequence[float]) -> tuple[Figure, list[Any]]:
+    """Returns an empty picture with rows of panels, and the grid of each row.
+
+    Args:
+        rows: of each row, its panels' widths, in units of its height.
+        widths: of each row, the width of all that fits into it, in the same units.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    inches = [float(np.clip(WIDTH_INCHES / width, LOWEST_INCHES, HIGHEST_INCHES)) for width in widths]
+    figure = Figure(figsize=(WIDTH_INCHES, sum(inches)), dpi=DPI, facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=inches, left=0, right=1, bottom=0, top=1, hspace=0.01)
+    places = [grid[n, 0].subgridspec(1, len(row), width_ratios=row, wspace=0.01) for n, row in enumerate(rows)]
+    return figure, places
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a picture as a PNG, complete or not at all."""
 
     def save(partial: Path) -> None:
         figure.savefig(partial, format="png", facecolor=BACKGROUND, pil_kwargs=FAST)
 
     write_atomic(path, save)
+
+
+def height_of(result: CaseResult, place: int) -> str:
+    """Returns where a slice of the ROI lies, in words: its LPS z."""
+    z, y, x = result.box.start
+    return f"z {result.ct.geometry.index_to_physical((z + place, y, x))[2]:.0f} mm"
 
 
 def _middle(mask: npt.NDArray[np.bool_]) -> Index:
@@ -145,9 +165,11 @@ def _middle(mask: npt.NDArray[np.bool_]) -> Index:
     return z, int(y), int(x)
 
 
-def _axes(figure: Figure, grid: Any, column: int) -> Axes:
+def axes_of(figure: Figure, grid: Any, column: int, words: str = "") -> Axes:
+    """Returns axes without a frame, with words in a corner, in a column of a row of panels."""
     axes = figure.add_subplot(grid[0, column])
     axes.set_axis_off()
+    axes.text(0.01, 0.98, words, transform=axes.transAxes, color="white", fontsize=8, va="top")
     return axes
 
 
@@ -159,13 +181,18 @@ def _show(
     spacing: tuple[float, float],
 ) -> None:
     """Shows a plane: CT (rows, columns), detection map, outlines; spacing in mm of rows and columns."""
-    axes.imshow(ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
+    show_plane(axes, ct, outlines)
     shown = np.ma.masked_less_equal(detection, 0)
     axes.imshow(shown, cmap="autumn", vmin=0, vmax=1, alpha=DETECTION_ALPHA, interpolation="nearest")
+    axes.set_aspect(spacing[0] / spacing[1])
+
+
+def show_plane(axes: Axes, ct: Array, outlines: list[tuple[Array, str]]) -> None:
+    """Shows a plane of a CT (rows, columns) and outlines, each with its colour."""
+    axes.imshow(ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
     for mask, colour in outlines:
         if mask.any() and min(mask.shape) > 1:
             axes.contour(mask, levels=[0.5], colors=colour, linewidths=1.0)
-    axes.set_aspect(spacing[0] / spacing[1])
 
 
 def _show_whole(axes: Axes, ct: Array, result: CaseResult, z: int) -> None:

@@ -30,6 +30,7 @@ WORDS = {
     "gpu_out_of_memory": "computed on the CPU: too little GPU memory",
     "no_picture": "picture could not be drawn",
     "no_measurements": "could not be measured",
+    "no_evidence": "evidence could not be computed",
     "no_dicom_output": "DICOM output could not be made",
     "no_dicom_source": "no DICOM series to refer to",
     "demo_model": "demonstration model",

@@ -40,7 +40,7 @@ class MaskedGeMHead(ClassificationHead):
         scale: stride ([z,] y, x) of the bottleneck against the segmentation.
         widths: of the hidden layers.
         dropouts: share that training drops before each linear layer: one more than `widths`.
-        stop_gradient: whether the class loss leaves the encoder alone.
+        stop_gradient: whether the class loss leaves the encoder alone, in training.
     """
 
     uses_segmentation = True
@@ -77,7 +77,7 @@ class MaskedGeMHead(ClassificationHead):
         self, features: Sequence[torch.Tensor], segmentation_logits: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Classifies; see `ClassificationHead`. Of the features the bottleneck is used."""
-        bottleneck = features[-1].detach() if self.stop_gradient else features[-1]
+        bottleneck = features[-1].detach() if self.stop_gradient and self.training else features[-1]
         mask = to_scale(soft_region(self.needed(segmentation_logits), self.foreground), self.scale)
         pooled = masked_gem(bottleneck.float(), mask, self.exponent)
         logits: torch.Tensor = self.classify(pooled.to(bottleneck.dtype))

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from ctcore.inference.aggregate import FOREGROUND_EPSILON, aggregate_classes, foreground_share
+from ctcore.inference.aggregate import (
+    FOREGROUND_EPSILON,
+    Aggregation,
+    WindowVotes,
+    aggregate_classes,
+    foreground_share,
+)
 
 LOGITS = np.array([[2.0, 0.0], [-1.0, 3.0]], np.float32)
 
@@ -52,3 +59,18 @@ def test_max_keeps_the_greatest_log_probability_of_each_class() -> None:
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown class aggregation 'median'"):
         aggregate_classes(LOGITS, np.zeros(2), "median")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rule", ["foreground-weighted mean", "mean", "max"])
+def test_the_influence_of_windows_is_the_gradient(rule: Aggregation) -> None:
+    rng = np.random.default_rng(0)
+    logits, shares, toward = rng.normal(0, 2, (4, 3)), rng.uniform(0, 1, 4), np.array([1.0, -0.25, -0.75])
+
+    def told(values: npt.NDArray[np.float64]) -> float:
+        return float(aggregate_classes(values.astype(np.float32), shares, rule).astype(np.float64) @ toward)
+
+    influence = WindowVotes(logits.astype(np.float32), shares, rule).influence(toward)
+    for index in np.ndindex(4, 3):
+        step = np.zeros((4, 3))
+        step[index] = 0.01
+        assert influence[index] == pytest.approx((told(logits + step) - told(logits - step)) / 0.02, abs=1e-3)

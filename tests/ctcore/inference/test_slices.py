@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from ctcore.errors import CaseError
-from ctcore.inference import predict
+from ctcore.inference import batches
 from ctcore.inference.aggregate import Aggregation, aggregate_classes, foreground_share
 from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 from ctcore.inference.backends.torch_backend import TorchBackend
-from ctcore.inference.predict import predict_ensemble, windows_at_once
+from ctcore.inference.batches import windows_at_once
+from ctcore.inference.predict import predict_ensemble
 from ctcore.inference.slices import SliceNetwork, for_windows
 
 Array = npt.NDArray[np.float32]
@@ -141,6 +142,6 @@ def test_what_is_not_finite_names_its_slice() -> None:
 
 def test_how_many_at_once() -> None:
     assert windows_at_once((2, 64, 64)) == 1
-    assert windows_at_once((1, 64, 64)) == predict.MOST_SLICES == 8
+    assert windows_at_once((1, 64, 64)) == batches.MOST_SLICES == 8
     assert windows_at_once((1, 512, 512)) == 2
     assert windows_at_once((1, 4096, 4096)) == 1

@@ -64,7 +64,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str, dims: int) -> None:
 @every_head
 @every_dims
 def test_gradient_goes_to_the_encoder_and_not_to_the_segmentation(name: str, dims: int) -> None:
-    head = tiny_head(name, dims).eval()
+    head = tiny_head(name, dims).train(name == STOPPED)  # evaluated, it explains itself like any other
     features = [feature.requires_grad_() for feature in tiny_features(dims)]
     segmentation = tiny_segmentation(dims).requires_grad_()
     head(features, segmentation).square().sum().backward()
