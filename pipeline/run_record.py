@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ctcore.detection.calibration import OperatingPoint
+from ctcore.versions import versions
 from pipeline.clock import PHASES
 from pipeline.record import Record
 from pipeline.records import OUTPUT_SCHEMA_VERSION, CaseRecord, RunOptions, Status
-from pipeline.versions import versions
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution

@@ -13,6 +13,7 @@ from ctcore.errors import RequestError
 from ctcore.files import CaseFile
 from ctcore.inference.backends.choose import Execution, resolve
 from ctcore.inference.one_thread import one_thread
+from ctcore.versions import versions
 from pipeline.bundle import Bundle, load_bundle
 from pipeline.case_runner import CaseRunner, RunContext
 from pipeline.executors.work import Work
@@ -20,7 +21,6 @@ from pipeline.log import log_to
 from pipeline.observer import RunObserver
 from pipeline.outputs import OutputFolder
 from pipeline.records import RunOptions
-from pipeline.versions import versions
 
 if TYPE_CHECKING:
     from pipeline.stages import Stages

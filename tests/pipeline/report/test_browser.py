@@ -5,58 +5,20 @@ Needs Chromium (Debian's package), which pip does not bring; skipped where it is
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord
 from pipeline.report.case_page import write_case_page
 from pipeline.report.page import write_report
 from tests.pipeline.report.test_page import case, run_of
-
-CHROMIUM = shutil.which("chromium")
-
-
-class Visitor:
-    """A page in a browser, and what it complained of or asked others for."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.heard: list[str] = []
-        page.on("console", lambda message: self.heard.append(message.text))
-        page.on("pageerror", lambda error: self.heard.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else self.heard.append(r.url))
-
-    def names(self) -> list[str]:
-        """Returns the cases that show, from the top."""
-        return [str(name) for name in self.page.locator("#cases tbody tr:visible th").all_inner_texts()]
+from tests.visitor import Visitor
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    from playwright import sync_api
-
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def visitor(browser: Any) -> Iterator[Visitor]:
-    """A visitor of nothing yet."""
-    page = browser.new_page()
-    visitor = Visitor(page)
-    yield visitor
-    page.close()
-    assert visitor.heard == []
+def names(page: Any) -> list[str]:
+    """Returns the cases that show, from the top."""
+    return [str(name) for name in page.locator("#cases tbody tr:visible th").all_inner_texts()]
 
 
 def write(folder: Path, records: list[CaseRecord]) -> str:
@@ -79,17 +41,17 @@ RECORDS = [
 
 def test_headers_sort(visitor: Visitor, tmp_path: Path) -> None:
     visitor.page.goto(write(tmp_path, RECORDS))
-    assert visitor.names() == ["a", "<b>c #1?", "b", "d"]
+    assert names(visitor.page) == ["a", "<b>c #1?", "b", "d"]
     score = visitor.page.get_by_role("button", name="score")
     score.click()
-    assert visitor.names() == ["b", "<b>c #1?", "a", "d"]  # who failed has no score, and stays last
+    assert names(visitor.page) == ["b", "<b>c #1?", "a", "d"]  # who failed has no score, and stays last
     assert visitor.page.locator("th[aria-sort]").all_inner_texts() == ["score"]
     score.press("Enter")
-    assert visitor.names() == ["a", "<b>c #1?", "b", "d"]
+    assert names(visitor.page) == ["a", "<b>c #1?", "b", "d"]
     visitor.page.get_by_role("button", name="map maximum").click()
-    assert visitor.names()[:2] == ["b", "a"]
+    assert names(visitor.page)[:2] == ["b", "a"]
     visitor.page.get_by_role("button", name="case").click()
-    assert visitor.names() == ["<b>c #1?", "a", "b", "d"]
+    assert names(visitor.page) == ["<b>c #1?", "a", "b", "d"]
 
 
 def test_fields_filter(visitor: Visitor, tmp_path: Path) -> None:
@@ -97,16 +59,16 @@ def test_fields_filter(visitor: Visitor, tmp_path: Path) -> None:
     told = visitor.page.locator("#shown")
     assert told.inner_text() == "4 of 4 cases shown"
     visitor.page.get_by_label("Case").fill("C #")
-    assert (visitor.names(), told.inner_text()) == (["<b>c #1?"], "1 of 4 cases shown")
+    assert (names(visitor.page), told.inner_text()) == (["<b>c #1?"], "1 of 4 cases shown")
     visitor.page.get_by_label("Case").fill("")
     visitor.page.get_by_label("Status").select_option("failed")
-    assert visitor.names() == ["d"]
+    assert names(visitor.page) == ["d"]
     visitor.page.get_by_label("Status").select_option("")
     visitor.page.get_by_label("Flag").select_option("demo_model")
-    assert visitor.names() == ["a", "d"]
+    assert names(visitor.page) == ["a", "d"]
     visitor.page.get_by_label("Flag").select_option("")
     visitor.page.get_by_label("Score at least").fill("0.5")
-    assert visitor.names() == ["a", "<b>c #1?"]
+    assert names(visitor.page) == ["a", "<b>c #1?"]
 
 
 def test_a_case_opens_its_page_and_leads_back(visitor: Visitor, tmp_path: Path) -> None:
@@ -123,4 +85,4 @@ def test_a_thousand_cases_sort_at_once(visitor: Visitor, tmp_path: Path) -> None
     write_report(output, run_of(*records), records)
     visitor.page.goto((output.report_folder / "index.html").resolve().as_uri())
     visitor.page.get_by_role("button", name="score").click()
-    assert visitor.names()[0] == "case0000"
+    assert names(visitor.page)[0] == "case0000"
