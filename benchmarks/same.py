@@ -2,8 +2,9 @@
 
 Compared byte for byte, except:
 
-- left out: logs (`run.log`, `training_log_*.txt`), TensorBoard's curves, nnU-Net's plot of them (`progress.png`) and
-  its `debug.json` (places in memory): they tell when and where things happened; `.lock`;
+- left out: logs (`run.log`, `training_log_*.txt`), the curves of trainings (TensorBoard's, `epochs.json`,
+  `training.html`, nnU-Net's `progress.png`) and its `debug.json` (places in memory): they tell when and where things
+  happened; `.lock`;
 - of `run.json`: `started`, `wall_seconds`, `phase_seconds`, and of each case `seconds` and `reused`; of `cases/*.json`:
   `seconds`; of `results.csv` and `cases.csv` the column `seconds`; pages of `report/`, which show them.
   Deterministic runs tell none of these, so that nothing of theirs is left out but the log;
@@ -21,7 +22,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-LEFT_OUT = ("run.log", "progress.png", "debug.json", ".lock")
+LEFT_OUT = ("run.log", "progress.png", "debug.json", "epochs.json", "training.html", ".lock")
 LEFT_OUT_PREFIXES = ("training_log_", "events.out.tfevents")
 RUN_TIMES = ("started", "wall_seconds", "phase_seconds")
 STAMPS = ("epoch_start_timestamps", "epoch_end_timestamps")

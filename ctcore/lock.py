@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import platform
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ LOCK_NAME = ".lock"
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
 """What file systems say that know no locks."""
+
+_FLOCK = "hhqqi"
+"""Linux's `struct flock`: kind, what the start counts from, start, length, process."""
 
 _LONGEST_NAME = 200
 _GUARD = threading.Lock()
@@ -119,6 +123,28 @@ def refuse_if_locked(folder: Path) -> None:
                 _lock(file, folder, fcntl.LOCK_SH)
     except FileNotFoundError:
         return
+
+
+def is_locked(folder: Path) -> bool:
+    """Tells whether a command, of this process or another one, has locked a folder.
+
+    The system is asked, no lock is tried: that could refuse a command that begins at the same moment.
+    """
+    path = folder.resolve() / LOCK_NAME
+    try:
+        with _GUARD:
+            if path in _HELD:
+                return True
+            with path.open("rb", buffering=0) as file:
+                would_be = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                in_the_way, *_ = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, would_be))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return bool(in_the_way != fcntl.F_UNLCK)
 
 
 def _acquire(path: Path, folder: Path) -> io.FileIO:

@@ -35,7 +35,7 @@ class GlandRecord(_Figures):
     Attributes:
         volume_ml: of all of it.
         length_mm: of its centre line.
-        confluence_mm: place of the portal confluence on that line, from the end of the head; None without veins.
+        confluence_mm: place on that line in front of the portal confluence, from the head's end; None without veins.
         thickness_mm: median diameter of its cross-sections.
     """
 

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ctcore.detection.calibration import OperatingPoint
+from ctcore.versions import versions
 from pipeline.clock import PHASES
 from pipeline.record import Record
 from pipeline.records import OUTPUT_SCHEMA_VERSION, CaseRecord, RunOptions, Status
-from pipeline.versions import versions
 
 if TYPE_CHECKING:
     from ctcore.inference.backends.choose import Execution

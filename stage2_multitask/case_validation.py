@@ -23,6 +23,14 @@ from stage2_multitask.prediction import MultiTaskPrediction
 from stage2_multitask.probabilities import softmax
 from stage2_multitask.recipe import MultiTaskRecipe, Selection
 
+CRITERIA: Mapping[Selection, str] = {
+    "auroc": "AUROC of whole validation cases",
+    "ap": "lesion AP of whole validation cases",
+    "auroc-ap": "mean of AUROC and lesion AP of whole validation cases",
+    "macro-f1": "macro-F1 of whole validation cases",
+}
+"""What each of `quality_of`'s figures is, in words."""
+
 NOTHING = float("-inf")
 """What stands for a figure that the validation cases do not give."""
 

@@ -16,9 +16,10 @@ from ctcore.evaluation.worst import Worst
 from ctcore.labels import lesion_classes_of
 from ctcore.nnunet.exported import CheckpointChoice, load_model
 from ctcore.nnunet.preparation.dataset import TrainingCase, read_training_pair
+from ctcore.nnunet.preparation.sources import are_phantoms, sources_of
 from ctcore.nnunet.training.validation import folds_to_measure
 from stage2_multitask.dataset import workspace_at
-from stage2_multitask.labelled import are_phantoms, sources_of, validation_crops
+from stage2_multitask.labelled import validation_crops
 from stage2_multitask.measure import CaseTruth, MeasuredCase, Scoring, measure_prediction
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.recipe import MultiTaskRecipe

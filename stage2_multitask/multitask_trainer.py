@@ -20,7 +20,7 @@ from ctcore.nnunet.training.precision import full_precision
 from ctcore.nnunet.training.sampling import centre_on, draw_cases
 from ctcore.nnunet.training.trainer import RecipeTrainer, finest
 from stage2_multitask.balance import LEAST_SEGMENTATION_LOSS, LossBalance
-from stage2_multitask.case_validation import NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
+from stage2_multitask.case_validation import CRITERIA, NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
 from stage2_multitask.class_loss import ClassLoss, count_classes
 from stage2_multitask.cohort import cohort_figures
 from stage2_multitask.heads.region_labels import Regions, regions_of
@@ -205,6 +205,16 @@ class MultiTaskTrainer(RecipeTrainer):
         if not measured:
             return {}
         return {name: value for name, value in cohort_figures(measured).items() if value is not None}
+
+    @property
+    def criterion(self) -> str:
+        """What `quality` is, in words."""
+        return super().criterion if self.recipe.selection == "dice" else CRITERIA[self.recipe.selection]
+
+    def facts(self) -> dict[str, str]:
+        """Returns what this run trains on and with, by name, and the training cases of each class."""
+        counts = zip(self.recipe.class_names, self.class_counts, strict=True)
+        return super().facts() | {"training cases by class": ", ".join(f"{name} {count}" for name, count in counts)}
 
     def quality(self, further: dict[str, float]) -> float | None:
         """Returns what the recipe chooses its best epoch by; None before everything has trained."""

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from ctcore.object_client import file_system
 from tests.object_server import ObjectServer
+from tests.visitor import ARGUMENTS, CHROMIUM, Visitor
 
 # No deadline: a busy machine is not a failure.
 settings.register_profile("quick", deadline=None, max_examples=30)
@@ -66,3 +67,26 @@ def object_server(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> I
     yield s3_server
     s3_server.reset()
     file_system.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    from playwright import sync_api
+
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visitor(browser: Any) -> Iterator[Visitor]:
+    """A visitor of nothing yet; in the end nothing may have been complained of, and nobody asked."""
+    page = browser.new_page()
+    visitor = Visitor(page)
+    yield visitor
+    page.close()
+    assert visitor.heard == []

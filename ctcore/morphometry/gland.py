@@ -29,7 +29,7 @@ class Gland:
 
     Attributes:
         line: from head to tail.
-        confluence_mm: position on the line that is nearest to the portal confluence.
+        confluence_mm: position on the line that is in front of the portal confluence.
     """
 
     line: CentreLine
@@ -45,8 +45,13 @@ class Gland:
         """
         if line.points[0, 2] > line.points[-1, 2]:  # x grows to the patient's left, where the tail is
             line = line.reversed()
-        nearest = line.nearest(np.asarray(confluence, np.float64)[np.newaxis])[0]
-        return cls(line, float(line.positions[nearest]))
+        behind = np.asarray(confluence, np.float64)
+        # Seen from the front. The nearest place in space lies towards the head: the gland bends around the veins.
+        away = np.hypot(*(line.points - behind)[:, [0, 2]].T)
+        in_front = line.points[:, 1] < behind[1]  # y grows to the back; a process of the head may lie there
+        if in_front.any():
+            away[~in_front] = np.inf
+        return cls(line, float(line.positions[np.argmin(away)]))
 
     @property
     def body_ends_mm(self) -> float:

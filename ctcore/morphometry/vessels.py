@@ -29,7 +29,8 @@ class VenousTree:
     """The veins behind the pancreas.
 
     Attributes:
-        confluence: (3,) (z, y, x) mm where splenic and superior mesenteric vein meet; None where one does not show.
+        confluence: (3,) (z, y, x) mm where splenic and superior mesenteric vein meet (or the splenic vein and
+            what shows of the portal vein); None where no splenic vein shows, or nothing but it.
         branches: centre lines by name, from the confluence outward.
     """
 
@@ -52,7 +53,7 @@ def venous_tree(veins: Inside) -> VenousTree:
     costs = np.sum([veins.middle_ways(end).costs for end in ends.values()], axis=0)
     meeting = index_of(np.unravel_index(int(np.argmin(costs)), costs.shape))
     branches = _branches(veins, meeting, ends)
-    meets = MESENTERIC_VEIN in branches and SPLENIC_VEIN in branches
+    meets = SPLENIC_VEIN in branches and len(branches) > 1
     return VenousTree(place(veins, meeting) if meets else None, branches)
 
 

@@ -261,6 +261,23 @@ def add_training_commands(app: typer.Typer, stage: StageTraining) -> None:
                     folder = train_fold(name, resume, progress=report_epoch, tell=report_epoch.say)
                 typer.echo(f"Trained: {folder}")
 
+    @app.command(name="training-report", help="Writes the curves of all folds as pages, as training does by itself.")
+    def training_report(
+        workspace: Workspace,
+        recipe: Recipe = "demo",
+        changes: Changes = None,
+        output: Annotated[
+            Path | None,
+            typer.Option(help="Folder for the pages, else they lie beside the weights.", show_default=False),
+        ] = None,
+    ) -> None:
+        from ctcore.nnunet.training.fold import results_folder
+        from ctcore.nnunet.training.training_page import write_report
+
+        place = stage.workspace_at(workspace)
+        results = results_folder(place, stage.load(recipe, changes or ()).name)
+        typer.echo(f"Page: {write_report(results, output)}")
+
     @app.command(help="Writes the trained folds as model.json and safetensors, for 'pipeline bundle create'.")
     def export(
         workspace: Workspace,

@@ -15,6 +15,7 @@ from ctcore.inference.backends.choose import Execution, resolve
 from ctcore.inference.one_thread import one_thread
 from ctcore.object_store import ObjectFolder, Place
 from ctcore.stored_cts import StoredCase
+from ctcore.versions import versions
 from pipeline.bundle import Bundle, load_bundle
 from pipeline.case_runner import CaseRunner, RunContext
 from pipeline.executors.work import Work
@@ -22,7 +23,6 @@ from pipeline.log import log_to
 from pipeline.observer import RunObserver
 from pipeline.records import RunOptions
 from pipeline.stored_output import opened_output
-from pipeline.versions import versions
 
 if TYPE_CHECKING:
     from pipeline.stages import Stages

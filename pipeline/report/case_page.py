@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from ctcore.files import write_text
+from ctcore.pages.pieces import banner, bar, facts, page, table, text
 from pipeline.outputs import OutputFolder
 from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord
 from pipeline.report.colours import ARTERIES, DETECTION, PANCREAS, ROI, VEINS
 from pipeline.report.evidence import agreement_html, evidence_html
 from pipeline.report.flag_words import sentence_of, unchecked_of
 from pipeline.report.measurements import measurements_html
-from pipeline.report.pieces import banner, bar, facts, page, table, text
 
 LEGEND = (
     (ROI, "region of interest (dashed)"),

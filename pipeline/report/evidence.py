@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from ctcore.pages.pieces import bar, table, text
 from pipeline.evidence_record import EvidenceRecord
 from pipeline.records import FLAG_NO_EVIDENCE, FLAG_NO_PICTURE, CaseRecord
 from pipeline.report.colours import DETECTION, EVIDENCE, PANCREAS
-from pipeline.report.pieces import bar, table, text
 
 WHAT_IT_IS = (
     "Where the features of the network lie that make its classifier say {name} and no other class: their value times"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ctcore.detection.calibration import OperatingPoint
-from pipeline.report.pieces import text
+from ctcore.pages.pieces import text
 
 BINS = 20
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 760, 170, 40, 28, 22

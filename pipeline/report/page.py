@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from ctcore.pages.pieces import banner, bar, facts, page, table, text, tiles
 from pipeline.outputs import OutputFolder
 from pipeline.records import CaseRecord
 from pipeline.report.flag_words import words_of
 from pipeline.report.histogram import histogram
-from pipeline.report.pieces import banner, bar, facts, flags_of, page, table, text
+from pipeline.report.pieces import flags_of, script
 from pipeline.run_record import RunRecord
 
 TITLE = "Pancreatic lesion report"
@@ -64,16 +65,15 @@ def report_html(run: RunRecord, records: Sequence[CaseRecord], pages: set[str]) 
         "<h2>How it was made</h2>",
         _made(run),
     ]
-    return page(f"{TITLE}: {run.input}", "\n".join(parts), script="cohort.js")
+    return page(f"{TITLE}: {run.input}", "\n".join(parts), script=script("cohort.js"))
 
 
 def _tiles(run: RunRecord, done: int, failed: int) -> str:
-    tiles = [("cases done", str(done)), ("failed", str(failed))]
+    rows = [("cases done", str(done)), ("failed", str(failed))]
     if run.wall_seconds is not None:
         reused = sum(case.reused is True for case in run.cases)
-        tiles += [("kept from earlier", str(reused)), ("this run", f"{run.wall_seconds:.1f} s")]
-    shown = "".join(f'<div class="tile"><b>{b}</b><span>{s}</span></div>' for s, b in tiles)
-    return f'<div class="tiles">{shown}</div>'
+        rows += [("kept from earlier", str(reused)), ("this run", f"{run.wall_seconds:.1f} s")]
+    return tiles(rows)
 
 
 def _scores(scores: Sequence[float], run: RunRecord) -> str:

@@ -18,9 +18,9 @@ def test_two_phantoms(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_summary() -> None:
-    right = Difference(True, 2.0, 3.0, 0.5, -1.0, 0.02, 0.0, 2.0)
-    wrong = Difference(False, 1.0, None, None, 1.0, 0.04, 4.0, 2.0)
-    nothing = Difference(None, 1.0, None, None, None, None, None, 2.0)
+    right = Difference(True, False, 2.0, 3.0, 0.5, -1.0, 0.02, 0.0, 2.0)
+    wrong = Difference(False, False, 1.0, None, None, 1.0, 0.04, 4.0, 2.0)
+    nothing = Difference(None, None, 1.0, None, None, None, None, None, 2.0)
     figures, bounds = morphometry.summary([right, wrong, nothing], [3.0, -5.0])
     assert figures["lesions in the right part"] == 0.5
     assert figures["of those more than 5 mm from a border"] is None

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ctcore.errors import FolderInUseError, OutputGoneError, RequestError
-from ctcore.lock import LOCK_NAME, locked, refuse_if_locked
+from ctcore.lock import LOCK_NAME, is_locked, locked, refuse_if_locked
 
 HOLD = """
 import sys, time
@@ -47,6 +47,7 @@ def test_a_second_process_is_refused_by_name(tmp_path: Path, holder: subprocess.
             pytest.fail("both have it")
     with pytest.raises(FolderInUseError, match=message):
         refuse_if_locked(tmp_path / "out")
+    assert is_locked(tmp_path / "out")
 
 
 def test_a_kill_leaves_nothing_locked(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
@@ -54,9 +55,12 @@ def test_a_kill_leaves_nothing_locked(tmp_path: Path, holder: subprocess.Popen[s
     holder.wait()
     assert (tmp_path / "out" / LOCK_NAME).is_file()
     refuse_if_locked(tmp_path / "out")
+    assert not is_locked(tmp_path / "out")
     with locked(tmp_path / "out"):
+        assert is_locked(tmp_path / "out")
         assert f"process {os.getpid()} " in (tmp_path / "out" / LOCK_NAME).read_text()
     assert list((tmp_path / "out").iterdir()) == []
+    assert not is_locked(tmp_path / "out")
 
 
 def test_children_do_not_keep_it(tmp_path: Path) -> None:

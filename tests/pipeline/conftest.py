@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from ctcore.volume import Geometry, Volume
 from pipeline.bundle import DEMO_BUNDLE, Bundle, load_bundle
 from pipeline.create_bundle import create_bundle
 from pipeline.stages import Stages, load_stages
-from tests.pipeline.visitor import ARGUMENTS, CHROMIUM, Visitor
 
 PANCREAS_HU, LESION_HU = 100, 200
 PANCREAS, LESION = 4, 1
@@ -233,26 +232,3 @@ def demo() -> tuple[Bundle, Stages]:
     demonstration, execution = load_bundle(DEMO_BUNDLE), resolve("cpu", "auto", "fp32")
     stages = load_stages(demonstration, execution, folds=None, tta=False, windows="guided", segmentations=True)
     return demonstration, stages
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    from playwright import sync_api
-
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def visitor(browser: Any) -> Iterator[Visitor]:
-    """A visitor of nothing yet; in the end nothing may have been complained of, and nobody asked."""
-    page = browser.new_page()
-    visitor = Visitor(page)
-    yield visitor
-    page.close()
-    assert visitor.heard == []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from stage2_multitask.case_validation import NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
-from stage2_multitask.recipe import MultiTaskRecipe
+from stage2_multitask.case_validation import CRITERIA, NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
+from stage2_multitask.recipe import MultiTaskRecipe, Selection
 from tests.stage2_multitask.conftest import network_of
 
 CPU = torch.device("cpu")
@@ -60,6 +60,10 @@ def test_cases_are_divided_among_processes_and_those_without_class_passed_over(
     backend = NetworkInTraining(Finest(network_of(recipe, architecture).eval()), CPU, nullcontext())
     parts = [[case.case_id for case in validation.measure(backend, part, 2)] for part in (0, 1)]
     assert parts == [["a", "c"], ["b"]]
+
+
+def test_every_selection_has_its_words() -> None:
+    assert CRITERIA.keys() | {"dice"} == set(get_args(Selection))
 
 
 @pytest.mark.parametrize(("selection", "expected"), [("auroc", 0.8), ("ap", 0.4), ("auroc-ap", 0.6), ("macro-f1", 0.5)])

@@ -9,11 +9,11 @@ import pytest
 
 from ctcore.datasets.description import Layout
 from ctcore.errors import DatasetError, RequestError
-from ctcore.files import read_json, write_json
+from ctcore.files import read_json
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.dataset import prepare, workspace_at
-from stage2_multitask.labelled import are_phantoms, crops_of, sources_of, validation_crops
+from stage2_multitask.labelled import crops_of, validation_crops
 from stage2_multitask.recipe import MultiTaskRecipe
 
 
@@ -63,16 +63,3 @@ def test_a_dataset_without_classes(training_folder: Path, tmp_path: Path) -> Non
     (tmp_path / "data" / "case_labels.csv").unlink()
     with pytest.raises(DatasetError, match=r"case_labels\.csv' is missing; write one row"):
         crops_of(tmp_path / "data")
-
-
-def test_phantoms_are_known_as_such(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
-    shutil.copytree(training_folder, tmp_path / "data")
-    workspace = prepare([tmp_path / "data"], tmp_path / "w", recipe, folds=2)
-    assert sources_of(workspace) == "data"
-    assert not are_phantoms(crops_of(workspace.root))
-    write_json(tmp_path / "data" / "dataset.json", {"name": "phantoms", "labels": dict(PANORAMA_NAMES)})
-    assert sources_of(workspace) == "data (phantoms: synthetic CTs)"
-    assert are_phantoms(crops_of(workspace.root))
-    assert are_phantoms(crops_of(tmp_path / "data"))
-    workspace.cases_file.unlink()
-    assert sources_of(workspace) == "not recorded"

@@ -376,6 +376,7 @@ def test_the_best_epoch_by_whole_cases(make_trainer: MakeTrainer, monkeypatch: p
 
 def test_whole_cases_of_a_real_fold(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(selection="auroc-ap", epochs=1)
+    assert trainer.criterion == "mean of AUROC and lesion AP of whole validation cases"
     trainer.run_training()
     figures = trainer.case_figures()
     assert {"accuracy", "macro_f1", "dice_lesion"} <= set(figures)

@@ -14,6 +14,7 @@ from ctcore.files import read_ct, write_json
 from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.training.checkpoint import read_checkpoint
+from ctcore.nnunet.training.course import read_course
 from ctcore.nnunet.training.fold import trained_state
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
@@ -66,6 +67,17 @@ def test_the_first_epoch_left_the_head_alone(trained: Path) -> None:
         assert [step for step, _ in shown(trained, curve)] == [1]  # the epoch that trains both
     assert [step for step, _ in shown(trained, "loss/validation_classification")] == [0, 1]
     assert {step for step, _ in shown(trained, "auroc")} <= {0, 1}
+
+
+def test_the_page_tells_how_it_went(trained: Path) -> None:
+    course = read_course(trained)
+    assert [each.first_epoch for each in course.sessions] == [0, 1]
+    facts = course.sessions[-1].facts
+    assert facts["training cases by class"] == "non-PDAC 1, PDAC 1"
+    assert (facts["training cases"], facts["validation cases"], facts["precision"]) == ("2", "2", "float32")
+    page = (trained / "training.html").read_text()
+    for told in ("<b>trained</b>", "smoothed pseudo-Dice", "training, segmentation", "continued at epoch 1"):
+        assert told in page
 
 
 def test_the_export_is_what_was_trained(

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-_STYLE = """
-:root { --ink: #16202b; --soft: #5b6876; --line: #dde3ea; --page: #f5f7f9; --card: #fff; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px; }
-h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 34px 0 10px; }
-p { margin: 4px 0; } .soft { color: var(--soft); } code { font-size: 13px; overflow-wrap: anywhere; }
-.banner { background: #fff3bf; border: 1px solid #f08c00; border-radius: 8px; padding: 10px 16px; margin: 10px 0; }
-.tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 18px 0; }
-.tile { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 16px; }
-.tile b { display: block; font-size: 22px; } .tile span { color: var(--soft); font-size: 13px; }
-.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; width: 100%; }
-th, td { padding: 6px 12px; text-align: left; } th { font-size: 13px; color: var(--soft); font-weight: 600; }
-tr + tr td, tbody tr:first-child td { border-top: 1px solid var(--line); }
-td.number { font-variant-numeric: tabular-nums; text-align: right; }
-.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 14px; }
-img.wide { max-width: 100%; border-radius: 8px; }
-.plots img { width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-"""
+from ctcore.pages.pieces import page, table, text, tiles
 
 Row = tuple[str, ...]
 
@@ -64,8 +44,8 @@ def evaluation_page(
         pictures: images beside the page, shown in full width.
     """
     counts, settings = metrics["counts"], metrics["settings"]
-    warnings = "".join(f'<div class="banner">{_text(warning)}</div>' for warning in metrics["warnings"])
-    tiles = [
+    warnings = "".join(f'<div class="banner">{text(warning)}</div>' for warning in metrics["warnings"])
+    first = [
         ("AUROC, patients", _number(metrics["auroc"])),
         ("AP, lesions", _number(metrics["ap"])),
         ("cases", str(counts["cases"])),
@@ -73,27 +53,13 @@ def evaluation_page(
         ("lesions", str(counts["lesions"])),
         ("hit", str(counts["hits"])),
     ]
-    shown = "".join(
-        f'<a href="plots/{_url(p)}.png"><img src="plots/{_url(p)}.svg" alt="{_text(p)}"></a>' for p in plots
-    )
-    wide = "".join(
-        f'<p><a href="{_url(p)}"><img class="wide" src="{_url(p)}" alt="{_text(p)}"></a></p>' for p in pictures
-    )
-    links = ", ".join(f'<a href="{_url(name)}">{_text(name)}</a>' for name in tables)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Evaluation: {_text(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>Evaluation</h1>
-<p class="soft">{_text(title)}</p>
+    shown = "".join(f'<a href="plots/{_url(p)}.png"><img src="plots/{_url(p)}.svg" alt="{text(p)}"></a>' for p in plots)
+    wide = "".join(f'<p><a href="{_url(p)}"><img src="{_url(p)}" alt="{text(p)}"></a></p>' for p in pictures)
+    links = ", ".join(f'<a href="{_url(name)}">{text(name)}</a>' for name in tables)
+    body = f"""<h1>Evaluation</h1>
+<p class="soft">{text(title)}</p>
 {warnings}
-<div class="tiles">{"".join(f'<div class="tile"><b>{b}</b><span>{s}</span></div>' for s, b in tiles)}</div>
+{tiles(first)}
 <div class="plots">{shown}</div>
 {wide}
 {"".join(_section(heading, metrics.get(key)) for key, heading in sections)}
@@ -103,11 +69,8 @@ def evaluation_page(
 {_table(("what", "number"), [(key.replace("_", " "), str(value)) for key, value in counts.items()])}
 <h2>Settings</h2>
 {_table(("setting", "value"), [(key.replace("_", " "), str(value)) for key, value in settings.items()])}
-<p class="soft">For further work: {links}. Intervals are 95 %.</p>
-</main>
-</body>
-</html>
-"""
+<p class="soft">For further work: {links}. Intervals are 95 %.</p>"""
+    return page(f"Evaluation: {title}", body)
 
 
 def _section(heading: str, part: Any) -> str:
@@ -115,7 +78,7 @@ def _section(heading: str, part: Any) -> str:
     rows = [(name, _value(estimate), _interval(estimate)) for name, estimate in _estimates(part, "")]
     if not rows:
         return ""
-    return f"<h2>{_text(heading)}</h2>" + _table(("measure", "value", "95 % interval"), rows)
+    return f"<h2>{text(heading)}</h2>" + _table(("measure", "value", "95 % interval"), rows)
 
 
 def _estimates(part: Any, name: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -148,14 +111,12 @@ def _strata(heading: str, rows: Sequence[Mapping[str, Any]]) -> str:
         )
         for row in rows
     ]
-    return f"<h2>{_text(heading)}</h2>" + _table(columns, body)
+    return f"<h2>{text(heading)}</h2>" + _table(columns, body)
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
-    """Returns a table; cells that are numbers are set to the right."""
-    top = "".join(f"<th>{_text(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    """Returns a table of plain text."""
+    return table(head, ("".join(f"<td>{text(cell)}</td>" for cell in row) for row in rows))
 
 
 def _number(estimate: Mapping[str, Any]) -> str:
@@ -173,15 +134,5 @@ def _interval(estimate: Mapping[str, Any]) -> str:
     return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def _text(value: Any) -> str:
-    return html.escape(str(value), quote=True)
-
-
 def _url(path: str) -> str:
-    return html.escape(quote(path), quote=True)
-
-
-def _picture(path: str, name: str, *, link: str, kind: str = "") -> str:
-    """Returns a picture that leads to a file."""
-    shown = f' class="{kind}"' if kind else ""
-    return f'<a href="{_url(link)}"><img{shown} src="{_url(path)}" alt="{_text(name)}"></a>'
+    return text(quote(path))

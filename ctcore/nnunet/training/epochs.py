@@ -5,23 +5,31 @@ Every epoch begins with generators seeded by its number and ends with one file t
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from ctcore.errors import OutputError, first_line
 from ctcore.nnunet.training.checkpoint import write_weights
+from ctcore.nnunet.training.course import TRAINING_CASES, VALIDATION_CASES, Course, CourseWriter
 from ctcore.nnunet.training.curves import Curves
+from ctcore.nnunet.training.distributed import rank_and_size
 from ctcore.nnunet.training.early_stopping import epochs_without_improvement
 from ctcore.nnunet.training.figures import curves_of, mean_dice, means, pseudo_dice
-from ctcore.nnunet.training.fold_files import BEST_NAME, BEST_WEIGHTS_NAME, FINAL_NAME, LATEST_NAME
+from ctcore.nnunet.training.fold_files import ALL, BEST_NAME, BEST_WEIGHTS_NAME, FINAL_NAME, LATEST_NAME
 from ctcore.nnunet.training.mlflow_run import MlflowRun
 from ctcore.nnunet.training.resumable import ResumableTrainer
 from ctcore.nnunet.training.seeds import Purpose, seed_generators
+from ctcore.nnunet.training.training_page import refresh_pages
+from ctcore.versions import versions
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with epochs done, epochs in all, and the epoch's figures."""
+
+logger = logging.getLogger(__name__)
 
 PICTURE_SECONDS = 60.0
 """nnU-Net's picture takes two seconds: it is drawn at the end, and before that not more often than this."""
@@ -35,13 +43,24 @@ class EpochTrainer(ResumableTrainer):
         curves: TensorBoard's curves; the leader's alone, while it trains.
         mlflow: where MLflow keeps the same and the parameters; None: it does not.
         mlflow_run: what writes them; the leader's alone, while it trains.
+        course: the epochs in one file, and pages of it; the leader's alone, from the first epoch on.
+        sources: what the cases come from, in words.
+        phantoms: whether some are synthetic CTs.
     """
 
     progress: Progress | None = None
     curves: Curves | None = None
     mlflow: str | None = None
     mlflow_run: MlflowRun | None = None
+    course: CourseWriter | None = None
+    sources: str = ""
+    phantoms: bool = False
     _picture_due: float = 0.0
+
+    @property
+    def criterion(self) -> str:
+        """What `quality` is, in words."""
+        return "smoothed pseudo-Dice"
 
     def first_decisive_epoch(self) -> int:
         """Returns the first epoch (counted from 0) that early stopping looks at."""
@@ -77,9 +96,23 @@ class EpochTrainer(ResumableTrainer):
                 self._picture_due = time.monotonic() + PICTURE_SECONDS
                 while not self.finished:
                     self.run_epoch()
+            except BaseException as error:
+                self._tell_end(error)
+                raise
             finally:
                 self.close()
         self.on_train_end()
+
+    def _tell_end(self, error: BaseException) -> None:
+        """Writes on the pages why the training ends before its time; what hinders that must not hide the reason."""
+        if self.course is None:
+            return
+        reason = "it was interrupted" if isinstance(error, KeyboardInterrupt) else first_line(error)
+        try:
+            self.course.end(reason)
+        except OutputError as hindrance:
+            logger.warning("the page of this training does not tell its end: %s", first_line(hindrance))
+        refresh_pages(self.folder)
 
     def run_epoch(self) -> None:
         """Trains and validates one epoch."""
@@ -101,8 +134,34 @@ class EpochTrainer(ResumableTrainer):
         super().on_train_start()
         if self.is_leader:
             self.curves = Curves(self.folder, self.current_epoch)
+            self.course = self._begin_course()
+            refresh_pages(self.folder)
             if self.mlflow is not None:
                 self.mlflow_run = self._begin_mlflow(self.mlflow)
+
+    def _begin_course(self) -> CourseWriter:
+        course = Course(
+            recipe=self.recipe.name,
+            fold=str(self.fold),
+            epochs_at_most=self.num_epochs,
+            criterion=self.criterion,
+            phantoms=self.phantoms,
+        )
+        return CourseWriter(self.folder, course, self.current_epoch, self.facts())
+
+    def facts(self) -> dict[str, str]:
+        """Returns what this run trains on and with, by name."""
+        training, validation = self.do_split()
+        _, processes = rank_and_size()
+        return {
+            "dataset": self.plans_manager.dataset_name,
+            "cases from": self.sources,
+            TRAINING_CASES: str(len(training)),
+            VALIDATION_CASES: "those of training" if self.fold == ALL else str(len(validation)),
+            "device": str(self.device),
+            "processes": str(processes),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        }
 
     def _begin_mlflow(self, place: str) -> MlflowRun:
         dataset = self.plans_manager.dataset_name
@@ -189,6 +248,9 @@ class EpochTrainer(ResumableTrainer):
         for curves in (self.curves, self.mlflow_run):
             if curves is not None:
                 curves.add(epoch, shown)
+        if self.course is not None:
+            self.course.add(epoch, shown, (self.best_epoch, self._best_ema))
+            refresh_pages(self.folder)
         if is_best:
             self.save_checkpoint(str(self.folder / BEST_NAME))
             write_weights(self.folder / BEST_WEIGHTS_NAME, self.trained_network())

@@ -15,6 +15,7 @@ from ctcore.files import read_json, write_json, write_text
 from ctcore.lock import locked, refuse_if_locked
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import CheckpointChoice
+from ctcore.nnunet.preparation.sources import holds_phantoms, sources_of
 from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.fold_files import (
@@ -22,11 +23,13 @@ from ctcore.nnunet.training.fold_files import (
     BEST_HEAD_WEIGHTS_NAME,
     BEST_NAME,
     BEST_WEIGHTS_NAME,
+    COURSE_NAME,
     CURVES_FOLDER,
     FINAL_NAME,
     INITIAL_WEIGHTS_NAME,
     LATEST_NAME,
     MLFLOW_NAME,
+    PAGE_NAME,
     RECIPE_NAME,
     TRAINING_NAME,
     WEIGHTS_NAME,
@@ -52,6 +55,8 @@ REMOVED_BY_RESTART = (
     TRAINING_NAME,
     INITIAL_WEIGHTS_NAME,
     MLFLOW_NAME,
+    COURSE_NAME,
+    PAGE_NAME,
 )
 
 
@@ -107,7 +112,8 @@ def train_fold(
 
     Returns:
         The fold's folder; it holds `weights.safetensors` (of the last epoch), `weights_best.safetensors`, the recipe as
-        trained, `training.json`, TensorBoard's curves, and nnU-Net's log and plot.
+        trained, `training.json`, every epoch's figures and a page of them, TensorBoard's curves, and nnU-Net's log and
+        plot.
 
     Raises:
         CheckpointError: the training cannot go on from what it left, or the weights to start from do not fit.
@@ -120,7 +126,6 @@ def train_fold(
         TrainingError: a batch could not be made, or another process failed.
     """
     from ctcore.nnunet.training import initial_weights
-    from ctcore.nnunet.training.checkpoint import write_weights
     from ctcore.nnunet.training.distributed import is_leader, process_group, wait_for_all
     from ctcore.nnunet.training.mlflow_run import check_mlflow
     from ctcore.nnunet.training.seeds import algorithms
@@ -162,6 +167,7 @@ def train_fold(
                 return folder
         trainer.configure(recipe, report, workers=options.get("workers", 1), precision=options.get("precision", "auto"))
         trainer.mlflow = options.get("mlflow")
+        trainer.sources, trainer.phantoms = sources_of(workspace), holds_phantoms(workspace)
         wait_for_all()  # all have looked before the leader writes
         if is_leader():
             begin_folder(folder, recipe, resume=resume)
@@ -178,8 +184,7 @@ def train_fold(
                 (options.get("tell") or (lambda _: None))(loaded.summary(origin))
         trainer.run_training()
         if is_leader():
-            write_json(folder / TRAINING_NAME, trainer.summary())
-            write_weights(folder / WEIGHTS_NAME, trainer.trained_network())  # last: it makes the fold count as trained
+            _finish_folder(folder, trainer)
         wait_for_all()
     return folder
 
@@ -192,6 +197,15 @@ def begin_folder(folder: Path, recipe: TrainingRecipe, *, resume: bool) -> None:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / CURVES_FOLDER, ignore_errors=True)
     write_text(folder / RECIPE_NAME, recipe_text(recipe))
+
+
+def _finish_folder(folder: Path, trainer: RecipeTrainer) -> None:
+    from ctcore.nnunet.training.checkpoint import write_weights
+    from ctcore.nnunet.training.training_page import refresh_pages
+
+    write_json(folder / TRAINING_NAME, trainer.summary())
+    write_weights(folder / WEIGHTS_NAME, trainer.trained_network())  # from now on the fold counts as trained
+    refresh_pages(folder)
 
 
 @contextlib.contextmanager

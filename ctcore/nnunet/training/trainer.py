@@ -97,6 +97,10 @@ class RecipeTrainer(EpochTrainer):
             deep_supervision=enable_deep_supervision,
         )
 
+    def facts(self) -> dict[str, str]:
+        """Returns what this run trains on and with, by name."""
+        return super().facts() | {"precision": str(self.compute_type).removeprefix("torch.")}
+
     def initialize(self) -> None:
         """Builds network, optimiser and loss, and the moving average if the recipe has one.
 

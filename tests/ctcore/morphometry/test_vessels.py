@@ -42,6 +42,13 @@ def test_veins_without_a_splenic_vein_have_no_confluence() -> None:
     assert vessels.SPLENIC_VEIN not in tree.branches
 
 
+def test_without_a_mesenteric_vein_the_others_meet_at_the_confluence() -> None:
+    tree = vessels.venous_tree(inside(SPLENIC | PORTAL))
+    assert tree.confluence is not None
+    assert np.linalg.norm(tree.confluence - MEETING) < 5.0
+    assert set(tree.branches) == {vessels.SPLENIC_VEIN, vessels.PORTAL_VEIN}
+
+
 AORTA = tube(SHAPE, SPACING, [(0.0, 48, 45), (98, 48, 45)], 9.0)
 SUPERIOR = tube(SHAPE, SPACING, [(70.0, 40, 45), (66, 32, 45), (20, 26, 42)], 3.0)
 COELIAC = tube(SHAPE, SPACING, [(86.0, 40, 45), (86, 28, 45), (88, 28, 15)], 3.0)

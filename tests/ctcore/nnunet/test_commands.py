@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,13 +13,14 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ctcore.datasets.description import Layout
-from ctcore.errors import RequestError
+from ctcore.errors import DatasetError, RequestError
 from ctcore.files import read_json
 from ctcore.labels import CLASS_NAMES
 from ctcore.nnunet.commands import add_training_commands
 from ctcore.nnunet.workspace import Workspace
 from ctcore.ray_cluster import RayRequest
 from tests.ctcore.datasets.layouts_on_disk import write_nnunet
+from tests.ctcore.nnunet.training.test_training_page import fold_folder, train
 
 
 class RecordingStage:
@@ -51,6 +54,13 @@ class RecordingStage:
 
     def export(self, root: Path, recipe: Any, output: Path, **options: Any) -> None:
         self.calls.append((str(root), recipe, str(output), options))
+
+
+class NamedStage(RecordingStage):
+    """Has recipes with a name."""
+
+    def load(self, recipe: str, changes: Sequence[str] = ()) -> Any:
+        return SimpleNamespace(name=" ".join([recipe, *changes]))
 
 
 @pytest.fixture
@@ -230,3 +240,15 @@ def test_fields_are_set_on_every_command(
     prepared, planned, trained, exported = stage.calls
     assert [prepared[2], planned[0], trained[1], exported[1]] == ["<r epochs=5 name=longer>"] * 4
     assert list(exported[3]["changes"]) == ["epochs=5", "name=longer"]
+
+
+def test_training_report(tmp_path: Path) -> None:
+    results = tmp_path / "w" / "results" / "tiny"
+    train(fold_folder(results))
+    result = call(NamedStage(), f"training-report --workspace {tmp_path / 'w'} --recipe tiny")
+    assert result.output == f"Page: {results / 'training.html'}\n"
+    call(NamedStage(), f"training-report --workspace {tmp_path / 'w'} --recipe tiny --output {tmp_path / 'o'}")
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["fold_0.html", "training.html"]
+    result = call(NamedStage(), f"training-report --workspace {tmp_path / 'w'} --recipe other", exit_code=1)
+    assert isinstance(result.exception, DatasetError)
+    assert re.match(r"no fold was begun in '.*/w/results/other'; run `train` first", str(result.exception))

@@ -9,7 +9,7 @@ from pipeline.records import CaseRecord
 from pipeline.report.case_page import write_case_page
 from pipeline.report.page import write_report
 from tests.pipeline.report.test_page import case, run_of
-from tests.pipeline.visitor import Visitor
+from tests.visitor import Visitor
 
 
 def names(visitor: Visitor) -> list[str]:

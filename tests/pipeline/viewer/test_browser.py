@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.viewer.server import ViewerServer
-from tests.pipeline.visitor import Visitor
+from tests.visitor import Visitor
 
 READY = "() => globalThis.viewer && document.getElementById('state').textContent === ''"
 PLACE = """(lps) => {

@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data._utils import worker
 
-from ctcore.errors import CheckpointError
-from ctcore.nnunet.training import epochs, resumable
+from ctcore.errors import CheckpointError, TrainingError
+from ctcore.nnunet.training import epochs, resumable, training_page
 from ctcore.nnunet.training.checkpoint import read_checkpoint
+from ctcore.nnunet.training.course import read_course
 from ctcore.nnunet.training.trainer import RecipeTrainer
+from ctcore.nnunet.training.training_page import results_of
 from tests.ctcore.nnunet import tiny_training
 from tests.ctcore.nnunet.tiny_training import (
     die_at_call,
@@ -91,6 +93,43 @@ def test_curves_are_continued(root: Path) -> None:
     time.sleep(1)  # TensorBoard orders files by the second
     folder = train_tiny(root)
     assert [step for step, _ in shown(folder, "loss/train")] == [0, 1, 2]
+    course = read_course(folder)
+    assert (course.epochs, [each.first_epoch for each in course.sessions]) == ([0, 1, 2], [0, 1])
+    for name, values in course.figures.items():
+        assert [value for _, value in shown(folder, name)] == pytest.approx(values)
+    assert '<line class="event"' in (folder / "training.html").read_text()
+    assert "<b>trained</b>" in (folder / "training.html").read_text()
+    assert "fold_0/training.html" in (results_of(folder) / "training.html").read_text()
+
+
+class FailingTrainer(RecipeTrainer):
+    """Fails in its second epoch."""
+
+    def batch_losses(self, *args: Any) -> Any:
+        losses = super().batch_losses(*args)
+        return losses if self.current_epoch == 0 else {"loss": losses["loss"] * torch.nan}
+
+
+def test_the_page_tells_why_a_training_ended(root: Path) -> None:
+    with pytest.raises(TrainingError, match="the loss is nan in epoch 1 on cases"):
+        train_tiny(root, trainer=FailingTrainer)
+    (folder,) = (path.parent for path in root.rglob("epochs.json"))
+    course = read_course(folder)
+    assert course.epochs == [0]
+    assert (course.ended_by or "").startswith("the loss is nan in epoch 1 on cases")
+    assert "the loss is nan" in (folder / "training.html").read_text()
+
+
+def test_a_page_that_cannot_be_drawn_ends_no_training(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(folder: Path) -> None:
+        raise ZeroDivisionError("of the page")
+
+    monkeypatch.setattr(training_page, "write_pages", fail)
+    folder = train_tiny(root)
+    assert read_course(folder).epochs == [0, 1, 2]
+    assert set(caplog.messages) == {"the page of this training could not be drawn: of the page"}
 
 
 def test_loader_processes_change_nothing(root: Path, undisturbed: Path) -> None:
@@ -108,8 +147,10 @@ def test_what_a_finished_fold_holds(undisturbed: Path) -> None:
         "checkpoint_best.pth",
         "checkpoint_final.pth",
         "debug.json",
+        "epochs.json",
         "recipe.json",
         "tensorboard",
+        "training.html",
         "training.json",
         "weights.safetensors",
         "weights_best.safetensors",
@@ -222,6 +263,8 @@ def test_a_signal_leaves_no_process_behind(root: Path, number: int, undisturbed:
     assert exit_code_of(start(stop_in_step, root, number, root / "console")) == 130
     message = "stopped: run the same command again to go on after the last finished epoch\n"
     assert (root / "console").read_text() == message
+    (course,) = (read_course(path.parent) for path in root.rglob("epochs.json"))
+    assert course.ended_by == "it was interrupted"
     loaders = (root / "children").read_text().split()
     assert len(loaders) == 2  # one for training, one for validation
     assert not any(Path(f"/proc/{loader}").exists() for loader in loaders)
