@@ -34,6 +34,7 @@ def facts_of(shown: ShownRun, volumes: CaseVolumes, record: CaseRecord) -> dict[
         "missing_ct": _missing_ct(volumes, record.case_id),
         "detection": done and shown.output.detection_path(record.case_id).is_file(),
         "segmentation": done and shown.output.segmentation_path(record.case_id).is_file(),
+        "evidence": done and shown.output.evidence_path(record.case_id).is_file(),
         "roi": record.roi is not None,
         "labels": [
             {"name": label.name, "value": label.value, "rgb": label.rgb}

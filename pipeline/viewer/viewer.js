@@ -20,6 +20,7 @@ const LAYERS = {
   ct: { title: "CT", opacity: 1 },
   segmentation: { title: "anatomy", opacity: 0.35 },
   detection: { title: "detection map", opacity: 0.6 },
+  evidence: { title: "classifier's evidence", opacity: 0 },
   roi: { title: "region of interest", opacity: 0.7 },
 };
 const CANDIDATES_RGB = [255, 140, 0];
@@ -200,7 +201,7 @@ const fillLayers = () => {
         applyOpacities();
       };
       slider.addEventListener("input", () => set(Number(slider.value)));
-      there.addEventListener("change", () => set(there.checked ? LAYERS[name].opacity : 0));
+      there.addEventListener("change", () => set(there.checked ? LAYERS[name].opacity || 0.6 : 0));
       return make("div", { className: "layer" }, make("label", {}, there, LAYERS[name].title), slider);
     }),
   );
@@ -216,6 +217,9 @@ const volumesOf = (facts) => {
   if (facts.segmentation) found.push({ layer: "segmentation", url: address("segmentation.nii.gz"), name: "segmentation.nii.gz" });
   if (facts.detection) {
     found.push({ layer: "detection", url: address("detection.nii.gz"), name: "detection.nii.gz", colormap: "hot", cal_min: 0.01, cal_max: 1 });
+  }
+  if (facts.evidence) {
+    found.push({ layer: "evidence", url: address("evidence.nii.gz"), name: "evidence.nii.gz", colormap: "viridis", cal_min: 0.05, cal_max: 1 });
   }
   if (facts.roi && facts.detection) found.push({ layer: "roi", url: address("roi.nii.gz"), name: "roi.nii.gz", cal_min: 0.5, cal_max: 1 });
   return found;
@@ -282,6 +286,7 @@ const KEYS = [
   ["PageDown", "slice towards the feet", () => scroll(-1)],
   ["d", "detection map on or off", () => toggle("detection")],
   ["o", "anatomy on or off", () => toggle("segmentation")],
+  ["e", "classifier's evidence on or off", () => toggle("evidence")],
   ["i", "region of interest on or off", () => toggle("roi")],
 ];
 document.addEventListener("keydown", (event) => {

@@ -21,6 +21,7 @@ from pipeline.viewer.shown import ShownRun
 from pipeline.viewer.surfaces import mz3, surface
 
 CT, DETECTION, SEGMENTATION, ROI = "ct.nii", "detection.nii.gz", "segmentation.nii.gz", "roi.nii.gz"
+EVIDENCE = "evidence.nii.gz"
 CANDIDATES_SURFACE = "surface-candidates.mz3"
 
 _SURFACE = re.compile(r"surface-(\d{1,3})\.mz3")
@@ -75,6 +76,7 @@ class CaseVolumes:
             CT: self._ct,
             DETECTION: partial(_as_nifti, source=output.detection_path(record.case_id)),
             SEGMENTATION: partial(_as_nifti, source=output.segmentation_path(record.case_id)),
+            EVIDENCE: partial(_as_nifti, source=output.evidence_path(record.case_id)),
             ROI: self._roi,
             CANDIDATES_SURFACE: self._candidates,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -76,6 +77,14 @@ def test_surfaces_of_labels_and_candidates(server: ViewerServer) -> None:
     for name in ("surface-1.mz3", "surface-4.mz3", "surface-candidates.mz3"):
         assert ask(server, f"case/ill/{name}")[1][:2] == b"MZ"
     assert int.from_bytes(ask(server, "case/ill/surface-7.mz3")[1][4:8], "little") == 0
+
+
+def test_evidence_where_a_run_has_mapped_it(server: ViewerServer, output: Path, tmp_path: Path) -> None:
+    assert told(server, "case/ill/case.json")["evidence"] is False
+    (output / "evidence").mkdir()
+    shutil.copy(output / "detection_maps" / "ill.nii.gz", output / "evidence")
+    assert told(server, "case/ill/case.json")["evidence"] is True
+    assert volume(server, tmp_path, "evidence.nii.gz").array.max() == pytest.approx(0.75)
 
 
 def test_a_ct_that_is_no_longer_there(server: ViewerServer, output: Path, cohort: Path) -> None:
