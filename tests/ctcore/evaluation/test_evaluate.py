@@ -16,6 +16,7 @@ from ctcore.evaluation.matching import MatchingRule
 from ctcore.evaluation.metrics import Metrics
 from ctcore.evaluation.strata import Column
 from ctcore.volume import Geometry, Volume
+from tests.visitor import Visitor
 
 SHAPE = (3, 8, 20)
 GEOMETRY = Geometry(SHAPE, (0.8, 0.8, 2.0), (-50.0, -40.0, 900.0))
@@ -367,6 +368,12 @@ def test_plots_and_page(study: tuple[Path, Path], tmp_path: Path) -> None:
     first = (output / "plots" / "roc.svg").read_bytes()
     evaluate_all(*study, output, bootstrap=50)
     assert (output / "plots" / "roc.svg").read_bytes() == first
+
+
+def test_the_page_in_a_browser(visitor: Visitor, study: tuple[Path, Path], tmp_path: Path) -> None:
+    evaluate_all(*study, tmp_path / "out", bootstrap=0)
+    visitor.page.goto((tmp_path / "out" / "index.html").as_uri())
+    assert visitor.violations() == []
 
 
 def test_several_processes_give_the_same(study: tuple[Path, Path], tmp_path: Path) -> None:

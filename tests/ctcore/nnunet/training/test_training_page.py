@@ -195,11 +195,12 @@ def test_in_a_browser(visitor: Visitor, tmp_path: Path) -> None:
         train(fold_folder(tmp_path / "tiny", fold))
     visitor.page.goto(write_report(tmp_path / "tiny").resolve().as_uri())
     assert visitor.page.get_by_role("heading", name="Loss").count() == 1
+    assert visitor.violations() == []
     visitor.page.get_by_role("link", name="fold 1").click()
     assert visitor.page.get_by_role("heading", level=1).inner_text() == "Training: recipe tiny, fold 1"
     chart = visitor.page.get_by_role("img", name="Dice of validation patches. lesion: 3 values, from 0 to 0.2")
     width = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert (chart.count(), width) == (1, 0)
+    assert (chart.count(), width, visitor.violations()) == (1, 0, [])
     visitor.page.set_viewport_size({"width": 360, "height": 800})
     width = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width == 0  # no scrolling to the side on a telephone
