@@ -97,8 +97,12 @@ class ProcessSeat:
     def open(self) -> float:
         """Starts the process and waits until it has loaded the networks; see `Seat`."""
         here, there = _CONTEXT.Pipe()
+        # The process that forks them may be older than what this one's environment says by now.
+        environment = dict(os.environ) if self._gpu is None else os.environ | {_VISIBLE: self._gpu}
         with self._guard:
-            self._process = _CONTEXT.Process(target=serve, args=(there, self._job, self._cores, self._gpu), daemon=True)
+            self._process = _CONTEXT.Process(
+                target=serve, args=(there, self._job, self._cores, environment), daemon=True
+            )
             self._process.start()
             self._connection = here
         there.close()
@@ -154,11 +158,11 @@ class ProcessSeat:
         return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-def serve(connection: Connection, job: Job, cores: frozenset[int], gpu: str | None) -> None:
+def serve(connection: Connection, job: Job, cores: frozenset[int], environment: dict[str, str]) -> None:
     """Computes the cases that come through a connection, until it or the process at its other end is gone."""
     bind_to(cores)
-    if gpu is not None:
-        os.environ[_VISIBLE] = gpu  # nothing has asked for a GPU yet
+    os.environ.clear()
+    os.environ.update(environment)  # nothing has asked for a GPU yet
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     end_with_parent()  # else two could write one case
     from threadpoolctl import threadpool_limits  # of libraries that have counted all cores when they were imported

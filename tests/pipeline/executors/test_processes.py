@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -210,13 +211,13 @@ def test_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch, job: Job, bu
     assert [gpu for _, gpu in seats] == [None] * 3
 
 
-def test_a_worker_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
+def test_a_worker_has_the_environment_that_it_is_given(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
     here, there = multiprocessing.Pipe()
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(processes, "end_with_parent", lambda: None)
     before = signal.getsignal(signal.SIGINT)
     here.close()
-    with pytest.raises(OSError, match="Broken pipe"):
-        processes.serve(there, job, frozenset(), "6")
+    with mock.patch.dict(os.environ):
+        with pytest.raises(OSError, match="Broken pipe"):
+            processes.serve(there, job, frozenset(), {"CUDA_VISIBLE_DEVICES": "6"})
+        assert dict(os.environ) == {"CUDA_VISIBLE_DEVICES": "6"}  # whatever the process that forked it has
     signal.signal(signal.SIGINT, before)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -176,18 +175,6 @@ def test_hostile_names(tmp_path: Path) -> None:
     assert 'href="Dataset007_Tiny/Trainer__nnUNetPlans__3d_fullres/fold_%3Cb%3E%26/training.html"' in page(
         tmp_path / "training.html"
     )
-
-
-def test_a_thousand_epochs_take_less_than_a_second(tmp_path: Path) -> None:
-    names = [f"dice/label_{number}" for number in range(20)]
-    for fold in "01234":
-        course = make_course(epochs_at_most=1000)
-        course.epochs = list(range(1000))
-        course.figures = {name: [epoch / 1000 for epoch in range(1000)] for name in names}
-        CourseWriter(fold_folder(tmp_path, fold), course, 1000, {})
-    started = time.process_time()
-    write_pages(fold_folder(tmp_path, "0"))
-    assert time.process_time() - started < 1.0
 
 
 def test_in_a_browser(visitor: Visitor, tmp_path: Path) -> None:
