@@ -189,10 +189,14 @@ def _show(
 
 def show_plane(axes: Axes, ct: Array, outlines: list[tuple[Array, str]]) -> None:
     """Shows a plane of a CT (rows, columns) and outlines, each with its colour."""
+    from matplotlib.collections import LineCollection
+    from skimage.measure import find_contours
+
     axes.imshow(ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
     for mask, colour in outlines:
         if mask.any() and min(mask.shape) > 1:
-            axes.contour(mask, levels=[0.5], colors=colour, linewidths=1.0)
+            lines = [line[:, ::-1] for line in find_contours(mask.astype(np.float32), 0.5)]
+            axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.0), autolim=False)
 
 
 def _show_whole(axes: Axes, ct: Array, result: CaseResult, z: int) -> None:
