@@ -195,7 +195,8 @@ def show_plane(axes: Axes, ct: Array, outlines: list[tuple[Array, str]]) -> None
     axes.imshow(ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
     for mask, colour in outlines:
         if mask.any() and min(mask.shape) > 1:
-            lines = [line[:, ::-1] for line in find_contours(mask.astype(np.float32), 0.5)]
+            found = find_contours(mask.astype(np.float32), 0.5)  # type: ignore[no-untyped-call]
+            lines = [line[:, ::-1] for line in found]
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.0), autolim=False)
 
 
