@@ -161,6 +161,7 @@ def test_two_processes_leave_the_bytes_of_one(
     assert list(temporary.glob("ct-lesion-pipeline-*")) == []  # workers are killed
 
 
+@pytest.mark.slow
 def test_two_actors_leave_the_bytes_of_one_process(
     run: Run, cts: ObjectFolder, results: ObjectFolder, object_server: ObjectServer, ray_cluster: str
 ) -> None:
@@ -230,7 +231,7 @@ def test_finished_cases_are_kept_and_changed_cts_computed(
 def drive(cts: ObjectFolder, results: ObjectFolder, bundle: Bundle, execution: Execution, variables: Any) -> None:
     """Runs slowly, in a process that will be killed."""
     os.environ.update(variables)
-    leases.LEASE_SECONDS = 1.0
+    leases.LEASE_SECONDS = 15.0  # what a busy machine needs to renew it
     with opened_output(results) as folder:
         run_cohort(
             cts, folder, bundle, execution, DETERMINISTIC, load=partial(fake_run.load, seconds=1.0),
@@ -238,6 +239,7 @@ def drive(cts: ObjectFolder, results: ObjectFolder, bundle: Bundle, execution: E
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(
     run: Run, cts: ObjectFolder, results: ObjectFolder, object_server: ObjectServer, bundle: Bundle,
     execution: Execution, monkeypatch: pytest.MonkeyPatch,

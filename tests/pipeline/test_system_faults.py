@@ -207,8 +207,8 @@ def test_a_case_whose_files_cannot_be_made_does_not_stop_the_others(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody who may not write here")
 def test_an_output_that_may_not_be_written(tmp_path: Path) -> None:
-    """Root may write anywhere: somebody else asks."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Root may write anywhere: somebody else asks, who may go to `/tmp` at least."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         assert apart(refusals_of_somebody_else, folder)[1] == [
             f"output '{folder}' cannot be written; give another folder or change its permissions",
