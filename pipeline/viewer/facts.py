@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ctcore.errors import RequestError
@@ -40,7 +41,25 @@ def facts_of(shown: ShownRun, volumes: CaseVolumes, record: CaseRecord) -> dict[
             {"name": label.name, "value": label.value, "rgb": label.rgb}
             for label in coloured(record.segmentation_labels)
         ],
+        "colours": colour_table(record.segmentation_labels),
         "candidates": [{key: one[key] for key in CANDIDATE_KEYS} for one in record.candidates],
+    }
+
+
+def colour_table(labels: Mapping[str, int]) -> dict[str, list[Any]]:
+    """Returns the colours of a segmentation's labels in NiiVue's words; the background is not seen.
+
+    Args:
+        labels: values by name.
+    """
+    colours = coloured(labels)
+    table: dict[str, list[Any]] = {
+        key: [0, *(colour.rgb[channel] for colour in colours)] for channel, key in enumerate("RGB")
+    }
+    return table | {
+        "A": [0, *[255] * len(colours)],
+        "I": [0, *(colour.value for colour in colours)],
+        "labels": ["", *(colour.name for colour in colours)],
     }
 
 

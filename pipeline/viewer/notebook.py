@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import RequestError
-from pipeline.label_colours import coloured
+from pipeline.report.figure import WINDOW_HU
+from pipeline.viewer.facts import colour_table
 from pipeline.viewer.niivue import INSTALL, PACKAGE
 from pipeline.viewer.shown import ShownRun
 from pipeline.viewer.volumes import CT, DETECTION, SEGMENTATION, CaseVolumes
 
 if TYPE_CHECKING:
     from ipyniivue import NiiVue
-
-WINDOW_HU = (-160.0, 240.0)
-"""Level 40, width 400 HU."""
 
 
 def case_widget(output: Path, case_id: str, input_path: Path | None = None, **options: Any) -> NiiVue:
@@ -55,19 +53,5 @@ def case_widget(output: Path, case_id: str, input_path: Path | None = None, **op
     widget = NiiVue(**{"is_radiological_convention": True, "sagittal_nose_left": True, **options})
     widget.load_volumes(layers)
     if segmented:
-        widget.volumes[1].set_colormap_label(_label_colours(record.segmentation_labels))
+        widget.volumes[1].set_colormap_label(colour_table(record.segmentation_labels))
     return widget
-
-
-def _label_colours(labels: dict[str, int]) -> dict[str, Any]:
-    """Returns the colours of a segmentation's labels in NiiVue's words; the background is not seen."""
-    colours = coloured(labels)
-    red, green, blue = ([0, *(colour.rgb[channel] for colour in colours)] for channel in range(3))
-    return {
-        "R": red,
-        "G": green,
-        "B": blue,
-        "A": [0, *[255] * len(colours)],
-        "I": [0, *(colour.value for colour in colours)],
-        "labels": ["", *(colour.name for colour in colours)],
-    }

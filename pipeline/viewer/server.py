@@ -98,10 +98,13 @@ class _Handler(BaseHTTPRequestHandler):
         except RequestError as error:
             self._refuse(HTTPStatus.NOT_FOUND, first_line(error))
         except PipelineError as error:
-            logger.exception("the viewer")
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, first_line(error))
         except ConnectionError:  # the browser went on to another case
             self.close_connection = True
+        except Exception as error:  # no memory left, say: of this answer alone
+            logger.debug("the viewer", exc_info=True)
+            self.close_connection = True
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"unexpected {type(error).__name__}: {first_line(error)}")
 
     def _case(self, case_id: str, name: str) -> None:
         shown = self.server.shown

@@ -224,15 +224,6 @@ const volumesOf = (facts) => {
   if (facts.roi && facts.detection) found.push({ layer: "roi", url: address("roi.nii.gz"), name: "roi.nii.gz", cal_min: 0.5, cal_max: 1 });
   return found;
 };
-const labelled = (facts) => ({
-  R: [0, ...facts.labels.map((label) => label.rgb[0])],
-  G: [0, ...facts.labels.map((label) => label.rgb[1])],
-  B: [0, ...facts.labels.map((label) => label.rgb[2])],
-  A: [0, ...facts.labels.map(() => 255)],
-  I: [0, ...facts.labels.map((label) => label.value)],
-  labels: ["", ...facts.labels.map((label) => label.name)],
-});
-
 const open = async (at) => {
   const turn = ++state.turn; // who is late, because another case was asked for meanwhile, stops
   state.at = at;
@@ -254,7 +245,7 @@ const open = async (at) => {
     if (turn !== state.turn) return;
     state.order = volumes.map(({ layer }) => layer);
     const layer = (name) => nv.volumes[state.order.indexOf(name)];
-    layer("segmentation")?.setColormapLabel(labelled(facts));
+    layer("segmentation")?.setColormapLabel(facts.colours);
     if (layer("roi")) {
       nv.addColormap("roi", flat(ROI_RGB));
       layer("roi").setColormap?.("roi") ?? (layer("roi").colormap = "roi");

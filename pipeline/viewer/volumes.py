@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ctcore.cts import read_case
 from ctcore.errors import CaseError, RequestError
-from ctcore.files import read, write
+from ctcore.files import read, write, write_atomic
 from ctcore.geometry import Box, Inset
+from ctcore.scratch import remove_abandoned, scratch_folder
 from ctcore.volume import Volume
 from pipeline.records import CaseRecord
 from pipeline.viewer.shown import ShownRun
@@ -29,7 +31,7 @@ _INT16 = np.iinfo(np.int16)
 
 
 class CaseVolumes:
-    """Makes the files of one case at a time in a folder of its own; those of the one before are removed.
+    """Makes the files of one case at a time in a scratch folder; those of the one before are removed.
 
     Args:
         shown: the run.
@@ -37,9 +39,11 @@ class CaseVolumes:
 
     def __init__(self, shown: ShownRun) -> None:
         self._shown = shown
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch = contextlib.ExitStack()
+        self._folder: Path | None = None
         self._case_id: str | None = None
         self._lock = threading.Lock()
+        remove_abandoned()
 
     def file(self, case_id: str, name: str) -> Path:
         """Returns where a file of a case lies; it is made if it is not there.
@@ -48,10 +52,10 @@ class CaseVolumes:
             RequestError: there is no such file, or what it is made from is gone or damaged.
         """
         with self._lock:
-            if self._case_id != case_id or self._scratch is None:
+            if self._case_id != case_id or self._folder is None:
                 self._clear()
-                self._scratch, self._case_id = tempfile.TemporaryDirectory(prefix="pipeline-view-"), case_id
-            path = Path(self._scratch.name) / name
+                self._folder, self._case_id = self._scratch.enter_context(scratch_folder()), case_id
+            path = self._folder / name
             if not path.is_file():
                 record = self._shown.record(case_id)
                 try:
@@ -66,9 +70,8 @@ class CaseVolumes:
             self._clear()
 
     def _clear(self) -> None:
-        if self._scratch is not None:
-            self._scratch.cleanup()
-        self._scratch = self._case_id = None
+        self._scratch.close()
+        self._folder = self._case_id = None
 
     def _maker(self, record: CaseRecord, name: str) -> Callable[[CaseRecord, Path], None]:
         output = self._shown.output
@@ -105,14 +108,24 @@ class CaseVolumes:
 
     def _label(self, record: CaseRecord, path: Path, value: int) -> None:
         labels = read(self._shown.output.segmentation_path(record.case_id))
-        path.write_bytes(mz3(*surface(labels.array == value, labels.geometry)))
+        _write_surface(labels, labels.array == value, path)
 
     def _candidates(self, record: CaseRecord, path: Path) -> None:
         detection = self._map(record)
-        path.write_bytes(mz3(*surface(detection.array > 0, detection.geometry)))
+        _write_surface(detection, detection.array > 0, path)
 
     def _map(self, record: CaseRecord) -> Volume:
         return read(self._shown.output.detection_path(record.case_id))
+
+
+def _write_surface(volume: Volume, mask: npt.NDArray[np.bool_], path: Path) -> None:
+    """Writes the surface of a mask (z, y, x) on a volume's grid."""
+    content = mz3(*surface(mask, volume.geometry))
+
+    def fill(partial_path: Path) -> None:
+        partial_path.write_bytes(content)
+
+    write_atomic(path, fill)
 
 
 def _as_nifti(record: CaseRecord, path: Path, source: Path) -> None:
