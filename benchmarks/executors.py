@@ -30,7 +30,7 @@ from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.sleeping import loader
 from benchmarks.tiny import make_patient, write_bundle
 from ctcore.cts import FoundCts
-from ctcore.files import CaseFile, read_json, write
+from ctcore.files import CaseFile, write
 from ctcore.inference.backends.choose import resolve
 from ctcore.phantom.cohort import write_cohort
 from ctcore.ray_cluster import RayRequest
@@ -212,7 +212,7 @@ def real_records(output: Path) -> list[CaseRecord]:
     folder = output / "like"
     if not (folder / "run.json").is_file():
         _command(make_phantoms(output) / "imagesTr", folder, [])
-    return [CaseRecord.model_validate(read_json(path)) for path in sorted((folder / "cases").glob("*.json"))]
+    return [CaseRecord.read(path) for path in sorted((folder / "cases").glob("*.json"))]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.bounds import Bound, closing, print_bounds, print_figures
-from ctcore.files import read_ct, read_json, write_json
+from ctcore.files import read_ct, write_json
 from ctcore.inference.backends.choose import resolve
 from ctcore.nnunet.training.course import Course, CourseWriter
 from ctcore.nnunet.training.training_page import write_pages
@@ -74,7 +74,7 @@ def cohort_page(run: OutputFolder, like: CaseRecord, output: Path, rows: int) ->
         page = target.case_page_path(record.case_id)
         page.parent.mkdir(parents=True, exist_ok=True)
         page.touch()
-    write_report(target, RunRecord.model_validate(read_json(run.folder / "run.json")), many)
+    write_report(target, RunRecord.read(run.run_path), many)
     return target.report_folder / "index.html"
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from ctcore.detection.calibration import Calibration, choose_operating_point, fit_isotonic, fit_temperature
 from ctcore.detection.fusion import FusionSettings, fuse
@@ -209,7 +208,4 @@ def _map_maximum(case: CaseRecord) -> float:
 
 def _case(path: Path) -> CaseRecord:
     """Reads the record of a case."""
-    try:
-        return CaseRecord.model_validate(read_json(path))
-    except ValidationError as error:
-        raise RequestError(f"'{path}' is not the record of a case; run the case again") from error
+    return CaseRecord.read(path, otherwise="run the case again")

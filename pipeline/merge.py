@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from ctcore.errors import RequestError, describe_validation
-from ctcore.files import read_json, write_atomic
+from ctcore.errors import RequestError
+from ctcore.files import write_atomic
 from ctcore.object_store import Place
 from pipeline.outputs import OutputFolder
 from pipeline.packed_records import PackedRecords
@@ -21,6 +19,7 @@ from pipeline.run_record import RunRecord, ShardRecord
 from pipeline.stored_output import opened_output, opened_to_read
 from pipeline.tables import write_tables
 
+AGAIN = "run the shard again"
 SAME = ("bundle", "options", "execution", "versions", "class_names", "probability_names")
 """What all shards of a run have in common, as `run.json` calls it; the bundle's folder and the threads aside."""
 
@@ -92,12 +91,8 @@ def _read_run(folder: Place) -> RunRecord:
         name = source.name_of(source.run_path)
         if not source.has(name):
             raise nothing
-        try:
-            with source.at_hand([name]):
-                run = RunRecord.model_validate(read_json(source.run_path))
-        except ValidationError as error:
-            shown = source.shown(source.run_path)
-            raise RequestError(f"'{shown}' is not valid: {describe_validation(error)}; run the shard again") from error
+        with source.at_hand([name]):
+            run = RunRecord.read(source.run_path, shown=source.shown(source.run_path), otherwise=AGAIN)
     if run.shard is None:
         raise RequestError(f"'{folder}' is no shard but a whole run; give folders of 'pipeline run --shard'")
     if not run.complete:
@@ -147,15 +142,11 @@ def _take(source: OutputFolder, case_id: str, target: OutputFolder) -> CaseRecor
     record_path = source.record_path(case_id)
     record_name = source.name_of(record_path)
     with source.at_hand([record_name]):
-        try:
-            record = CaseRecord.model_validate(read_json(record_path))
-        except ValidationError as error:
-            shown = source.shown(record_path)
-            raise RequestError(f"'{shown}' is not valid: {describe_validation(error)}; run the shard again") from error
+        record = CaseRecord.read(record_path, shown=source.shown(record_path), otherwise=AGAIN)
     names = source.files_of(record) if record.status == "done" else []
     missing = [name for name in names if not source.has(name)]
     if missing:
-        raise RequestError(f"'{source.shown(source.folder / missing[0])}' is missing; run the shard again")
+        raise RequestError(f"'{source.shown(source.folder / missing[0])}' is missing; {AGAIN}")
     target.clear_case(case_id)
     report = source.report_files(case_id)
     further = [name for path in report if source.has(name := source.name_of(path))]

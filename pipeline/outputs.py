@@ -11,12 +11,10 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ctcore.case_names import is_text
 from ctcore.durable import remove_partials, writing
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, is_writable, json_text, read_json, write, write_json, write_text
+from ctcore.files import CaseFile, is_writable, json_text, write, write_json, write_text
 from ctcore.lock import FolderLock, locked
 from ctcore.object_store import Place
 from pipeline.case import CaseResult
@@ -153,8 +151,8 @@ class OutputFolder(OutputPaths):
     def _whole_record(self, path: Path) -> CaseRecord | None:
         """Returns a case's record if it is done and its maps are there."""
         try:
-            record = CaseRecord.model_validate(read_json(path))
-        except (RequestError, ValidationError):
+            record = CaseRecord.read(path)
+        except RequestError:
             return None
         there = all(self.has(name) for name in self.files_of(record))
         return record if record.status == "done" and there else None

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ctcore.cts import look_for_cts
-from ctcore.errors import CaseError, RequestError, describe_validation
-from ctcore.files import CaseFile, read_json
+from ctcore.errors import CaseError, RequestError
+from ctcore.files import CaseFile
 from pipeline.output_paths import OutputPaths
 from pipeline.records import CaseRecord
 from pipeline.run_record import RunRecord
@@ -45,10 +43,7 @@ class ShownRun:
         path = folder / "run.json"
         if not path.is_file():
             raise RequestError(f"'{folder}' holds no run.json; give the output of 'pipeline run'")
-        try:
-            run = RunRecord.model_validate(read_json(path))
-        except ValidationError as error:
-            raise RequestError(f"'{path}' is not valid: {describe_validation(error)}; run again") from error
+        run = RunRecord.read(path)
         return cls(OutputPaths(folder, run.options.format), run, input_path or Path(run.input))
 
     @property
@@ -62,11 +57,7 @@ class ShownRun:
         Raises:
             RequestError: it is gone or damaged.
         """
-        path = self.output.record_path(case_id)
-        try:
-            return CaseRecord.model_validate(read_json(path))
-        except ValidationError as error:
-            raise RequestError(f"'{path}' is not valid: {describe_validation(error)}; run again") from error
+        return CaseRecord.read(self.output.record_path(case_id))
 
     def summaries(self) -> list[dict[str, object]]:
         """Returns id, status, score and error of every case, from the highest score to the lowest, failed ones last."""
