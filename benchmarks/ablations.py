@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.systems import Job, Study, Task, study_of
 from benchmarks.systems_table import OURS, Result, difference_row, differences, markdown, row_of
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 
 REFERENCE = "third"
 

@@ -19,7 +19,7 @@ from benchmarks.cohorts import CohortPlan, measure_cohort
 from benchmarks.real_ct import measure_real_ct
 from benchmarks.speed import measure_speed
 from ctcore.errors import PipelineError, RequestError, first_line
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 
 PARTS = ("parametric", "anatomy", "real", "speed")
 SCHEMA_VERSION = 1

@@ -13,7 +13,8 @@ from benchmarks.bounds import Bound
 from benchmarks.process import Finished, run_pipeline
 from benchmarks.roi import measure_roi, summarize
 from ctcore.errors import RequestError
-from ctcore.files import read, read_json, write_json
+from ctcore.files import read
+from ctcore.json_files import read_json, write_json
 from ctcore.labels import pancreas_mask
 
 BOOTSTRAP, BOOTSTRAP_SEED = 1000, 0

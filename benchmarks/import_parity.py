@@ -36,7 +36,8 @@ from benchmarks.flow import NETWORK, STAGE1_NETWORK, Stopwatch
 from benchmarks.panorama_networks import LESION, make_models
 from benchmarks.reference_flow import NnunetStage, near_gland, pancreas_box, predict_scan, resampled
 from ctcore.errors import PipelineError, first_line
-from ctcore.files import read_ct, write, write_json
+from ctcore.files import read_ct, write
+from ctcore.json_files import write_json
 from ctcore.volume import Geometry, Volume
 
 SHAPE, SPACING_XYZ = (60, 106, 238), (0.9, 0.9, 2.0)

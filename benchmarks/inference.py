@@ -29,7 +29,7 @@ from benchmarks.inference_scaling import measure_scaling
 from benchmarks.matrix_peak import Kind, higher, matrix_peak
 from benchmarks.panorama_networks import Models, make_models
 from ctcore.errors import PipelineError, first_line
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 
 SCHEMA_VERSION = 1
 REFERENCE, EXACT, GUIDED = "reference", "exact", "guided"

@@ -25,7 +25,7 @@ from benchmarks.nnunet_parity import PERCENTILE, measure_parity
 from benchmarks.panorama_networks import make_models
 from benchmarks.trained_parity import measure_trained
 from ctcore.errors import PipelineError, RequestError, first_line
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 
 RANDOM, TRAINED = "random", "trained"
 PARTS = (RANDOM, TRAINED)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from benchmarks.bounds import Bound
 from benchmarks.flow import FlowRecord
+from ctcore.durable import write_atomic
 from ctcore.evaluation.report.figure import DOTS_PER_INCH, GRID_COLOUR, LINE_COLOUR, SECOND_COLOUR
-from ctcore.files import write_atomic
 
 SLICES = (100, 250, 800)
 CASES = (1, 2, 4)

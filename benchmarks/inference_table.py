@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.bounds import text_of
 from benchmarks.flow import PHASES, FlowRecord
 from ctcore.errors import PipelineError, first_line
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,8 +22,9 @@ from benchmarks.bounds import Bound, print_bounds, print_figures
 from ctcore.console import progress
 from ctcore.datasets.description import Layout
 from ctcore.errors import PipelineError, RequestError, first_line
-from ctcore.files import read, read_json, write_json
+from ctcore.files import read
 from ctcore.geometry import Box, to_lps
+from ctcore.json_files import read_json, write_json
 from ctcore.labels import PanoramaLabel, pancreas_mask
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.preparation.dataset import TrainingCase

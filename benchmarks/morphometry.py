@@ -27,7 +27,7 @@ import numpy.typing as npt
 from benchmarks.bounds import Bound, print_bounds, print_figures
 from ctcore.console import progress
 from ctcore.diameter import longest_axial_diameter_mm
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.labels import PanoramaLabel
 from ctcore.morphometry.centre_line import CentreLine, centre_line
 from ctcore.morphometry.contact import vessel_contact

@@ -19,8 +19,9 @@ from unittest.mock import patch
 
 from benchmarks.clinical_ct import lesion_probability, pancreas_mask
 from benchmarks.flow import NETWORK, STAGE1_NETWORK, FlowRecord, own_peak_gib
+from ctcore.durable import write_text
 from ctcore.errors import RequestError
-from ctcore.files import read_json, write_text
+from ctcore.json_files import read_json
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 if TYPE_CHECKING:
     import torch

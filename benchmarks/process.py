@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.errors import RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 EXIT_BAD_REQUEST = 2
 BYTES_PER_MAXRSS = 1 if sys.platform == "darwin" else 1024
@@ -45,7 +45,9 @@ class Finished:
         return [read_json(path) for path in sorted((self.output / "cases").glob("*.json"))]
 
 
-def run_pipeline(source: Path, output: Path, bundle: Path | None, extra: Sequence[str] = ()) -> Finished:
+def run_pipeline(
+    source: Path, output: Path, bundle: Path | None, extra: Sequence[str] = (), module: str = "pipeline"
+) -> Finished:
     """Runs `pipeline run` on a folder of CTs, or on one CT.
 
     Args:
@@ -53,11 +55,12 @@ def run_pipeline(source: Path, output: Path, bundle: Path | None, extra: Sequenc
         output: its output; cases finished there by the same bundle are kept.
         bundle: model bundle; None for the one that comes with the package.
         extra: further options.
+        module: the module whose command line is run.
 
     Raises:
         RequestError: the command refused the request, or ended by a signal.
     """
-    command = [sys.executable, "-m", "pipeline", "run", "--input", str(source), "--output", str(output), *extra]
+    command = [sys.executable, "-m", module, "run", "--input", str(source), "--output", str(output), *extra]
     if bundle is not None:
         command += ["--bundle", str(bundle)]
     begin = time.perf_counter()

@@ -9,7 +9,8 @@ from benchmarks.bounds import Bound
 from benchmarks.process import run_pipeline
 from benchmarks.roi import measure_roi
 from ctcore.errors import RequestError
-from ctcore.files import case_id_of, read, read_ct, read_json
+from ctcore.files import case_id_of, read, read_ct
+from ctcore.json_files import read_json
 
 PART = "real"
 LARGEST_ROI, LEAST_HELD = 0.60, 0.90

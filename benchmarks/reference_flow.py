@@ -25,8 +25,8 @@ import numpy.typing as npt
 from benchmarks.clinical_ct import lesion_probability, pancreas_mask
 from benchmarks.flow import NETWORK, STAGE1_NETWORK, FlowRecord, Stopwatch, cores, own_peak_gib
 from benchmarks.panorama_networks import CHECKPOINT, LESION, MARGIN_MM
+from ctcore.durable import write_text
 from ctcore.errors import RequestError
-from ctcore.files import write_text
 from ctcore.geometry import Box
 from ctcore.itk import from_sitk
 

@@ -23,8 +23,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.bounds import Bound, closing, print_bounds, print_figures
-from ctcore.files import read_ct, write_json
+from ctcore.files import read_ct
 from ctcore.inference.backends.choose import resolve
+from ctcore.json_files import write_json
 from ctcore.nnunet.training.course import Course, CourseWriter
 from ctcore.nnunet.training.training_page import write_pages
 from ctcore.phantom.cohort import write_cohort

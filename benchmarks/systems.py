@@ -27,7 +27,7 @@ from typing import Literal
 from benchmarks.commands import run
 from benchmarks.systems_table import print_tables
 from ctcore.detection.fusion_fit import fit_mean
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.labels import PDAC
 
 Task = Literal["pdac", "subtypes"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ctcore.durable import write_atomic
 from ctcore.evaluation.report.figure import DOTS_PER_INCH, GRID_COLOUR, LINE_COLOUR, SECOND_COLOUR
-from ctcore.files import write_atomic
 
 PANELS = (
     ("AUROC", (("fused", "fused", "auroc"), ("head", "head", "auroc"), ("map", "map", "auroc"))),

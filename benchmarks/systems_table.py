@@ -18,7 +18,7 @@ from ctcore.evaluation.statistics.bootstrap import Estimate, estimates
 from ctcore.evaluation.statistics.lesions import Findings, average_precision
 from ctcore.evaluation.statistics.roc import auroc
 from ctcore.evaluation.statistics.statistic import Statistic, difference
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 OURS = "flagship"
 TITLES = {"pdac": "PDAC or not", "subtypes": "Three lesion subtypes"}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ctcore.datasets.case_labels import write_case_labels
-from ctcore.files import write, write_text
+from ctcore.durable import write_text
+from ctcore.files import write
 from ctcore.volume import Geometry, Volume
 from pipeline.bundle import Bundle
 from pipeline.create_bundle import create_bundle

@@ -32,7 +32,8 @@ MOST_MEDIAN_SCORE_DIFFERENCE = 0.01
 MOST_AUROC_LOSS, MOST_AP_LOSS = 0.005, 0.01
 
 GUIDED = "guided"
-NO_HALF = "this processor multiplies no bfloat16 numbers"
+ROUNDED = "bf16_rounded"
+"""What `benchmarks.rounded_bf16` gives, for processors that multiply no bfloat16 numbers."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Way:
         name: what figures call it.
         precision: of the networks.
         windows: `exact` or `guided`.
-        missing: why it cannot be run here, or None.
+        module: whose command line is run.
     """
 
     name: str
     precision: str
     windows: str = "exact"
-    missing: str | None = None
+    module: str = "pipeline"
 
     @property
     def options(self) -> list[str]:
@@ -59,12 +60,13 @@ class Way:
 
 def ways_of(device: str) -> list[Way]:
     """Returns the ways beside exact windows in float32: half precision, and guided windows."""
-    cuda = device.startswith("cuda")
-    half = "fp16" if cuda else "bf16"
-    return [
-        Way(half, half, missing=None if cuda or cpu_has_bf16() else NO_HALF),
-        Way(GUIDED, "fp32", GUIDED),
-    ]
+    if device.startswith("cuda"):
+        half = Way("fp16", "fp16")
+    elif cpu_has_bf16():
+        half = Way("bf16", "bf16")
+    else:
+        half = Way(ROUNDED, "fp32", module=f"{__package__}.rounded_bf16")
+    return [half, Way(GUIDED, "fp32", GUIDED)]
 
 
 def measure_trained(
@@ -81,8 +83,7 @@ def measure_trained(
         backend: `auto`, `torch` or `openvino`.
 
     Returns:
-        Figures of exact windows beside nnU-Net's predictor and by way (a reason where one cannot be run here), and the
-        bounds on the ways beside theirs.
+        Figures of exact windows beside nnU-Net's predictor and by way, and the bounds on the ways beside theirs.
     """
     cohort = make_cohort(CohortPlan("parity", cases, SEED, None, 0.0, 0.0), folder, workers)
     place = ["--device", device, "--backend", backend]
@@ -91,9 +92,6 @@ def measure_trained(
     figures |= measure_parity((bundle or DEMO_BUNDLE) / "stage2", roi_images(exact, cohort, bundle), device, backend)
     bounds: list[Bound] = []
     for way in ways_of(device):
-        if way.missing is not None:
-            figures[way.name] = way.missing
-            continue
         found = compare(exact, _run(way, cohort, folder, bundle, place))
         figures |= {f"{way.name}_{name}": value for name, value in found.items()}
         bounds += guided_bounds(found) if way.name == GUIDED else half_bounds(way.name, found)
@@ -122,7 +120,7 @@ def _run(way: Way, cohort: Path, folder: Path, bundle: Path | None, place: Seque
 
     output = folder / way.name
     shutil.rmtree(output, ignore_errors=True)
-    finished = run_pipeline(cohort / "imagesTr", output, bundle, [*place, *way.options])
+    finished = run_pipeline(cohort / "imagesTr", output, bundle, [*place, *way.options], way.module)
     metrics = evaluate(
         output,
         cohort / "labelsTr",

@@ -1,19 +1,16 @@
-"""Finding cases; reading and writing volumes; files that appear complete or not at all."""
+"""Finding cases; reading and writing volumes."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctcore.bounds import check_extent
 from ctcore.compressed import verify_compressed
-from ctcore.durable import PARTIAL_PREFIX, flush, writing
+from ctcore.durable import write_atomic
 from ctcore.errors import (
     ImageDimensionError,
     OutputError,
@@ -42,9 +39,6 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 METAIMAGE_SUFFIXES = (".mha", ".mhd")
-
-MAX_JSON_BYTES = 64 << 20
-"""Largest JSON file that is read; the largest of a dataset of thousands of cases have some MiB."""
 
 COMPRESSION_LEVEL = 1
 """Of what ITK writes; outputs are read again within minutes: a higher level costs seconds and saves a few per cent."""
@@ -249,40 +243,6 @@ def read_ct(path: Path) -> Volume:
     return judge_ct(volume, path.name)
 
 
-def is_writable(folder: Path) -> bool:
-    """Tells whether files can be made in a folder; the one that is tried leaves nothing behind."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def write_atomic(path: Path, write_to: Callable[[Path], None]) -> None:
-    """Lets `write_to` fill a temporary file in the same folder, which becomes `path` once its bytes are on the disk.
-
-    The temporary name ends with the file's own suffix, so that writers which look at it are not misled.
-
-    Raises:
-        OutputError: the system refuses; what was there before still is.
-        Exception: whatever else `write_to` raises.
-    """
-    suffix = image_suffix(path) or path.suffix
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=PARTIAL_PREFIX, suffix=suffix, delete=False) as handle:
-            partial = Path(handle.name)
-        try:
-            write_to(partial)
-            flush(partial)
-            partial.chmod(0o644)
-            partial.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):  # of a folder that is gone, too
-                partial.unlink(missing_ok=True)
-            raise
-
-
 def write(volume: Volume | Inset, path: Path) -> None:
     """Writes a volume as NIfTI, MetaImage or NRRD by the path's suffix; compressed where the format allows.
 
@@ -311,54 +271,3 @@ def write(volume: Volume | Inset, path: Path) -> None:
             raise OutputError(f"'{path}' cannot be written: {itk_reason(error)}; free space on its disk") from error
 
     write_atomic(path, write_to)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file as UTF-8, complete or not at all."""
-
-    def write_to(partial: Path) -> None:
-        partial.write_text(text, encoding="utf-8")
-
-    write_atomic(path, write_to)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON with indentation, complete or not at all; NaN and infinity are refused (ValueError)."""
-    write_text(path, json_text(value))
-
-
-def json_text(value: Any) -> str:
-    """Returns JSON with indentation; NaN and infinity are refused (ValueError)."""
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file as the standard has it: without NaN and infinity, and no key twice in one object.
-
-    Raises:
-        RequestError: it is missing, too large, or not such JSON.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ValueError(f"it has more than {MAX_JSON_BYTES >> 20} MiB")
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text, parse_constant=_not_finite, parse_float=_finite, object_pairs_hook=_each_once)
-    except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(f"'{path}' cannot be read as JSON: {first_line(error)}; check or replace it") from error
-
-
-def _not_finite(text: str) -> float:
-    raise ValueError(f"it holds {text}, which JSON has not")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _not_finite(text)
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries = dict(pairs)
-    if len(entries) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"it says '{next(key for key in keys if keys.count(key) > 1)}' twice")
-    return entries

@@ -76,7 +76,7 @@ def _image(path: Path) -> object:
 
 
 def _json(path: Path) -> object:
-    from ctcore.files import read_json
+    from ctcore.json_files import read_json
 
     return read_json(path)
 
@@ -134,7 +134,7 @@ def _array(path: Path) -> object:
 
 
 def _plans(path: Path) -> object:
-    from ctcore.files import read_json
+    from ctcore.json_files import read_json
     from ctcore.nnunet.folders.plan import Plan
 
     plans = read_json(path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ctcore.errors import BundleError, RequestError, describe_validation, first_line
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from pipeline.bundle_files import FOLDERS, MANIFEST, STAGE_FOLDERS, check_file, check_names, files_below, sha256_of
 from pipeline.manifest import BUNDLE_SCHEMA_VERSION, DEMO_NOTICE, BundleManifest
 from pipeline.model_card import gaps

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ctcore.errors import BundleError, RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 MANIFEST = "bundle.json"
 STAGE_FOLDERS = ("stage1", "stage2")

@@ -15,7 +15,7 @@ from ctcore.detection.fusion import FusionSettings, fuse
 from ctcore.detection.fusion_fit import fit_logistic, fit_mean
 from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.predictions import listed, read_table
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from pipeline.bundle import Bundle
 from pipeline.create_bundle import remade
 from pipeline.records import CaseRecord

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ctcore.errors import RequestError, describe_validation
 from ctcore.evaluation.metrics import SCHEMA_VERSION as METRICS_SCHEMA_VERSION
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 DEFAULT_INTENDED_USE = (
     "Research on the detection of pancreatic lesions in contrast-enhanced abdominal CT; no clinical decision"

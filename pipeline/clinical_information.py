@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ctcore.errors import RequestError, describe_validation
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 OLDEST_YEARS = 150.0
 DAYS_A_YEAR = 365.25

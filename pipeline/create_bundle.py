@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from ctcore.detection.calibration import Calibration
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.fusion import FusionSettings
+from ctcore.durable import write_atomic, write_text
 from ctcore.errors import RequestError, describe_validation
-from ctcore.files import write_atomic, write_json, write_text
+from ctcore.json_files import write_json
 from ctcore.labels import CLASS_NAMES, lesion_classes_of
 from pipeline.bundle import FEATURES, MODEL_CARD, Bundle, load_bundle
 from pipeline.bundle_files import MANIFEST, STAGE_FOLDERS, files_below, sha256_of, stage_details, stage_files

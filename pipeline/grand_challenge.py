@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctcore.durable import is_writable
 from ctcore.errors import OutputError, RequestError, first_line
-from ctcore.files import CaseFile, discover, is_writable, read_ct, write, write_json
+from ctcore.files import CaseFile, discover, read_ct, write
+from ctcore.json_files import write_json
 from pipeline.case_writer import record_of
 from pipeline.clinical_information import ReadInformation, read_clinical_information
 from pipeline.clock import Clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ctcore.files import write_text
+from ctcore.durable import write_text
 from pipeline.label_colours import coloured
 
 ITK_SNAP_FILE = "itk-snap-labels.txt"

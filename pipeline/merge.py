@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctcore.durable import write_atomic
 from ctcore.errors import RequestError
-from ctcore.files import write_atomic
 from ctcore.object_store import Place
 from pipeline.outputs import OutputFolder
 from pipeline.packed_records import PackedRecords

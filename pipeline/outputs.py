@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ctcore.case_names import is_text
-from ctcore.durable import remove_partials, writing
+from ctcore.durable import is_writable, remove_partials, write_text, writing
 from ctcore.errors import RequestError
-from ctcore.files import CaseFile, is_writable, json_text, write, write_json, write_text
+from ctcore.files import CaseFile, write
+from ctcore.json_files import json_text, write_json
 from ctcore.lock import FolderLock, locked
 from ctcore.object_store import Place
 from pipeline.case import CaseResult

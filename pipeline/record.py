@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ctcore.errors import RequestError, describe_validation
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 
 class Record(BaseModel):

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctcore.durable import write_text
 from ctcore.errors import CaseError, RequestError, first_line
 from ctcore.evaluation.output import alone
 from ctcore.evaluation.worst import Worst
-from ctcore.files import write_json, write_text
+from ctcore.json_files import write_json
 from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.training.as_trained import trained_recipe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.files import write_atomic
+from ctcore.durable import write_atomic
 from stage1_localizer.margins import Millimetres
 from stage1_localizer.measure import CaseMasks, LocatedCase, case_roi, figures_of
 

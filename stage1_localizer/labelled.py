@@ -9,7 +9,7 @@ from ctcore.datasets.label_names import PANCREAS_PARTS, read_label_names, values
 from ctcore.datasets.layouts import read_dataset
 from ctcore.datasets.pairing import images_of, labels_of
 from ctcore.errors import DatasetError, RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.preparation.labelled import checked_cases, labelled_cases

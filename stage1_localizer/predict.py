@@ -9,8 +9,9 @@ from typing import Any
 from ctcore.cts import find_cts, read_case
 from ctcore.durable import remove_partials
 from ctcore.errors import CaseError, first_line
-from ctcore.files import write, write_json
+from ctcore.files import write
 from ctcore.geometry import as_stored, to_lps
+from ctcore.json_files import write_json
 from ctcore.lock import locked
 from ctcore.resample import resample_array
 from stage1_localizer.localizer import Localizer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.files import write_atomic
+from ctcore.durable import write_atomic
 from stage2_multitask.cohort import FUSED, HEAD, MAP, SOURCES, Cohort
 from stage2_multitask.measure import MeasuredCase
 

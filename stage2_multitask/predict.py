@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctcore.cts import find_cts, read_case
-from ctcore.durable import remove_partials
+from ctcore.durable import remove_partials, write_text
 from ctcore.errors import CaseError, first_line
-from ctcore.files import write, write_text
+from ctcore.files import write
 from ctcore.geometry import as_stored, to_lps
 from ctcore.lock import locked
 from stage2_multitask.predictor import MultiTaskPredictor

@@ -16,8 +16,10 @@ from ctcore.datasets.label_names import LESION, values_of
 from ctcore.datasets.layouts import read_dataset
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.measures import Candidate
+from ctcore.durable import write_text
 from ctcore.errors import BundleError, CaseError, DatasetError, RequestError, describe_validation, first_line
-from ctcore.files import read, read_json, write, write_json, write_text
+from ctcore.files import read, write
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase, link
 from ctcore.nnunet.preparation.folds import check_folds, given_folds, make_folds
 from ctcore.nnunet.workspace import FILE_ENDING

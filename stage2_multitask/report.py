@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ctcore.durable import write_text
 from ctcore.errors import CaseError
 from ctcore.evaluation.class_figures import BETA
 from ctcore.evaluation.output import alone
 from ctcore.evaluation.study import record_warnings
-from ctcore.files import write_json, write_text
+from ctcore.json_files import write_json
 from stage2_multitask.cohort import Cohort
 from stage2_multitask.evaluate import Evaluation
 from stage2_multitask.summary import across_folds, cases_csv, summarize

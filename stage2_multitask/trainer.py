@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.exported import CheckpointChoice, save_model
 from ctcore.nnunet.training.as_trained import trained_recipe
 from ctcore.nnunet.training.fold import TrainingOptions, normalization_of, train_fold, trained_state

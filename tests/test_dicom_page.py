@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import pipeline.cli
 from ctcore import bounds
 from ctcore.dicom import archive, choose, grid, source, suitability
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.volume import Geometry, Volume
 from tests.ctcore.dicom.series_on_disk import write_series
 from tests.page import ROOT, broken_links, lines

@@ -12,7 +12,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import pipeline.cli
-from ctcore.files import read, read_json, write
+from ctcore.files import read, write
+from ctcore.json_files import read_json
 from tests.page import ROOT, broken_links, lines
 from tests.pipeline.imported import write_cts, write_folders
 

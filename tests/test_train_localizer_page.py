@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import pipeline.cli
 import stage1_localizer.cli
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from tests.ctcore.datasets.layouts_on_disk import write_json_file, write_panorama
 from tests.page import ROOT, broken_links, lines
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ctcore.datasets.description import MANUAL, PSEUDO
+from ctcore.durable import write_text
 from ctcore.errors import DatasetError, first_line
-from ctcore.files import write_text
 from ctcore.text import safe_id
 
 

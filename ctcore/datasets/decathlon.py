@@ -14,7 +14,7 @@ from ctcore.datasets.pairing import images_of, labels_of
 from ctcore.datasets.splits import read_splits
 from ctcore.datasets.spreadsheet import read_rows
 from ctcore.errors import DatasetError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.text import safe_id
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.errors import DatasetError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.labels import LESION_NAMES
 
 LARGEST_VALUE = 255

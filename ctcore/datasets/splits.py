@@ -8,7 +8,7 @@ from typing import Any
 
 from ctcore.datasets.description import Fold
 from ctcore.errors import DatasetError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 
 def read_splits(path: Path) -> tuple[Fold, ...]:

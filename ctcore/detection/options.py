@@ -90,7 +90,7 @@ def read_candidate_settings(path: Path) -> CandidateSettings:
     from pydantic import ValidationError
 
     from ctcore.detection.candidates import CandidateSettings
-    from ctcore.files import read_json
+    from ctcore.json_files import read_json
 
     try:
         return CandidateSettings.model_validate(read_json(path))

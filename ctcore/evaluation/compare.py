@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ctcore import files
 from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.figures import findings_of
 from ctcore.evaluation.matching import MatchingRule
@@ -22,6 +21,7 @@ from ctcore.evaluation.statistics.roc import auroc
 from ctcore.evaluation.statistics.statistic import difference
 from ctcore.evaluation.strata import PATIENT_COLUMN, read_strata
 from ctcore.evaluation.study import Progress, Study, collect
+from ctcore.json_files import write_json
 
 COMPARISON_FILE = "comparison.json"
 SCHEMA_VERSION = 1
@@ -152,7 +152,7 @@ def compare(
     groups = None if patients is None else _patients(patients, studies[0].case_ids)
     comparison = _compared(studies[0], studies[1], (str(first), str(second)), groups, resamples, seed)
     if output is not None:
-        files.write_json(output / COMPARISON_FILE, comparison.as_dict())
+        write_json(output / COMPARISON_FILE, comparison.as_dict())
     return comparison
 
 

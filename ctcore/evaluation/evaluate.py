@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ctcore import files
+from ctcore.durable import write_text
 from ctcore.errors import RequestError
 from ctcore.evaluation.class_figures import BETA
 from ctcore.evaluation.figures import class_table, headline_statistics, is_probability, nested, study_statistics
@@ -21,6 +21,7 @@ from ctcore.evaluation.statistics.delong import delong
 from ctcore.evaluation.strata import Column, StrataTable, read_strata
 from ctcore.evaluation.study import Progress, Study, collect
 from ctcore.evaluation.tables import CaseRecord, case_table, lesion_table
+from ctcore.json_files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -175,12 +176,12 @@ def _write(output: Path, study: Study, metrics: Metrics, title: str | None) -> N
     """Writes the files of an evaluation; plots and page only if the page has a title."""
     with alone(output, output / PLOTS_FOLDER):
         (output / METRICS_FILE).unlink(missing_ok=True)  # the sign of a complete evaluation
-        files.write_text(output / CASES_FILE, case_table(study.records, study.failed))
-        files.write_text(output / LESIONS_FILE, lesion_table(study.records))
+        write_text(output / CASES_FILE, case_table(study.records, study.failed))
+        write_text(output / LESIONS_FILE, lesion_table(study.records))
         if title is not None:
             from ctcore.evaluation.report.draw import draw_all
             from ctcore.evaluation.report.page import evaluation_page
 
             plots = draw_all(output / PLOTS_FOLDER, study, metrics)
-            files.write_text(output / PAGE_FILE, evaluation_page(metrics.as_dict(), plots, title))
-        files.write_json(output / METRICS_FILE, metrics.as_dict())
+            write_text(output / PAGE_FILE, evaluation_page(metrics.as_dict(), plots, title))
+        write_json(output / METRICS_FILE, metrics.as_dict())

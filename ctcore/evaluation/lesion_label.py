@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.errors import DatasetError, LabelError, RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.labels import LESION_NAMES, PANORAMA_NAMES, PanoramaLabel
 
 DATASET_FILE = "dataset.json"

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctcore.durable import remove_partials
+from ctcore.durable import is_writable, remove_partials
 from ctcore.errors import RequestError
-from ctcore.files import is_writable
 from ctcore.lock import locked
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from ctcore.errors import DatasetError, RequestError
 from ctcore.evaluation.maps import discover_maps
-from ctcore.files import discover, label_id_of, read_json
+from ctcore.files import discover, label_id_of
+from ctcore.json_files import read_json
 from ctcore.text import safe_id
 
 RESULTS_FILE = "results.csv"

@@ -306,7 +306,7 @@ def _examine(datasets: list[Dataset], output: Path, *, skip_faulty: bool, **opti
 
     from ctcore.datasets.doctor.diagnosis import DOCTOR_FILE
     from ctcore.datasets.doctor.examine import examine
-    from ctcore.files import write_json
+    from ctcore.json_files import write_json
 
     with progress("examining") as report:
         diagnosis = examine(datasets, progress=report, **options)

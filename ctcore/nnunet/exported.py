@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from ctcore.durable import write_atomic, write_text
 from ctcore.errors import BundleError, RequestError, describe_validation
-from ctcore.files import read_json, write_atomic, write_text
+from ctcore.json_files import read_json
 from ctcore.nnunet.processing import NnunetProcessing
 
 if TYPE_CHECKING:

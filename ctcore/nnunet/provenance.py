@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.errors import DatasetError, RecipeError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import Workspace
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ctcore.durable import remove_partials
 from ctcore.errors import DatasetError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.lock import LOCK_NAME, locked
 
 CONFIGURATION = "3d_fullres"

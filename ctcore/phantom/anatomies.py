@@ -10,6 +10,7 @@ import numpy as np
 
 from ctcore import files
 from ctcore.errors import CaseError, RequestError
+from ctcore.json_files import read_json
 from ctcore.phantom.anatomy import label_map
 
 RECORDS = "phantoms"
@@ -43,7 +44,7 @@ def patients_used(cohorts: Sequence[Path]) -> frozenset[str]:
         if not paths:
             raise RequestError(f"excluded cohort '{cohort}' holds no {RECORDS}/*.json: give a folder of phantoms")
         for path in paths:
-            record = files.read_json(path)
+            record = read_json(path)
             anatomy = record.get("anatomy") if isinstance(record, dict) else None
             if not isinstance(anatomy, str) or files.image_suffix(Path(anatomy)) is None:
                 raise RequestError(

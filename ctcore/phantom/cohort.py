@@ -16,8 +16,9 @@ import numpy as np
 
 from ctcore import files
 from ctcore.datasets.parallel import over_cases
-from ctcore.durable import PARTIAL_PREFIX, remove_partials
+from ctcore.durable import PARTIAL_PREFIX, remove_partials, write_text
 from ctcore.errors import RequestError
+from ctcore.json_files import read_json
 from ctcore.labels import NON_PDAC, PANORAMA_NAMES, SUBTYPE_NAMES
 from ctcore.lock import LOCK_NAME, locked
 from ctcore.phantom.anatomies import RECORDS, choose_maps, patient_of, patients_used
@@ -73,7 +74,7 @@ def _make_case(job: _Job) -> str:
     record: dict[str, Any] = {"case_id": job.case_id, **phantom.record}
     if job.anatomy is not None:
         record["anatomy"] = job.anatomy.name
-    files.write_text(job.output / RECORDS / f"{job.case_id}.json", json.dumps(record, indent=1) + "\n")
+    write_text(job.output / RECORDS / f"{job.case_id}.json", json.dumps(record, indent=1) + "\n")
     return job.case_id
 
 
@@ -99,13 +100,13 @@ def _begin(output: Path, request: dict[str, Any]) -> None:
     """
     if any(path.name != LOCK_NAME and not path.name.startswith(PARTIAL_PREFIX) for path in output.iterdir()):
         path = output / REQUEST
-        if not path.is_file() or files.read_json(path) != request:
+        if not path.is_file() or read_json(path) != request:
             raise RequestError(
                 f"output folder '{output}' is not empty, and not of a cohort that was begun by the same command and"
                 " version: give an empty one, so that cohorts do not mix"
             )
     remove_partials(output)
-    files.write_text(output / REQUEST, json.dumps(request, indent=1) + "\n")
+    write_text(output / REQUEST, json.dumps(request, indent=1) + "\n")
 
 
 def _check_anatomy(anatomy: Path | None, exclude: Sequence[Path], repeat: int, bend_mm: float) -> None:
@@ -231,7 +232,7 @@ def _write_tables(output: Path, jobs: list[_Job]) -> None:
     for job in jobs:
         patient = [] if job.anatomy is None else [patient_of(job.anatomy.name)]
         writer.writerow([job.case_id, job.class_name, *patient])
-    files.write_text(output / "case_labels.csv", table.getvalue())
+    write_text(output / "case_labels.csv", table.getvalue())
     dataset = {
         "name": "phantoms",
         "description": "Synthetic contrast-enhanced abdominal CTs with exact labels",
@@ -240,4 +241,4 @@ def _write_tables(output: Path, jobs: list[_Job]) -> None:
         "numTraining": len(jobs),
         "file_ending": ".nii.gz",
     }
-    files.write_text(output / "dataset.json", json.dumps(dataset, indent=1) + "\n")
+    write_text(output / "dataset.json", json.dumps(dataset, indent=1) + "\n")

@@ -10,7 +10,7 @@ import highdicom as hd
 from pydicom import dcmread, dcmwrite
 
 from ctcore.dicom.source import Opener
-from ctcore.files import write_atomic
+from ctcore.durable import write_atomic
 from pipeline.dicom_output import codes
 from pipeline.dicom_output.maker import Maker
 from pipeline.dicom_output.report import make_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from ctcore.files import write_text
+from ctcore.durable import write_text
 from ctcore.pages.pieces import banner, bar, facts, page, table, text
 from pipeline.outputs import OutputFolder
 from pipeline.records import DEMO_FLAG, FLAG_NO_PICTURE, CaseRecord

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.datasets.label_names import values_of
-from ctcore.files import write_atomic
+from ctcore.durable import write_atomic
 from pipeline.case import CaseResult
 from pipeline.quality import pancreas_region
 from pipeline.report.colours import ARTERIES, BACKGROUND, PANCREAS, ROI, VEINS

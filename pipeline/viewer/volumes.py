@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcore.cts import read_case
+from ctcore.durable import write_atomic
 from ctcore.errors import CaseError, RequestError
-from ctcore.files import read, write, write_atomic
+from ctcore.files import read, write
 from ctcore.geometry import Box, Inset
 from ctcore.scratch import remove_abandoned, scratch_folder
 from ctcore.volume import Volume

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 
 KEYS = {
     "speedup_exact",

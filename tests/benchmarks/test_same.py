@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from benchmarks.same import differences
-from ctcore.files import write_json, write_text
+from ctcore.durable import write_text
+from ctcore.json_files import write_json
 
 RUN = {
     "started": "2030-01-01",

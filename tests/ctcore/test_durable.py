@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from ctcore.durable import flush, remove_partials, writing
+from ctcore.durable import flush, is_writable, remove_partials, write_atomic, write_text, writing
 from ctcore.errors import CaseError, OutputError
-from ctcore.files import write_text
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_is_flushed_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +75,51 @@ def test_only_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     remove_partials(tmp_path, tmp_path / "nowhere")
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert left == {"a.txt", "below", "below/.partial-y", ".partial-folder"}
+
+
+@pytest.mark.parametrize("error", [ValueError("stopped"), KeyboardInterrupt()])
+@pytest.mark.parametrize("existing", [None, "old"])
+def test_a_write_that_fails_changes_nothing(tmp_path: Path, error: BaseException, existing: str | None) -> None:
+    path = tmp_path / "a.txt"
+    if existing is not None:
+        path.write_text(existing)
+
+    def half(partial: Path) -> None:
+        assert partial.parent == tmp_path
+        assert partial.name.startswith(".partial-")
+        partial.write_text("half of")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomic(path, half)
+    assert names_in(tmp_path) == ([] if existing is None else ["a.txt"])
+    if existing is not None:
+        assert path.read_text() == existing
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.json"])
+def test_the_file_appears_when_it_is_complete(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "new" / "folder" / name
+
+    def fill(partial: Path) -> None:
+        assert partial.name.endswith(name[1:])
+        partial.write_text("whole")
+        assert not path.exists()
+
+    write_atomic(path, fill)
+    assert path.read_text() == "whole"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert names_in(path.parent) == [name]
+
+
+def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "Größe\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Größe\n".encode()
+
+
+def test_is_writable(tmp_path: Path) -> None:
+    assert is_writable(tmp_path)
+    assert names_in(tmp_path) == []
+    (tmp_path / "file").touch()
+    assert not is_writable(tmp_path / "file")
+    assert not is_writable(tmp_path / "nowhere")

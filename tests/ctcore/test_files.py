@@ -1,9 +1,7 @@
 """Finding cases, reading what is sound, refusing what is not, and writing files that are complete or not there."""
 
 import itertools
-import json
 import resource
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
 
+from ctcore.durable import write_atomic
 from ctcore.errors import (
     CaseError,
     GeometryError,
@@ -22,22 +21,7 @@ from ctcore.errors import (
     RequestError,
     UnreadableImageError,
 )
-from ctcore.files import (
-    IMAGE_SUFFIXES,
-    CaseFile,
-    case_id_of,
-    discover,
-    image_suffix,
-    is_writable,
-    label_id_of,
-    read,
-    read_ct,
-    read_json,
-    write,
-    write_atomic,
-    write_json,
-    write_text,
-)
+from ctcore.files import IMAGE_SUFFIXES, CaseFile, case_id_of, discover, image_suffix, label_id_of, read, read_ct, write
 from ctcore.volume import Geometry, Volume
 
 WRITTEN = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -386,41 +370,6 @@ def test_reading_leaves_itks_warnings_as_they_were(tmp_path: Path) -> None:
 # --- writing
 
 
-@pytest.mark.parametrize("error", [ValueError("stopped"), KeyboardInterrupt()])
-@pytest.mark.parametrize("existing", [None, "old"])
-def test_a_write_that_fails_changes_nothing(tmp_path: Path, error: BaseException, existing: str | None) -> None:
-    path = tmp_path / "a.txt"
-    if existing is not None:
-        path.write_text(existing)
-
-    def half(partial: Path) -> None:
-        assert partial.parent == tmp_path
-        assert partial.name.startswith(".partial-")
-        partial.write_text("half of")
-        raise error
-
-    with pytest.raises(type(error)):
-        write_atomic(path, half)
-    assert names(tmp_path) == ([] if existing is None else ["a.txt"])
-    if existing is not None:
-        assert path.read_text() == existing
-
-
-@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.json"])
-def test_the_file_appears_when_it_is_complete(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "new" / "folder" / name
-
-    def fill(partial: Path) -> None:
-        assert partial.name.endswith(name[1:])
-        partial.write_text("whole")
-        assert not path.exists()
-
-    write_atomic(path, fill)
-    assert path.read_text() == "whole"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    assert names(path.parent) == [name]
-
-
 def test_partial_files_are_not_discovered(tmp_path: Path) -> None:
     found = []
 
@@ -439,41 +388,6 @@ def test_a_written_volume_replaces_the_old_one(tmp_path: Path) -> None:
         write(volume.with_array(np.full(volume.array.shape, value, np.uint8)), tmp_path / "a.nii.gz")
     assert read(tmp_path / "a.nii.gz").array.max() == 2
     assert names(tmp_path) == ["a.nii.gz"]
-
-
-def test_text_and_json(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.txt", "Größe\n")
-    assert (tmp_path / "a.txt").read_bytes() == "Größe\n".encode()
-    value = {"score": 0.1, "flags": ["demo_model"], "error": None}
-    write_json(tmp_path / "a.json", value)
-    assert read_json(tmp_path / "a.json") == value
-    assert (tmp_path / "a.json").read_text() == json.dumps(value, indent=2) + "\n"
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_json_without_nan(tmp_path: Path, value: float) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "a.json", {"score": value})
-    assert names(tmp_path) == []
-
-
-def test_json_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"none\.json' cannot be read as JSON"):
-        read_json(tmp_path / "none.json")
-    (tmp_path / "half.json").write_text('{"score": ')
-    with pytest.raises(RequestError, match=r"half\.json' cannot be read as JSON: Expecting value"):
-        read_json(tmp_path / "half.json")
-    (tmp_path / "latin.json").write_bytes(b'"\xff"')
-    with pytest.raises(RequestError, match=r"latin\.json' cannot be read as JSON"):
-        read_json(tmp_path / "latin.json")
-
-
-def test_is_writable(tmp_path: Path) -> None:
-    assert is_writable(tmp_path)
-    assert names(tmp_path) == []
-    (tmp_path / "file").touch()
-    assert not is_writable(tmp_path / "file")
-    assert not is_writable(tmp_path / "nowhere")
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from ctcore.cts import DicomCase, find_cts, read_case
 from ctcore.errors import CaseError, MemoryLimitError, RequestError
-from ctcore.files import read, read_ct, read_json, write
+from ctcore.files import read, read_ct, write
 from ctcore.geometry import to_lps
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from ctcore.volume import Geometry, Volume
 from pipeline import memory
 from pipeline.bundle import Bundle

@@ -11,8 +11,8 @@ import torch
 from typer.testing import CliRunner
 
 from ctcore.errors import RequestError
-from ctcore.files import read_json
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from ctcore.nnunet.exported import load_model
 from pipeline.bundle import DEMO_BUNDLE, load_bundle
 from pipeline.cli import app

@@ -13,9 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 from ctcore.errors import RequestError
-from ctcore.files import read, read_json, write, write_json
+from ctcore.files import read, write
 from ctcore.geometry import to_lps
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.exported import load_model
 from ctcore.resample import resample_array
 from ctcore.volume import Volume

@@ -17,8 +17,9 @@ from ctcore.datasets.layouts import read_dataset
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.errors import RequestError
 from ctcore.evaluation.predictions import read_predictions
-from ctcore.files import read, read_ct, read_json, write, write_json
+from ctcore.files import read, read_ct, write
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json, write_json
 from ctcore.labels import SUBTYPE_NAMES
 from ctcore.nnunet.exported import Normalization, save_model, unique_state
 from ctcore.nnunet.networks import build_unet

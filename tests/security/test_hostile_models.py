@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from ctcore.errors import BundleError, CaseError, PipelineError, RequestError
 from ctcore.evaluation.maps import discover_maps, read_map
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.allocation import build_no_larger
 from ctcore.nnunet.exported import ExportedModel, build_loaded, load_model
 from ctcore.nnunet.networks import build_unet

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ctcore.files import read_json
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from stage1_localizer.cli import app
 from stage1_localizer.recipe import load
 from tests.stage1_localizer.trained_workspace import make_trained

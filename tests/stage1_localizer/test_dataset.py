@@ -10,7 +10,8 @@ import pytest
 
 from ctcore.datasets.case_labels import read_case_labels, write_case_labels
 from ctcore.errors import LabelError
-from ctcore.files import read, read_json, write
+from ctcore.files import read, write
+from ctcore.json_files import read_json
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import prepare, workspace_at
 from stage1_localizer.recipe import LocalizerRecipe

@@ -14,8 +14,8 @@ import pytest
 
 from ctcore.datasets.description import Layout
 from ctcore.errors import CaseError, DatasetError, RequestError
-from ctcore.files import read_json
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.training.fold import trained_folds
 from stage1_localizer.evaluate import (

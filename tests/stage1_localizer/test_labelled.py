@@ -8,7 +8,7 @@ import pytest
 
 from ctcore.datasets.description import Layout
 from ctcore.errors import DatasetError, RequestError
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import prepare

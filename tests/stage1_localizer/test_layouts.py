@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ctcore.datasets.case_labels import read_case_labels
-from ctcore.files import read, read_json
+from ctcore.files import read
+from ctcore.json_files import read_json
 from stage1_localizer.cli import app
 from stage1_localizer.dataset import workspace_at
 from tests.ctcore.datasets.layouts_on_disk import (

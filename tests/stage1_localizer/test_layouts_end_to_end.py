@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ctcore.files import read_ct, read_json
+from ctcore.files import read_ct
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from stage1_localizer.cli import app
 from stage1_localizer.dataset import workspace_at
 from stage1_localizer.localizer import Localizer

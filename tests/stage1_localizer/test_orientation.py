@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctcore.files import read, read_json, write
+from ctcore.files import read, write
 from ctcore.geometry import Box, to_lps
+from ctcore.json_files import read_json
 from ctcore.resample import resample_array
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.predict import predict_folder

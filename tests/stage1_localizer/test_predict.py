@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ctcore.errors import RequestError
-from ctcore.files import read, read_json, write
+from ctcore.files import read, write
 from ctcore.geometry import Box
+from ctcore.json_files import read_json
 from ctcore.resample import resample_to_shape
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.localizer import Localization

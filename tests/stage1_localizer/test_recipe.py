@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ctcore.errors import RecipeError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of
 from stage1_localizer.recipe import RECIPES, LocalizerRecipe, load

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ctcore.files import write_json, write_text
+from ctcore.durable import write_text
+from ctcore.json_files import write_json
 from ctcore.nnunet.exported import unique_state
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ctcore.files import read_json
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.cli import app
 from stage2_multitask.recipe import MultiTaskRecipe

@@ -10,9 +10,10 @@ import pytest
 
 from ctcore import files
 from ctcore.datasets.case_labels import write_case_labels
+from ctcore.durable import write_text
 from ctcore.errors import RequestError
 from ctcore.evaluation.evaluate import evaluate
-from ctcore.files import write_json, write_text
+from ctcore.json_files import write_json
 from ctcore.volume import Volume
 from stage2_multitask.cohort import FUSED, HEAD, MAP, Cohort, cohort_figures
 from stage2_multitask.measure import MeasuredCase, measure_prediction

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ctcore.errors import CaseError, DatasetError, RequestError
-from ctcore.files import read_ct, read_json
+from ctcore.files import read_ct
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.evaluate import Evaluation, cross_validate, evaluate_model
 from stage2_multitask.labelled import crops_of

@@ -9,7 +9,7 @@ import pytest
 
 from ctcore.datasets.description import Layout
 from ctcore.errors import DatasetError, RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.dataset import prepare, workspace_at

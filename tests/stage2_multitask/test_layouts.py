@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ctcore.datasets.case_labels import read_case_labels
-from ctcore.files import read, read_json
+from ctcore.files import read
+from ctcore.json_files import read_json
 from stage2_multitask.cli import app
 from stage2_multitask.dataset import workspace_at
 from tests.ctcore.datasets.layouts_on_disk import write_msd, write_nnunet, write_panorama, write_subtypes, write_table

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ctcore.files import read_ct, read_json
+from ctcore.files import read_ct
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json
 from stage2_multitask.cli import app
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.predictor import MultiTaskPredictor

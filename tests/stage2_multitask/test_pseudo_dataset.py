@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 from ctcore.datasets.layouts import read_dataset
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.errors import BundleError, DatasetError, RequestError
-from ctcore.files import read, read_json, write, write_json
+from ctcore.files import read, write
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import read_json, write_json
 from stage2_multitask.cli import app
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.pseudo_dataset import bundle_candidates, write_pseudo_labels

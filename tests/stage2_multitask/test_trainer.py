@@ -10,8 +10,9 @@ import torch
 
 from ctcore.datasets.case_labels import write_case_labels
 from ctcore.errors import DatasetError, LabelError
-from ctcore.files import read_ct, write_json
+from ctcore.files import read_ct
 from ctcore.inference.backends.choose import Execution
+from ctcore.json_files import write_json
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.training.checkpoint import read_checkpoint
 from ctcore.nnunet.training.course import read_course

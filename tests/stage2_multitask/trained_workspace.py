@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ctcore.files import write_text
+from ctcore.durable import write_text
 from ctcore.nnunet.exported import weights_file
 from ctcore.nnunet.training.fold import recipe_text, results_folder
 from ctcore.nnunet.training.fold_files import RECIPE_NAME, WEIGHTS_NAME

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.files import write, write_json
+from ctcore.files import write
+from ctcore.json_files import write_json
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.prediction import MultiTaskPrediction
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctcore.files import write_atomic
+from ctcore.durable import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ import logging
 import time
 from pathlib import Path
 
+from ctcore.durable import write_atomic
 from ctcore.errors import first_line
-from ctcore.files import write_atomic
 
 LIMIT_BYTES = 2 * 1024**3
 """Size of the folder; beyond it the files that were not used for the longest time go. PANORAMA's full-resolution

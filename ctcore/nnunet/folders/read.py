@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import CheckpointError, RequestError, first_line
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.exported import NnunetSource, unique_state
 from ctcore.nnunet.folders.plan import Plan, only_configuration
 from ctcore.nnunet.networks import build_unet

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctcore.durable import write_atomic
 from ctcore.errors import RequestError
-from ctcore.files import write_atomic, write_json
+from ctcore.json_files import write_json
 from ctcore.nnunet.exported import ExportedModel, NnunetSource
 from ctcore.nnunet.folders.plan import UNETS
 from ctcore.nnunet.folders.read import CHECKPOINTS, DATASET, PLANS

@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 from ctcore.errors import DatasetError, RecipeError
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.nnunet.encoders import timm_model_of
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.one_process import in_this_process

@@ -17,8 +17,9 @@ from ctcore.datasets.label_names import LESION, project_name, values_of
 from ctcore.datasets.label_values import LabelValues, label_values, relabelled
 from ctcore.datasets.layouts import read_dataset
 from ctcore.datasets.parallel import over_cases
+from ctcore.durable import write_atomic, write_text
 from ctcore.errors import DatasetError, GeometryError, LabelError, RequestError
-from ctcore.files import read, read_ct, write, write_atomic, write_text
+from ctcore.files import read, read_ct, write
 from ctcore.geometry import to_lps
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.workspace import FILE_ENDING, Workspace

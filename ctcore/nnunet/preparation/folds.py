@@ -11,7 +11,7 @@ import numpy as np
 from ctcore.datasets.description import PSEUDO, Fold
 from ctcore.datasets.splits import folds_of
 from ctcore.errors import DatasetError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.workspace import Workspace
 

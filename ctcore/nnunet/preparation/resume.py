@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.errors import RequestError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase, lesion_ml_of
 from ctcore.nnunet.workspace import Workspace
 

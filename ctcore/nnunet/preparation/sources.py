@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ctcore.datasets.spreadsheet import read_rows
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.workspace import Workspace
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ctcore.errors import RecipeError, describe_validation
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.overrides import parse_change
 from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import RecipeT

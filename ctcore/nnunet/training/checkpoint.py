@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from ctcore.durable import write_atomic
 from ctcore.errors import CheckpointError, OutputError, first_line
-from ctcore.files import write_atomic
 from ctcore.nnunet.exported import unique_state
 
 VERSION = 3

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctcore.errors import RequestError, describe_validation, first_line
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.training.fold_files import COURSE_NAME
 
 SCHEMA_VERSION: Final = 1

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from ctcore.durable import remove_partials
+from ctcore.durable import remove_partials, write_text
 from ctcore.errors import DatasetError, RecipeError, RequestError
-from ctcore.files import read_json, write_json, write_text
+from ctcore.json_files import read_json, write_json
 from ctcore.lock import locked, refuse_if_locked
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import CheckpointChoice

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.errors import RequestError, first_line
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.lock import is_locked
 from ctcore.nnunet.training.course import Course, read_course
 from ctcore.nnunet.training.fold_files import COURSE_NAME, RECIPE_NAME, WEIGHTS_NAME

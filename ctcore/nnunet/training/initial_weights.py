@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import CheckpointError, RequestError, first_line
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.exported import MODEL_FILE, weights_file
 from ctcore.nnunet.recipe import WeightsOrigin
 from ctcore.nnunet.safe_load import allowed_globals

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcore.errors import RequestError, first_line
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.environment import quiet_mlflow
 from ctcore.nnunet.training.fold_files import MLFLOW_NAME
 

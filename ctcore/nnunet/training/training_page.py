@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ctcore.durable import write_text
 from ctcore.errors import DatasetError, first_line
-from ctcore.files import write_text
 from ctcore.nnunet.training.course import TRAINING_CASES, UNKNOWN, VALIDATION_CASES, Course
 from ctcore.nnunet.training.fold_files import ALL, PAGE_NAME
 from ctcore.nnunet.training.fold_state import IN_TRAINING, STOPPED, TRAINED, FoldState, begun_folds, fold_state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ctcore.errors import RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.training.fold_files import ALL
 from ctcore.nnunet.workspace import Workspace
 

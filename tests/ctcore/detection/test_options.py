@@ -7,7 +7,7 @@ import pytest
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.options import ModeChoice, chosen_candidates
 from ctcore.errors import RequestError
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 
 
 def test_options_or_a_file(tmp_path: Path) -> None:

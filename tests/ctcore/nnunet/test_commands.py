@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from ctcore.datasets.description import Layout
 from ctcore.errors import DatasetError, RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.labels import CLASS_NAMES
 from ctcore.nnunet.commands import add_training_commands
 from ctcore.nnunet.workspace import Workspace

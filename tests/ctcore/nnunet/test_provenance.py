@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ctcore.errors import DatasetError, RecipeError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.provenance import check_planned, check_prepared, differences, recorded
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.workspace import Workspace

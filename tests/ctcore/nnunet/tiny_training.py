@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.planning.architecture import planned_size
 from ctcore.nnunet.planning.plan import architecture_of

@@ -48,6 +48,7 @@ def test_two_actors_leave_the_bytes_of_one_process(ray_cluster: str, run: Run, t
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_killed_actor_loses_nothing(ray_cluster: str, run: Run, tmp_path: Path) -> None:
     load = partial(fake_run.load, deadly=True, once=tmp_path / "killed")
     summary = run(tmp_path / "out", partial(on_ray, request=RayRequest(ray_cluster)), load)
@@ -66,11 +67,13 @@ def test_cases_that_kill_their_actors_fail_alone(ray_cluster: str, run: Run, tmp
     assert summary.complete
 
 
+@pytest.mark.slow
 def test_what_an_actor_cannot_do_ends_the_run(ray_cluster: str, run: Run, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no such network"):
         run(tmp_path / "out", partial(on_ray, request=RayRequest(ray_cluster)), fake_run.load_nothing)
 
 
+@pytest.mark.slow
 def test_what_the_workers_have_is_settled_there(ray_cluster: str) -> None:
     found = resolve_there(partial(resolve, "cpu", "torch", "fp32"), RayRequest(ray_cluster, cpus=2))
     assert (found, found.threads) == (Execution("cpu", "torch", "fp32"), 2)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ctcore.errors import DatasetError, RecipeError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of, plan
 from ctcore.nnunet.provenance import recorded

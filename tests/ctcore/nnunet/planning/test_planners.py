@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ctcore.errors import RecipeError
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.planners import make_planner, with_overrides

@@ -13,7 +13,8 @@ import pytest
 from ctcore.datasets.case_labels import read_case_labels, write_case_labels
 from ctcore.datasets.description import Layout
 from ctcore.errors import CaseError, DatasetError, GeometryError, LabelError, RequestError
-from ctcore.files import read, write, write_json
+from ctcore.files import read, write
+from ctcore.json_files import write_json
 from ctcore.nnunet.preparation.dataset import (
     TrainingCase,
     link,

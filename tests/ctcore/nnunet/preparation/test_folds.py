@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ctcore.datasets.description import Fold
 from ctcore.errors import DatasetError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.preparation.folds import make_folds, write_splits
 from ctcore.nnunet.workspace import Workspace

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ctcore.errors import RequestError
-from ctcore.files import read_json, write, write_json
+from ctcore.files import write
+from ctcore.json_files import read_json, write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.preparation.resume import prepare_once, remove_others
 from ctcore.nnunet.workspace import Workspace

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctcore.files import write_json, write_text
+from ctcore.durable import write_text
+from ctcore.json_files import write_json
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.nnunet.preparation.sources import are_phantoms, holds_phantoms, sources_of
 from ctcore.nnunet.workspace import Workspace

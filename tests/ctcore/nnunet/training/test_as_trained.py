@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import pytest
 
+from ctcore.durable import write_text
 from ctcore.errors import RecipeError
-from ctcore.files import write_text
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.as_trained import read_recipe, recipe_as_trained
 from ctcore.nnunet.training.fold import recipe_text

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from ctcore.errors import CheckpointError, DatasetError, FolderInUseError, RecipeError, RequestError
-from ctcore.files import read_json, write_json
+from ctcore.json_files import read_json, write_json
 from ctcore.lock import locked
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin

@@ -26,6 +26,7 @@ def train(folder: Path, fold: str, resume: bool, *, deadly: int = 0, faulty: boo
     return record
 
 
+@pytest.mark.slow
 def test_a_fold_goes_on_where_its_process_was_killed(ray_cluster: str, tmp_path: Path) -> None:
     job, request = partial(train, tmp_path, deadly=1), RayRequest(ray_cluster)
     assert sorted(train_folds(job, ["0", "1", "2"], resume=False, request=request)) == ["0", "1", "2"]

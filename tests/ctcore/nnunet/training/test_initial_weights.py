@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ctcore.errors import CheckpointError, RequestError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.environment import nnunet_environment
 from ctcore.nnunet.exported import unique_state
 from ctcore.nnunet.networks import build_unet

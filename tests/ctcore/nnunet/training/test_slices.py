@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ctcore.errors import RecipeError
-from ctcore.files import read_json
+from ctcore.json_files import read_json
 from ctcore.nnunet.encoders import import_timm
 from ctcore.nnunet.workspace import Workspace
 from tests.ctcore.nnunet.conftest import make_recipe

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ctcore.errors import DatasetError
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.lock import locked
 from ctcore.nnunet.training.course import CourseWriter
 from ctcore.nnunet.training.training_page import write_pages, write_report

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ctcore.errors import RequestError
-from ctcore.files import write_json
+from ctcore.json_files import write_json
 from ctcore.nnunet.training.validation import folds_to_measure, validation_ids
 from ctcore.nnunet.workspace import Workspace
 
