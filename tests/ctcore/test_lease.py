@@ -13,7 +13,7 @@ from ctcore.lease import LEASE_NAME, leased
 from ctcore.object_store import ObjectFolder
 from tests.object_server import ObjectServer
 
-BRIEF = 1.5
+BRIEF = 1.0
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_lease_that_cannot_be_renewed_ends_the_command(
     with leased(folder) as lease:
         object_server.fault = lambda method, path: 403
         time.sleep(BRIEF + 0.5)
-        with pytest.raises(OutputGoneError, match=r"could not be renewed for 1.5 s; nothing more is written"):
+        with pytest.raises(OutputGoneError, match=r"could not be renewed for 1 s; nothing more is written"):
             lease.check()
 
 

@@ -131,32 +131,32 @@ def edit_run(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda f: f.pop(), r"shard 2 of 3 missing; give all of them"),
-        (lambda f: f.append(f[0]), r"shard 3 is there twice; give every shard once"),
-        (lambda f: (f[1] / "run.json").unlink(), r"holds no run\.json; give folders that 'pipeline run --shard' has"),
-        (lambda f: edit_run(f[1], complete=False), r"shard 1/3 in '.*' did not come to its end; run it again"),
-        (lambda f: edit_run(f[1], shard=None), r"is no shard but a whole run"),
-        (lambda f: edit_run(f[1], schema_version=7), r"run\.json' is not valid: schema_version.*; run the shard again"),
-        (lambda f: edit_run(f[1], versions={}), r"were run with different versions; run one of them again"),
-        (lambda f: edit_run(f[1], bundle={"name": "other"}), r"were run with different bundle"),
-        (
-            lambda f: edit_run(f[1], shard={"number": 1, "of": 3, "cases": 8, "digest": "0"}),
-            r"are shards of different lists of cases; run all shards on the same input again",
-        ),
-        (lambda f: shutil.rmtree(f[1] / "detection_maps"), r"'.*detection_maps/.*' is missing; run the shard again"),
-    ],
-    ids=["missing", "twice", "no run", "stopped", "whole", "schema", "versions", "bundle", "cases", "maps"],
+SPOILT: tuple[tuple[Callable[[list[Path]], object], str], ...] = (
+    (lambda f: f.pop(), r"shard 2 of 3 missing; give all of them"),
+    (lambda f: f.append(f[0]), r"shard 3 is there twice; give every shard once"),
+    (lambda f: (f[1] / "run.json").unlink(), r"holds no run\.json; give folders that 'pipeline run --shard' has"),
+    (lambda f: edit_run(f[1], complete=False), r"shard 1/3 in '.*' did not come to its end; run it again"),
+    (lambda f: edit_run(f[1], shard=None), r"is no shard but a whole run"),
+    (lambda f: edit_run(f[1], schema_version=7), r"run\.json' is not valid: schema_version.*; run the shard again"),
+    (lambda f: edit_run(f[1], versions={}), r"were run with different versions; run one of them again"),
+    (lambda f: edit_run(f[1], bundle={"name": "other"}), r"were run with different bundle"),
+    (
+        lambda f: edit_run(f[1], shard={"number": 1, "of": 3, "cases": 8, "digest": "0"}),
+        r"are shards of different lists of cases; run all shards on the same input again",
+    ),
+    (lambda f: shutil.rmtree(f[1] / "detection_maps"), r"'.*detection_maps/.*' is missing; run the shard again"),
 )
-def test_what_is_not_one_run_in_parts(
-    shards: list[Path], tmp_path: Path, spoil: Callable[[list[Path]], object], message: str
-) -> None:
-    spoil(shards)
-    with pytest.raises(RequestError, match=message):
-        merge(shards, tmp_path / "merged")
-    assert not (tmp_path / "merged" / "results.csv").exists()
+"""What is done to three shards, and what merging says then."""
+
+
+def test_what_is_not_one_run_in_parts(shards: list[Path], tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for number, (spoil, message) in enumerate(SPOILT):
+        with subtests.test(message):
+            copies = [shutil.copytree(shard, tmp_path / f"spoilt{number}" / shard.name) for shard in shards]
+            spoil(copies)
+            with pytest.raises(RequestError, match=message):
+                merge(copies, tmp_path / f"merged{number}")
+            assert not (tmp_path / f"merged{number}" / "results.csv").exists()
 
 
 def test_the_output_is_none_of_the_shards(shards: list[Path]) -> None:

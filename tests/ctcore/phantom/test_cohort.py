@@ -145,7 +145,7 @@ def test_anatomy_is_chosen_by_class_and_cycled(hand_made_map: Maker, tmp_path: P
     empty = hand_made_map(lesion=False)
     files.write(empty.with_array(np.zeros_like(empty.array)), maps / "empty.nii.gz")
     (maps / "README.txt").write_text("not an image")
-    write_cohort(tmp_path / "out", 2, 3, anatomy=maps, positive_fraction=fraction, domain="wide")
+    write_cohort(tmp_path / "out", 2, 3, anatomy=maps, positive_fraction=fraction, domain="wide", around_mm=5)
     records = [json.loads(path.read_text()) for path in sorted((tmp_path / "out" / "phantoms").iterdir())]
     assert [record["anatomy"] for record in records] == ["sick.nii.gz" if fraction else "well.nii.gz"] * 2
     assert len({record["draws"]["liver.size"] for record in records}) == 2
@@ -169,6 +169,7 @@ def subtypes(hand_made_map: Maker, tmp_path_factory: pytest.TempPathFactory) -> 
         exclude=[folder / "other"],
         repeat=2,
         workers=2,
+        around_mm=5,
     )
     return folder / "out"
 
