@@ -1,4 +1,4 @@
-"""`pipeline run` with networks that round as bfloat16 does: `python -m benchmarks.rounded_bf16 run --input ...`.
+"""`pipeline run` in bf16 on any processor: `python -m benchmarks.rounded_bf16 run --precision bf16 --input ...`.
 
 A processor that multiplies bfloat16 numbers takes its factors in them and adds their products up in float32. Here every
 layer's input, weights and output are rounded to bfloat16 and multiplied in float32, which says on any machine how
@@ -7,6 +7,8 @@ answers differ, and nothing about the time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -42,19 +44,28 @@ def rounded(value: Any) -> Any:
     return value.to(torch.bfloat16).to(torch.float32) if isinstance(value, torch.Tensor) else value
 
 
-def make_rounded(network: torch.nn.Module | StoredNetwork, _execution: Execution) -> Backend:
-    """Makes a network ready to compute on the CPU with PyTorch; see `ctcore.inference.backends.choose.make_backend`."""
+def make_rounded(
+    network: torch.nn.Module | StoredNetwork, execution: Execution, make_backend: Callable[..., Backend]
+) -> Backend:
+    """Makes a network ready to compute on the CPU; see `ctcore.inference.backends.choose.make_backend`.
+
+    Where bf16 is asked for, PyTorch computes and rounds; elsewhere the given `make_backend` is called.
+    """
     from ctcore.inference.backends.stored_network import StoredNetwork
     from ctcore.inference.backends.torch_backend import TorchBackend
 
+    if execution.precision != "bf16":
+        return make_backend(network, execution)
     return TorchBackend(round_as_bf16(network.build() if isinstance(network, StoredNetwork) else network))
 
 
 def main() -> None:
     """Runs the pipeline's command line."""
+    from ctcore.inference.backends import choose
     from pipeline.cli import main as pipeline_main
 
-    with patch("ctcore.inference.backends.choose.make_backend", make_rounded):
+    made = partial(make_rounded, make_backend=choose.make_backend)
+    with patch.object(choose, "cpu_has_bf16", lambda: True), patch.object(choose, "make_backend", made):
         pipeline_main()
 
 

@@ -65,7 +65,7 @@ def ways_of(device: str) -> list[Way]:
     elif cpu_has_bf16():
         half = Way("bf16", "bf16")
     else:
-        half = Way(ROUNDED, "fp32", module=f"{__package__}.rounded_bf16")
+        half = Way(ROUNDED, "bf16", module=f"{__package__}.rounded_bf16")
     return [half, Way(GUIDED, "fp32", GUIDED)]
 
 

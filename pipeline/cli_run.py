@@ -78,7 +78,9 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[BackendChoice, typer.Option(help="Library that computes.")] = BackendChoice.AUTO,
-    precision: Annotated[PrecisionChoice, typer.Option(help="Arithmetic of the networks.")] = PrecisionChoice.AUTO,
+    precision: Annotated[
+        PrecisionChoice, typer.Option(help="Arithmetic of stage 2; the localizer computes in fp32.")
+    ] = PrecisionChoice.AUTO,
     folds: Annotated[
         str | None, typer.Option(help="Models to average, for instance 0,2. Default: all in the bundle.")
     ] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -164,7 +164,7 @@ def load_stages(
 
     Args:
         bundle: a verified bundle.
-        execution: device, backend and precision.
+        execution: device, backend and precision; stage 1 computes in fp32 whatever the precision.
         folds: models of each stage to average; None for all that the bundle holds.
         tta: whether predictions are averaged over mirrored inputs.
         windows: how the windows of stage 2 are placed; those of stage 1, which nothing guides, are exact.
@@ -179,7 +179,8 @@ def load_stages(
     from stage2_multitask.predictor import MultiTaskPredictor
 
     logger.info("computing on %s", execution)
-    localizer = Localizer(bundle.stage1, execution, folds=folds, tta=tta)
+    # What bfloat16 rounds away can move the ROI by a voxel, which changes a score more than all rounding inside of it.
+    localizer = Localizer(bundle.stage1, replace(execution, precision="fp32"), folds=folds, tta=tta)
     predictor = MultiTaskPredictor(
         bundle.stage2, execution, folds=folds, tta=tta, windows=windows, segment=segmentations, evidence=evidence
     )

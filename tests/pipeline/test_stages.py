@@ -37,3 +37,9 @@ def test_what_happens_to_any_network_is_told(caplog: pytest.LogCaptureFixture) -
     assert stages.flags() == ("a",)
     predictor._backends = [Flagged(()), Flagged(("b", "c"))]
     assert stages.flags() == ("a", "b", "c")
+
+
+def test_the_localizer_computes_in_float32_whatever_the_precision() -> None:
+    stages: Any = load_stages(load_bundle(DEMO_BUNDLE), Execution("cpu", "torch", "bf16", 2))
+    assert {backend.precision for backend in stages.localizer._backends} == {"fp32"}
+    assert {backend.precision for backend in stages.predictor._backends} == {"bf16"}

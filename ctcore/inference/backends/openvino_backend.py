@@ -18,6 +18,7 @@ from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, 
 from ctcore.inference.backends.compiled_cache import CompiledCache
 from ctcore.inference.backends.processor import processor_flags
 from ctcore.inference.backends.stored_network import StoredNetwork
+from ctcore.inference.backends.winograd import spares_time, with_winograd
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +112,7 @@ class OpenVinoBackend:
         self._openvino = import_openvino()
         self._core = openvino_core()
         self._properties = _HINTS | {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision]}
+        self._winograd = precision == "fp32" and spares_time()
         if one_thread:
             self._properties |= {"INFERENCE_NUM_THREADS": "1"}
         self._requests: dict[tuple[int, ...], tuple[tuple[str, ...], Any]] = {}
@@ -166,6 +168,8 @@ class OpenVinoBackend:
         model = self._openvino.convert_model(traced, input=[list(shape)])
         for output, name in zip(model.outputs, names, strict=True):
             output.get_tensor().set_names({name})
+        if self._winograd:
+            with_winograd(model)
         return self._core.compile_model(model, "CPU", self._properties)
 
     @property
@@ -191,7 +195,8 @@ class OpenVinoBackend:
             sorted(processor_flags() or ()),
         )
         network = self._stored and self._stored.identity
-        parts = (network, shape, sorted(self._properties.items()), self._openvino.get_version(), processor)
+        made = (sorted(self._properties.items()), self._winograd, self._openvino.get_version())
+        parts = (network, shape, made, processor)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
