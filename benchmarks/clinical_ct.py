@@ -1,11 +1,12 @@
 """A CT of clinical size whose pancreas has PANORAMA's median box, and where pancreas and lesions lie on any grid.
 
-Networks with random weights find neither: every flow that is timed is told both, so that all cut out the same region
-and search the same candidates.
+Networks with random weights find neither: every flow that is timed is told both, so that all cut out the same region,
+search the same candidates and measure what looks like an anatomy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,17 @@ LESIONS = (
     ((4.0, 20.0, -45.0), 3.0, 0.10),
 )
 """Smooth blobs: centre (z, y, x) from the pancreas's in mm, standard deviation in mm, highest probability."""
+
+TUBES = {
+    "veins": (("z", (-8.0, 18.0), 5.0), ("x", (14.0, 4.0), 4.0)),
+    "arteries": (("z", (4.0, -6.0), 4.0),),
+    "pancreatic duct": (("x", (0.0, 0.0), 1.5),),
+    "common bile duct": (("z", (10.0, 48.0), 3.5),),
+}
+"""Round tubes along an axis: where they lie on the two others, in order, from the pancreas's centre; radius; mm."""
+TUBE_MM = 50.0
+"""How far they reach to both sides."""
+LESION_LABEL_FROM = 0.5
 
 AIR_HU, TISSUE_HU, PANCREAS_HU, BONE_HU = -1000, 50, 100, 500
 NOISE_HU = 12
@@ -80,6 +92,26 @@ def lesion_probability(geometry: Geometry) -> npt.NDArray[np.float32]:
         )
         np.maximum(probability, (peak * z)[:, None, None] * (y[:, None] * x[None, :]), out=probability)
     return probability
+
+
+def label_map(geometry: Geometry, values: Mapping[str, int]) -> npt.NDArray[np.uint8]:
+    """Returns a segmentation, uint8 (z, y, x), on a grid in LPS order: gland, vessels, ducts and lesions.
+
+    Args:
+        geometry: the grid.
+        values: value of each label by name; labels that are not named are left out.
+    """
+    z, y, x = (place - centre for place, centre in zip(_positions(geometry), PANCREAS_CENTRE_MM, strict=True))
+    axes = {"z": z[:, None, None], "y": y[None, :, None], "x": x[None, None, :]}
+    labels = np.zeros(geometry.shape, np.uint8)
+    labels[pancreas_mask(geometry) != 0] = values.get("pancreas", 0)
+    for name, tubes in TUBES.items():
+        for along, offset, radius in tubes:
+            across = [place - shift for place, shift in zip((axes[a] for a in axes if a != along), offset, strict=True)]
+            inside = (across[0] ** 2 + across[1] ** 2 <= radius**2) & (np.abs(axes[along]) <= TUBE_MM)
+            labels[inside] = values.get(name, 0)
+    labels[lesion_probability(geometry) > LESION_LABEL_FROM] = values.get("lesion", 0)
+    return labels
 
 
 def _positions(geometry: Geometry) -> list[npt.NDArray[np.floating]]:

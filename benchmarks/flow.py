@@ -17,7 +17,7 @@ from benchmarks.process import BYTES_PER_MAXRSS
 from ctcore.errors import RequestError
 
 STAGE1_NETWORK, NETWORK = "stage 1 network", "network"
-PHASES = ("read", "stage 1", STAGE1_NETWORK, "preprocess", NETWORK, "to grid", "candidates", "write")
+PHASES = ("read", "stage 1", STAGE1_NETWORK, "preprocess", NETWORK, "to grid", "candidates", "measure", "write")
 """Of a case, in order; `stage 1` is all of it but its network."""
 
 KIB_PER_GIB = 2**20
@@ -33,6 +33,7 @@ class FlowRecord(BaseModel):
         windows: times that the networks of stage 1 and 2 were run for it, folds and mirrors counted.
         start_up_seconds: from the start of the process until both networks are ready; None if one case does not tell.
         finished_seconds: from the start of the process until each case was finished.
+        beside_seconds: of the last case, by the clock, in which what is given to the flow was made.
         peak_gib: largest resident memory of the process.
         load_average: threads that wanted a core in the last minute, its own among them: where they are more than the
             cores, other work took part of the machine, and seconds say little.
@@ -46,6 +47,7 @@ class FlowRecord(BaseModel):
     windows: tuple[int, int]
     start_up_seconds: float | None
     finished_seconds: tuple[float, ...]
+    beside_seconds: float = 0.0
     peak_gib: float
     load_average: float
 
@@ -73,7 +75,7 @@ class FlowRecord(BaseModel):
         """
         if self.seconds_apart is None:
             return None
-        return self.seconds_apart - self.seconds[NETWORK] - self.seconds[STAGE1_NETWORK]
+        return self.seconds_apart - self.seconds[NETWORK] - self.seconds[STAGE1_NETWORK] - self.beside_seconds
 
 
 class Stopwatch:

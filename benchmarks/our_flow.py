@@ -1,7 +1,7 @@
 """CTs through `pipeline run`, watched: a process of `benchmarks.inference`.
 
-The command itself runs; the networks' answers for pancreas and lesion are replaced by the given ones, after they were
-computed, and outside the measured time where that takes any.
+The command itself runs; the networks' answers for pancreas and lesion, and the segmentation that is measured, are
+replaced by the given ones, after they were computed, and outside the measured time where that takes any.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.clinical_ct import lesion_probability, pancreas_mask
+from benchmarks.clinical_ct import label_map, lesion_probability, pancreas_mask
 from benchmarks.flow import NETWORK, STAGE1_NETWORK, FlowRecord, own_peak_gib
 from ctcore.durable import write_text
 from ctcore.errors import RequestError
@@ -74,12 +74,14 @@ class RunWatch:
         loaded: when the last network was loaded, seconds since 1970.
         phases: when each phase of a case was entered, by name.
         giving: seconds in which the given lesions were made, in the order of the cases.
+        drawing: the same of the given segmentation.
     """
 
     stages: tuple[StageWatch, StageWatch] = field(default_factory=lambda: (StageWatch(), StageWatch()))
     loaded: float = 0.0
     phases: dict[str, list[float]] = field(default_factory=dict)
     giving: list[float] = field(default_factory=list)
+    drawing: list[float] = field(default_factory=list)
 
 
 class WatchedBackend:
@@ -124,10 +126,12 @@ def watched(watch: RunWatch) -> Iterator[None]:
     from ctcore.detection import by_class
     from ctcore.detection.candidates import extract_candidates as extract
     from ctcore.inference.backends import choose
+    from pipeline import case, measurements
     from pipeline.clock import Clock
     from stage1_localizer.localizer import Localizer
 
     make_backend, segment, phase = choose.make_backend, Localizer.segment, Clock.phase
+    measure = measurements.measured_or_flagged
 
     def make_watched(network: Any, *arguments: Any, **options: Any) -> WatchedBackend:
         stage = watch.stages[not isinstance(network.build.func.__self__, Localizer)]
@@ -145,6 +149,12 @@ def watched(watch: RunWatch) -> Iterator[None]:
         watch.giving.append(time.perf_counter() - begin)
         return extract(given, settings, geometry=geometry, **options)
 
+    def measure_given(seen: Any, case_id: str) -> Any:
+        begin = time.perf_counter()
+        given = replace(seen, labels=label_map(seen.geometry, seen.label_values))
+        watch.drawing.append(time.perf_counter() - begin)
+        return measure(given, case_id)
+
     @contextlib.contextmanager
     def phase_noted(self: Any, name: str) -> Iterator[None]:
         with phase(self, name):
@@ -155,6 +165,7 @@ def watched(watch: RunWatch) -> Iterator[None]:
         patch.object(choose, "make_backend", make_watched),
         patch.object(Localizer, "segment", segment_given),
         patch.object(by_class, "extract_candidates", extract_given),
+        patch.object(case, "measured_or_flagged", measure_given),
         patch.object(Clock, "phase", phase_noted),
     ):
         yield
@@ -216,11 +227,13 @@ def record_of(flow: str, output: Path, watch: RunWatch, started: float) -> FlowR
             NETWORK: network,
             "to grid": said["predict"] - before - network,  # and blending
             "candidates": said["detect"] - watch.giving[-1],
+            "measure": said["measure"] - watch.drawing[-1],
             "write": said["write"],
         },
         windows=(len(first), len(second)),
         start_up_seconds=watch.loaded - started + sum(known) if len(known) == len(preparing) else None,
         finished_seconds=tuple(path.stat().st_mtime - started for path in cases),
+        beside_seconds=watch.giving[-1] + watch.drawing[-1],
         peak_gib=own_peak_gib(),
         load_average=os.getloadavg()[0],
     )

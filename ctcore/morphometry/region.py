@@ -92,7 +92,7 @@ class _Region:
         duct, along = self._duct(self._anatomy.duct, DUCT_DILATED_MM)
         bile, _ = self._duct(self._anatomy.bile_duct, None)
         thickness = self._thickness(along)
-        numbers = [int(number) for number in np.unique(self._lesions) if number]
+        numbers = [int(number) for number in np.flatnonzero(np.bincount(self._lesions.ravel())) if number]
         lesions = tuple(self._lesion(number, thickness) for number in numbers)
         return RegionMeasures(self._gland(), duct, bile, lesions)
 

@@ -9,6 +9,7 @@ from benchmarks.clinical_ct import (
     LESIONS,
     PANCREAS_HU,
     PANCREAS_MM,
+    label_map,
     lesion_probability,
     pancreas_mask,
     scan_geometry,
@@ -22,6 +23,7 @@ from ctcore.inference.windows import window_starts
 from ctcore.itk import to_sitk
 from ctcore.resample import resampled_geometry, shape_for_spacing
 from ctcore.volume import Geometry, Volume
+from pipeline.measurements import Segmented, measure
 from stage1_localizer.roi import roi_box
 
 SPACING, PATCH = (1.5, 0.747, 0.747), (48, 128, 288)
@@ -40,6 +42,21 @@ def test_the_lesions_are_the_same_on_a_crop() -> None:
     roi = crop(whole, Box((20, 30, 25), (45, 70, 80)))
     np.testing.assert_allclose(lesion_probability(roi.geometry), roi.array, atol=1e-6)
     assert whole.array.max() == pytest.approx(max(peak for _, _, peak in LESIONS), abs=0.1)
+
+
+def test_the_segmentation_has_what_is_measured_of_a_case() -> None:
+    values = {"lesion": 1, "veins": 2, "arteries": 3, "pancreas": 4, "pancreatic duct": 5, "common bile duct": 6}
+    geometry = scan_geometry(240, 240)
+    labels = label_map(geometry, values)
+    assert set(np.unique(labels)) == {0, *values.values()}
+    seen = Segmented(labels, values, np.zeros(labels.shape, np.uint8), geometry)
+    measured = measure(seen)
+    assert measured is not None
+    assert measured.duct is not None
+    assert measured.duct.median_mm == pytest.approx(3.0, abs=0.7)
+    (lesion,) = measured.lesions
+    assert lesion.diameter_mm == pytest.approx(2 * 7 * math.sqrt(2 * math.log(0.85 / 0.5)), rel=0.15)
+    assert set(np.unique(label_map(geometry, {"pancreas": 4}))) == {0, 4}
 
 
 def test_the_ct_shows_the_pancreas_and_is_the_same_every_time(tmp_path: Path) -> None:

@@ -11,9 +11,15 @@ from tests.benchmarks.flow_records import record
 
 def test_around_the_networks_is_all_but_both() -> None:
     found = record(seconds=2.0)
-    assert found.total == 16.0
-    assert found.around == 12.0
+    assert found.total == 18.0
+    assert found.around == 14.0
     assert {NETWORK, STAGE1_NETWORK} < set(PHASES)
+
+
+def test_what_making_the_given_takes_is_not_the_case_s() -> None:
+    found = record(seconds=1.0, ends=(10.0, 15.0))
+    assert found.beyond == 3.0  # 5 without two networks
+    assert found.model_copy(update={"beside_seconds": 0.5}).beyond == 2.5
 
 
 def test_cases_are_apart_by_what_one_more_takes() -> None:
