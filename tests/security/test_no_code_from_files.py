@@ -35,6 +35,7 @@ ALLOWED_MODULES = {
 
 ALLOWED = {
     ("ctcore.evaluation.maps", "np.load"): "allow_pickle=False",
+    ("ctcore.inference.backends.winograd", "importlib.import_module"): "a constant name",
     ("ctcore.inference.backends.openvino_backend", "importlib.import_module"): "constant names",
     ("ctcore.nnunet.encoders", "importlib.import_module"): "constant names",
     ("ctcore.nnunet.networks", "pydoc.locate"): "names from an allow-list, torch modules alone",
