@@ -70,7 +70,7 @@ def make_folds(cases: Sequence[TrainingCase], folds: int, lesion_ml: Mapping[str
         lesion_ml: volume of the lesions by case id, in ml; 0 where it is not given.
 
     Raises:
-        DatasetError: a class has fewer patients than there are folds.
+        DatasetError: a class has fewer patients than there are folds, or a fold would validate on none of it.
     """
     manual = [case for case in cases if case.label_source != PSEUDO]
     frequency = Counter(case.class_name or "" for case in manual)
@@ -82,9 +82,7 @@ def make_folds(cases: Sequence[TrainingCase], folds: int, lesion_ml: Mapping[str
     for patient in sorted(studies):
         names = {case.class_name or "" for case in studies[patient]}
         strata[min(names, key=lambda name: (frequency[name], name)), sizes[patient]].append(patient)
-    counts: Counter[str] = Counter()
-    for (name, _), patients in strata.items():
-        counts[name] += len(patients)
+    counts = Counter(name for each in studies.values() for name in {case.class_name or "" for case in each})
     named = [count for name, count in counts.items() if name] or list(counts.values())  # no class is not a class
     if folds < 2 or min(named, default=0) < folds:
         raise DatasetError(f"{folds} folds cannot be made of classes with {dict(counts)} patients; ask for fewer")
@@ -100,6 +98,11 @@ def make_folds(cases: Sequence[TrainingCase], folds: int, lesion_ml: Mapping[str
         }
         for fold in range(folds)
     ]
+    class_of = {case.case_id: case.class_name for case in manual if case.class_name}
+    for fold, split in enumerate(splits):  # patients of several classes count under one of them alone
+        if lacking := set(class_of.values()) - {class_of.get(case_id) for case_id in split["val"]}:
+            reason = f"fold {fold} would validate on no '{min(lacking)}'"
+            raise DatasetError(f"{folds} folds cannot be made of these patients: {reason}; ask for fewer")
     return _with_pseudo_labels(splits, cases)
 
 

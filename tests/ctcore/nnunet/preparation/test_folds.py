@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,35 @@ def test_folds_do_not_depend_on_the_order_of_cases(tmp_path: Path) -> None:
     classes = {f"c{i}": CLASSES[i % 2] for i in range(12)}
     backwards = dict(reversed(classes.items()))
     assert splits_of(tmp_path / "a", classes, 3) == splits_of(tmp_path / "b", backwards, 3)
+
+
+def test_patients_of_all_classes_make_as_many_folds_as_there_are_patients() -> None:
+    classes = {f"{patient}{n}": name for patient in "abcd" for n, name in enumerate(("x", "y", "z", "z"))}
+    patients = {case_id: case_id[0] for case_id in classes}
+    splits = make_folds(cases_of(classes, patients), 4)
+    assert sorted("".join(sorted({patients[case] for case in split["val"]})) for split in splits) == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
+
+
+def test_a_fold_that_would_lack_a_class_is_refused() -> None:
+    """Of a, b and c two have y as well but count under x; d, the only one under y, is dealt to the first's fold."""
+    refused = []
+    for without in "abc":
+        classes = {"d": "y"} | {f"{patient}x": "x" for patient in "abc"}
+        classes |= {f"{patient}y": "y" for patient in "abc" if patient != without}
+        try:
+            make_folds(cases_of(classes, {case_id: case_id[0] for case_id in classes}), 3)
+        except DatasetError as error:
+            refused.append(str(error))
+    assert len(refused) == 2
+    for said in refused:
+        assert re.fullmatch(
+            r"3 folds cannot be made of these patients: fold [12] would validate on no 'y'; ask for fewer", said
+        )
 
 
 @pytest.mark.parametrize("folds", [1, 3])
