@@ -47,13 +47,15 @@ def measure_parity(stage2: Path, images: Sequence[FloatArray], device: str, back
 
     execution = resolve(device, backend, "fp32")
     model = load_model(stage2, MultiTaskModel)
-    network = _network(stage2, model)
+    network = segmentation_network(stage2, model)
     predictor = nnunet_predictor(network, model.patch_size, model.output_channels, device)
     found = []
     for image in images:
         logits, windows = nnunet_logits(predictor, image)
         nnunet, obvious = softmax(logits.astype(np.float64)), softmax(obvious_blend(windows, image.shape[1:]))
-        ours = softmax(our_logits(_network(stage2, model), model.patch_size, image, execution).astype(np.float64))
+        ours = softmax(
+            our_logits(segmentation_network(stage2, model), model.patch_size, image, execution).astype(np.float64)
+        )
         apart = np.abs(ours - nnunet).max(axis=0)
         found.append(
             {
@@ -147,7 +149,7 @@ def softmax(logits: DoubleArray) -> DoubleArray:
     return probabilities
 
 
-def _network(stage2: Path, model: MultiTaskModel) -> torch.nn.Module:
+def segmentation_network(stage2: Path, model: MultiTaskModel) -> torch.nn.Module:
     """Returns the segmenting part of the first fold: images to logits."""
     import torch
 
