@@ -83,7 +83,7 @@ def make_models(plans: Path, output: Path, folds: int = 1) -> Models:
 
 def stage_settings(stage: int, plans: dict[str, Any], dataset: dict[str, Any], folds: int) -> Any:
     """Returns what a stage's `model.json` says of nnU-Net's plans (`LocalizerModel` or `MultiTaskModel`)."""
-    from ctcore.nnunet.training.fold import normalization_of
+    from ctcore.nnunet.exported import Normalization
     from stage1_localizer.model import LocalizerModel
     from stage2_multitask.heads.settings import FPNSettings
     from stage2_multitask.model import MultiTaskModel
@@ -98,7 +98,7 @@ def stage_settings(stage: int, plans: dict[str, Any], dataset: dict[str, Any], f
         },
         "spacing_mm": tuple(configuration.spacing),
         "patch_size": tuple(configuration.patch_size),
-        "normalization": normalization_of(plans),
+        "normalization": Normalization.from_plans(plans),
         "folds": tuple(str(fold) for fold in range(folds)),
         "mirror_axes": MIRROR_AXES,
         "trained_on": "nothing (random weights)",

@@ -12,7 +12,7 @@ import typer
 from ctcore.console import EXIT_SOME_FAILED, OneLineGroup, progress
 from ctcore.datasets.description import Layout
 from ctcore.errors import RequestError
-from ctcore.nnunet.commands import (
+from ctcore.nnunet.command_options import (
     Changes,
     EvaluatedFolds,
     EvaluatedModel,
@@ -20,8 +20,8 @@ from ctcore.nnunet.commands import (
     EvaluatedWeights,
     EvaluatedWorkspace,
     WeightsChoice,
-    add_training_commands,
 )
+from ctcore.nnunet.commands import add_training_commands
 
 if TYPE_CHECKING:
     from stage1_localizer.margins import FoundMargins

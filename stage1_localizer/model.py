@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ctcore.nnunet.exported import CheckpointChoice, ExportedModel, SpacingMm, save_model
-from ctcore.nnunet.training.fold import normalization_of, trained_state
+from ctcore.nnunet.exported import CheckpointChoice, ExportedModel, Normalization, SpacingMm, save_model
+from ctcore.nnunet.training.trained import trained_state
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import LABELS
 from stage1_localizer.margins import FoundMargins, Millimetres
@@ -75,7 +75,7 @@ def write_model(
         architecture=configuration["architecture"],
         spacing_mm=recipe.spacing_mm,
         patch_size=configuration["patch_size"],
-        normalization=normalization_of(plans),
+        normalization=Normalization.from_plans(plans),
         labels=LABELS,
         folds=tuple(folders),
         mirror_axes=recipe.mirror_axes,

@@ -24,7 +24,7 @@ from ctcore.detection.options import (
     chosen_candidates,
 )
 from ctcore.errors import RequestError
-from ctcore.nnunet.commands import (
+from ctcore.nnunet.command_options import (
     Changes,
     EvaluatedFolds,
     EvaluatedModel,
@@ -32,8 +32,8 @@ from ctcore.nnunet.commands import (
     EvaluatedWeights,
     EvaluatedWorkspace,
     WeightsChoice,
-    add_training_commands,
 )
+from ctcore.nnunet.commands import add_training_commands
 
 app = typer.Typer(
     name="stage2-multitask",

@@ -10,10 +10,11 @@ from typing import Any, Unpack
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.errors import LabelError
 from ctcore.json_files import read_json
-from ctcore.nnunet.exported import CheckpointChoice, save_model
+from ctcore.nnunet.exported import CheckpointChoice, Normalization, save_model
 from ctcore.nnunet.training.as_trained import trained_recipe
-from ctcore.nnunet.training.fold import TrainingOptions, normalization_of, train_fold, trained_state
+from ctcore.nnunet.training.fold import TrainingOptions, train_fold
 from ctcore.nnunet.training.fold_files import TRAINING_NAME
+from ctcore.nnunet.training.trained import trained_state
 from stage2_multitask.class_frequencies import class_priors
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.model import MultiTaskModel
@@ -85,7 +86,7 @@ def export(
         architecture=configuration["architecture"],
         spacing_mm=recipe.spacing_mm,
         patch_size=configuration["patch_size"],
-        normalization=normalization_of(plans),
+        normalization=Normalization.from_plans(plans),
         labels=recipe.labels,
         folds=tuple(folders),
         mirror_axes=recipe.mirror_axes,

@@ -50,6 +50,13 @@ class Normalization(BaseModel):
     mean: FiniteFloat
     std: FiniteFloat
 
+    @classmethod
+    def from_plans(cls, plans: dict[str, Any]) -> Normalization:
+        """Returns what nnU-Net fitted to the training cases."""
+        fitted = plans["foreground_intensity_properties_per_channel"]["0"]
+        bounds = {"lower": fitted["percentile_00_5"], "upper": fitted["percentile_99_5"]}
+        return cls(**bounds, mean=fitted["mean"], std=fitted["std"])
+
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Normalises Hounsfield units; returns float32 of the same shape."""
         import numpy as np

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.nnunet_parity import _network
+from benchmarks.nnunet_parity import segmentation_network
 from benchmarks.panorama_networks import Models, make_models, stage_settings, window_gflop
 from benchmarks.reference_flow import loaded_predictor
 from ctcore.errors import RequestError
@@ -25,7 +25,7 @@ def test_bundle_and_nnunets_folder_hold_the_same_network(models: Models) -> None
     predictor = loaded_predictor(models.nnunet[1], "cpu", tta=False)
     image = torch.randn((1, 1, *model.patch_size))
     with torch.inference_mode():
-        ours = _network(models.bundle / "stage2", model)(image)
+        ours = segmentation_network(models.bundle / "stage2", model)(image)
         theirs = predictor.network.eval()(image)
     torch.testing.assert_close(ours, theirs)
     first, second = predictor.list_of_parameters

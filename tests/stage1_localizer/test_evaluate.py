@@ -17,7 +17,7 @@ from ctcore.errors import CaseError, DatasetError, RequestError
 from ctcore.inference.backends.choose import Execution
 from ctcore.json_files import read_json
 from ctcore.nnunet.exported import load_model
-from ctcore.nnunet.training.fold import trained_folds
+from ctcore.nnunet.training.trained import trained_folds
 from stage1_localizer.evaluate import (
     Collector,
     cross_validate,

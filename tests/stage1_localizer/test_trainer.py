@@ -20,7 +20,7 @@ from ctcore.inference.backends.choose import Execution
 from ctcore.nnunet.exported import load_model, weights_file
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of, plan
-from ctcore.nnunet.training.fold import trained_state
+from ctcore.nnunet.training.trained import trained_state
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage1_localizer.dataset import prepare

@@ -12,8 +12,9 @@ from ctcore.json_files import write_json
 from ctcore.nnunet.exported import unique_state
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.planning.plan import architecture_of
-from ctcore.nnunet.training.fold import recipe_text, results_folder
+from ctcore.nnunet.training.fold import recipe_text
 from ctcore.nnunet.training.fold_files import RECIPE_NAME, WEIGHTS_NAME
+from ctcore.nnunet.training.trained import results_folder
 from ctcore.nnunet.workspace import Workspace
 from stage1_localizer.dataset import prepare
 from stage1_localizer.recipe import LocalizerRecipe

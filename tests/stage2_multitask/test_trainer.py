@@ -16,7 +16,7 @@ from ctcore.json_files import write_json
 from ctcore.nnunet.exported import load_model
 from ctcore.nnunet.training.checkpoint import read_checkpoint
 from ctcore.nnunet.training.course import read_course
-from ctcore.nnunet.training.fold import trained_state
+from ctcore.nnunet.training.trained import trained_state
 from ctcore.nnunet.workspace import Workspace
 from ctcore.volume import Geometry, Volume
 from stage2_multitask.dataset import workspace_at

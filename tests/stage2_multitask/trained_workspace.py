@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ctcore.durable import write_text
 from ctcore.nnunet.exported import weights_file
-from ctcore.nnunet.training.fold import recipe_text, results_folder
+from ctcore.nnunet.training.fold import recipe_text
 from ctcore.nnunet.training.fold_files import RECIPE_NAME, WEIGHTS_NAME
+from ctcore.nnunet.training.trained import results_folder
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.dataset import workspace_at
 from stage2_multitask.recipe import MultiTaskRecipe

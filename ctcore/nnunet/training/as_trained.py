@@ -12,8 +12,8 @@ from ctcore.json_files import read_json
 from ctcore.nnunet.overrides import parse_change
 from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import RecipeT
-from ctcore.nnunet.training.fold import trained_folds
 from ctcore.nnunet.training.fold_files import RECIPE_NAME
+from ctcore.nnunet.training.trained import trained_folds
 from ctcore.nnunet.workspace import Workspace
 
 

@@ -1,4 +1,4 @@
-"""Running one fold of a trainer in a workspace, and reading back what it trained."""
+"""Running one fold of a trainer in a workspace."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from ctcore.durable import remove_partials, write_text
 from ctcore.errors import DatasetError, RecipeError, RequestError
 from ctcore.json_files import read_json, write_json
 from ctcore.lock import locked, refuse_if_locked
 from ctcore.nnunet.environment import nnunet_environment
-from ctcore.nnunet.exported import CheckpointChoice
 from ctcore.nnunet.preparation.sources import holds_phantoms, sources_of
 from ctcore.nnunet.provenance import check_planned, differences
 from ctcore.nnunet.recipe import TrainingRecipe
@@ -34,12 +33,10 @@ from ctcore.nnunet.training.fold_files import (
     TRAINING_NAME,
     WEIGHTS_NAME,
 )
+from ctcore.nnunet.training.trained import results_folder
 from ctcore.nnunet.workspace import CONFIGURATION, Workspace
 
 if TYPE_CHECKING:
-    import torch
-
-    from ctcore.nnunet.exported import Normalization
     from ctcore.nnunet.training.epochs import Progress
     from ctcore.nnunet.training.precision import Precision
     from ctcore.nnunet.training.trainer import RecipeTrainer
@@ -58,11 +55,6 @@ REMOVED_BY_RESTART = (
     COURSE_NAME,
     PAGE_NAME,
 )
-
-
-def results_folder(workspace: Workspace, recipe_name: str) -> Path:
-    """What nnU-Net calls its results folder, one for each recipe."""
-    return workspace.root / "results" / recipe_name
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -280,52 +272,3 @@ def check_fold(workspace: Workspace, fold: str) -> None:
     splits = read_json(workspace.preprocessed / "splits_final.json")
     if int(fold) >= len(splits):
         raise DatasetError(f"fold {fold} is not in the split, which has folds 0 to {len(splits) - 1}")
-
-
-def trained_folds(workspace: Workspace, recipe_name: str) -> dict[str, Path]:
-    """Returns the folders of a recipe's folds that are trained to the end, by fold.
-
-    Raises:
-        DatasetError: there is none.
-    """
-    folder = results_folder(workspace, recipe_name)
-    pattern = f"{workspace.dataset_name}/*/fold_*/{WEIGHTS_NAME}"
-    files = sorted(folder.glob(pattern))
-    if not files:
-        others = sorted({path.relative_to(folder.parent).parts[0] for path in folder.parent.glob(f"*/{pattern}")})
-        known = f", unless --set name={' or name='.join(others)} was meant" if others else ""
-        raise DatasetError(f"recipe '{recipe_name}' has no trained fold in '{folder}'; run `train` first{known}")
-    return {path.parent.name.removeprefix("fold_"): path.parent for path in files}
-
-
-def trained_state(folder: Path, checkpoint: CheckpointChoice = "last") -> dict[str, torch.Tensor]:
-    """Reads the weights of a trained fold.
-
-    Raises:
-        DatasetError: such weights were not kept.
-    """
-    from safetensors.torch import load_file
-
-    names = {"last": (WEIGHTS_NAME,), "best": (BEST_WEIGHTS_NAME,), "best-head": (WEIGHTS_NAME, BEST_HEAD_WEIGHTS_NAME)}
-    state: dict[str, torch.Tensor] = {}
-    for path in (folder / name for name in names[checkpoint]):
-        if not path.is_file():
-            hint = ", and a stage-2 recipe with best_head = true" if path.name == BEST_HEAD_WEIGHTS_NAME else ""
-            raise DatasetError(
-                f"'{path}' is missing; export with --checkpoint last, or train the fold anew with --restart{hint}"
-            )
-        state |= load_file(path)
-    return state
-
-
-def normalization_of(plans: dict[str, Any]) -> Normalization:
-    """Returns the CT normalisation that nnU-Net fitted to the training cases."""
-    from ctcore.nnunet.exported import Normalization
-
-    properties = plans["foreground_intensity_properties_per_channel"]["0"]
-    return Normalization(
-        lower=properties["percentile_00_5"],
-        upper=properties["percentile_99_5"],
-        mean=properties["mean"],
-        std=properties["std"],
-    )

@@ -58,7 +58,7 @@ def begun_folds(results: Path) -> list[FoldState]:
     """Returns the folds in the folder of a recipe's results that were begun, `all` last.
 
     Args:
-        results: see `ctcore.nnunet.training.fold.results_folder`.
+        results: see `ctcore.nnunet.training.trained.results_folder`.
     """
     folders = [path.parent for path in results.glob(f"*/*/{PREFIX}*/{RECIPE_NAME}")]
     return [fold_state(folder) for folder in sorted(folders, key=_order)]

@@ -216,3 +216,9 @@ def test_normalization_by_hand() -> None:
 
 def test_output_channels(exported: MakeModel) -> None:
     assert exported(labels={"background": 0, "lesion": 1, "pancreas": 4}).output_channels == 5
+
+
+def test_normalization_comes_from_the_fingerprint() -> None:
+    properties = {"percentile_00_5": -90.0, "percentile_99_5": 210.0, "mean": 70.0, "std": 30.0, "median": 1.0}
+    found = Normalization.from_plans({"foreground_intensity_properties_per_channel": {"0": properties}})
+    assert (found.lower, found.upper, found.mean, found.std) == (-90.0, 210.0, 70.0, 30.0)

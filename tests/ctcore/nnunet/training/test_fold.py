@@ -18,7 +18,8 @@ from ctcore.lock import locked
 from ctcore.nnunet.provenance import recorded
 from ctcore.nnunet.recipe import TrainingRecipe, WeightsOrigin
 from ctcore.nnunet.training.as_trained import recipe_as_trained
-from ctcore.nnunet.training.fold import check_fold, normalization_of, train_fold, trained_folds, trained_state
+from ctcore.nnunet.training.fold import check_fold, train_fold
+from ctcore.nnunet.training.trained import trained_folds, trained_state
 from ctcore.nnunet.workspace import Workspace
 from tests.ctcore.nnunet.conftest import make_recipe
 
@@ -337,9 +338,3 @@ def test_a_fold_beyond_the_split(workspace: Workspace) -> None:
     check_fold(workspace, "1")
     with pytest.raises(DatasetError, match="fold 2 is not in the split, which has folds 0 to 1"):
         check_fold(workspace, "2")
-
-
-def test_normalization_comes_from_the_fingerprint() -> None:
-    properties = {"percentile_00_5": -90.0, "percentile_99_5": 210.0, "mean": 70.0, "std": 30.0, "median": 1.0}
-    found = normalization_of({"foreground_intensity_properties_per_channel": {"0": properties}})
-    assert (found.lower, found.upper, found.mean, found.std) == (-90.0, 210.0, 70.0, 30.0)
