@@ -37,8 +37,9 @@ from ctcore.morphometry.paths import Inside, Spacing
 from ctcore.morphometry.region import Anatomy, measure_region
 from ctcore.morphometry.vessels import SPLENIC_VEIN, venous_tree
 from ctcore.phantom.body import draw_habitus
+from ctcore.phantom.deformation import random_deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Frame, random_deformation
+from ctcore.phantom.frame import Frame
 from ctcore.phantom.pancreas import Line, PancreasPlan, draw_plan
 from ctcore.phantom.pathology import Pathology, draw_pathology
 from ctcore.phantom.region import plan_bounds, region_from_plan

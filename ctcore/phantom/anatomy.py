@@ -12,14 +12,16 @@ from ctcore.errors import LabelError
 from ctcore.geometry import Box, crop, to_lps
 from ctcore.labels import PanoramaLabel
 from ctcore.phantom.body import Habitus
+from ctcore.phantom.deformation import Deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Deformation, Frame, curve
+from ctcore.phantom.frame import Frame
 from ctcore.phantom.layout import LESION_SHOWN_MM, REGION_MARGIN_MM, Layout
 from ctcore.phantom.paint_region import Site
 from ctcore.phantom.pancreas import Line
 from ctcore.phantom.pathology import Pathology
 from ctcore.phantom.region import Region, soft
 from ctcore.phantom.sampling import carry
+from ctcore.phantom.shapes import curve
 from ctcore.volume import Volume
 
 GLAND = (PanoramaLabel.LESION, PanoramaLabel.PANCREAS, PanoramaLabel.DUCT)

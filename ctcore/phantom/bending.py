@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from ctcore.geometry import Box
 from ctcore.phantom.anatomy import LabelMap
+from ctcore.phantom.deformation import random_deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import random_deformation
 
 TURN_DEGREES = 8.0
 """Standard deviation of the turn about each axis."""

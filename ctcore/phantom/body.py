@@ -8,7 +8,8 @@ import numpy as np
 
 from ctcore.phantom.canvas import Canvas
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import FAR_MM, Frame, Patch, Window, curve, ellipsoid, rotation_about, tube
+from ctcore.phantom.frame import Frame, Window
+from ctcore.phantom.shapes import FAR_MM, Patch, curve, ellipsoid, rotation_about, tube
 
 # The reference adult all anatomical positions in this package are written for.
 REFERENCE_HALF_WIDTH = 130.0

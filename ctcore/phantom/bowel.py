@@ -10,7 +10,7 @@ import numpy as np
 from ctcore.phantom.body import Habitus, Wall, cavity_middle
 from ctcore.phantom.canvas import Canvas, Painter
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import FAR_MM, Patch, curve, tube
+from ctcore.phantom.shapes import FAR_MM, Patch, curve, tube
 
 STOMACH_FILLING = {"bowel_fluid": 0.38, "chyme": 0.30, "oral_contrast": 0.12, "collapsed": 0.20}
 SMALL_BOWEL_FILLING = {"bowel_fluid": 0.34, "chyme": 0.28, "oral_contrast": 0.10, "collapsed": 0.28}

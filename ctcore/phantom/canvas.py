@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Frame, Patch, Window
+from ctcore.phantom.frame import Frame, Window
+from ctcore.phantom.shapes import Patch
 from ctcore.phantom.texture import cloud, grain
 from ctcore.phantom.tissues import AIR_HU, TISSUES, Palette
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctcore.phantom.body import Habitus
+from ctcore.phantom.deformation import Deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Deformation, Frame
+from ctcore.phantom.frame import Frame
 from ctcore.phantom.paint_region import Site
 from ctcore.phantom.pancreas import Line, PancreasPlan, draw_plan
 from ctcore.phantom.pathology import Pathology

@@ -7,7 +7,8 @@ import numpy as np
 from ctcore.phantom.body import Habitus, Wall, clip_to
 from ctcore.phantom.canvas import Canvas
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Patch, Window, curve, ellipsoid, rotation_about, tube
+from ctcore.phantom.frame import Window
+from ctcore.phantom.shapes import Patch, curve, ellipsoid, rotation_about, tube
 from ctcore.phantom.texture import cloud
 
 

@@ -11,9 +11,10 @@ from ctcore.phantom.bowel import Loop
 from ctcore.phantom.canvas import Layer
 from ctcore.phantom.draws import Draws
 from ctcore.phantom.fluid import fluid_share
-from ctcore.phantom.frame import Window, curve
+from ctcore.phantom.frame import Window
 from ctcore.phantom.pathology import Pathology
 from ctcore.phantom.region import Region
+from ctcore.phantom.shapes import curve
 from ctcore.phantom.texture import cloud
 from ctcore.phantom.tissues import LESION_CONTRAST_FACTOR
 

@@ -9,8 +9,8 @@ import numpy as np
 from ctcore.labels import PanoramaLabel
 from ctcore.phantom.body import Habitus
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import curve
 from ctcore.phantom.pathology import TIP_POSITION, Pathology
+from ctcore.phantom.shapes import curve
 
 # The gland's axis in the reference adult, from the lower end of the head to the tip of the tail (mm).
 AXIS = np.array(

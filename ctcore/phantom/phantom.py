@@ -31,8 +31,9 @@ from ctcore.phantom.bowel import (
     paint_loop,
 )
 from ctcore.phantom.canvas import Canvas, Layer
+from ctcore.phantom.deformation import Deformation, random_deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Deformation, Frame, random_deformation, tube
+from ctcore.phantom.frame import Frame
 from ctcore.phantom.layout import Layout, parametric_layout
 from ctcore.phantom.organs import (
     paint_cava,
@@ -53,6 +54,7 @@ from ctcore.phantom.paint_region import (
 from ctcore.phantom.pathology import check_lesion_ml, draw_pathology
 from ctcore.phantom.sampling import expose
 from ctcore.phantom.scanner import Acquisition, Domain, Scan, Size, degrade, draw_scan, stored
+from ctcore.phantom.shapes import tube
 from ctcore.phantom.skeleton import paint_arms, paint_pelvis, paint_ribs, paint_spine
 from ctcore.phantom.subtypes import draw_subtype
 from ctcore.phantom.tissues import Palette, Phase, draw_palette

@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from ctcore.labels import PanoramaLabel
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Frame, Patch, tube
+from ctcore.phantom.frame import Frame
 from ctcore.phantom.pancreas import Line, PancreasPlan
 from ctcore.phantom.pathology import Pathology
+from ctcore.phantom.shapes import Patch, tube
 from ctcore.phantom.texture import cloud
 
 FAR = np.float32(34.0)

@@ -7,7 +7,7 @@ import numpy as np
 from ctcore.phantom.body import Habitus, cavity_middle, contour_radius
 from ctcore.phantom.canvas import Canvas
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Patch, curve, ellipsoid, tube
+from ctcore.phantom.shapes import Patch, curve, ellipsoid, tube
 
 VERTEBRA_PERIOD = 34.0
 ARM_RADIUS_MM = 42.0

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ctcore.phantom.deformation import Deformation, random_deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import Deformation, Frame, random_deformation
+from ctcore.phantom.frame import Frame
 from ctcore.volume import Geometry, Volume
 
 NO_DEFORMATION = Deformation(origin=(-60.0, -60.0, -60.0), spacing=40.0, nodes=np.zeros((3, 5, 5, 5)))

@@ -10,8 +10,8 @@ from ctcore.labels import PanoramaLabel
 from ctcore.phantom.anatomy import LabelMap
 from ctcore.phantom.bending import GRAIN_MM, bent, rotation
 from ctcore.phantom.cohort import MOST_BENT_MM
+from ctcore.phantom.deformation import random_deformation
 from ctcore.phantom.draws import Draws
-from ctcore.phantom.frame import random_deformation
 
 
 def source(*, lesion: bool = True) -> LabelMap:
