@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from ctcore.detection.options import (
     Weight,
     chosen_candidates,
 )
+from pipeline.bundle_words import bundle_words, efforts_words, quality_words, settings_words
 from pipeline.cli_card import (
     Complete,
     IntendedUse,
@@ -34,13 +35,6 @@ from pipeline.cli_card import (
 )
 from pipeline.cli_nnunet import export_nnunet, import_nnunet
 from pipeline.console import console
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ctcore.detection.calibration import Calibration
-    from ctcore.quality.reference import QualityReference
-    from pipeline.efforts import MeasuredEffort
 
 app = typer.Typer(help="Make, show and check model bundles.", pretty_exceptions_enable=False)
 app.command("import-nnunet")(import_nnunet)
@@ -151,7 +145,9 @@ def calibrate(
     )
     calibration = made.manifest.calibration
     out = console()
-    out.print(f"{made.folder}: fusion {_settings(made.manifest.fusion.model_dump())}", markup=False, soft_wrap=True)
+    out.print(
+        f"{made.folder}: fusion {settings_words(made.manifest.fusion.model_dump())}", markup=False, soft_wrap=True
+    )
     if calibration is None:
         out.print("every class is a lesion class: the temperature alone was fitted", markup=False, soft_wrap=True)
     for point in calibration.operating_points if calibration else ():
@@ -201,7 +197,7 @@ def measure_efforts(
             progress=report,
         )
     out = console()
-    for line in _efforts(made.manifest.efforts):
+    for line in efforts_words(made.manifest.efforts):
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -237,7 +233,7 @@ def fit_quality(
             progress=report,
         )
     out = console()
-    for line in _quality(made.manifest.quality):
+    for line in quality_words(made.manifest.quality):
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -245,35 +241,13 @@ def fit_quality(
 def inspect(bundle: Folder = None) -> None:
     """Shows what a bundle is, after checking it."""
     from rich.table import Table
+    from rich.text import Text
 
     from pipeline.bundle import DEMO_BUNDLE, load_bundle
 
     loaded = load_bundle(bundle or DEMO_BUNDLE)
-    manifest = loaded.manifest
-    size = sum((loaded.folder / name).stat().st_size for name in manifest.files)
     table = Table(show_header=False, box=None)
-    rows = {
-        "name": manifest.name,
-        "version": manifest.version,
-        "description": manifest.description,
-        "demonstration": f"yes: {loaded.notice}" if loaded.notice else "no",
-        "classes": ", ".join(manifest.class_names) + ("" if manifest.classifier else " (no classifier)"),
-        "lesion classes": ", ".join(manifest.lesion_classes),
-        "orientation": manifest.orientation,
-        "candidates": _settings(manifest.candidates.model_dump()),
-        "fusion": _settings(manifest.fusion.model_dump()),
-        "calibration": _calibration(manifest.calibration),
-        "efforts": "\n".join(_efforts(manifest.efforts)) or "not measured",
-        "quality": "\n".join(_quality(manifest.quality)),
-        "licence": manifest.card.licence or "not recorded",
-        "model card": "; ".join(loaded.card_gaps) or "complete",
-        "files": f"{len(manifest.files)}, {size / 2**20:.1f} MiB",
-        "sha256": loaded.digest,
-        "folder": str(loaded.folder),
-    }
-    from rich.text import Text
-
-    for key, value in rows.items():
+    for key, value in bundle_words(loaded).items():
         table.add_row(key, Text(value, overflow="fold"))
     console().print(table)
 
@@ -285,31 +259,3 @@ def verify(bundle: Folder = None) -> None:
 
     loaded = load_bundle(bundle or DEMO_BUNDLE)
     console().print(f"{loaded.folder}: all {len(loaded.manifest.files)} files are as its manifest says", markup=False)
-
-
-def _calibration(calibration: Calibration | None) -> str:
-    if calibration is None:
-        return "none"
-    points = "; ".join(f"{point.name} at score {point.threshold:.4f}" for point in calibration.operating_points)
-    return f"on {calibration.cases} cases ({calibration.fitted_on}): {points or 'no operating point'}"
-
-
-def _efforts(efforts: Sequence[MeasuredEffort]) -> list[str]:
-    return [
-        f"{row.folds} folds, {'mirrored' if row.tta else 'not mirrored'}, {row.windows} windows:"
-        f" {row.relative_cost:.0%} of the time, AUROC {-row.auroc_loss:+.4f}, AP {-row.ap_loss:+.4f}"
-        for row in efforts
-    ]
-
-
-def _quality(quality: QualityReference | None) -> list[str]:
-    if quality is None:
-        return ["no reference"]
-    lines = [f"on {quality.cases} cases ({quality.fitted_on})"]
-    lines += [f"{figure}: {limits}" for figure, limits in quality.limits.items()]
-    lines.append(f"{quality.features} features of stage 2" if quality.features else "no features of stage 2")
-    return lines
-
-
-def _settings(values: dict[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
