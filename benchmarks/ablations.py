@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.systems import Job, Study, Task, study_of
+from benchmarks.systems_study import Job, Study, Task, study_of
 from benchmarks.systems_table import OURS, Result, difference_row, differences, markdown, row_of
 from ctcore.json_files import write_json
 
@@ -30,8 +30,21 @@ TRAINED: Mapping[str, Sequence[str]] = {
     "balance-class-3": ("balance.classification=3",),
     "balance-uncertainty": ('balance={kind="uncertainty"}',),
     "class-weights-equal": ("class_loss.weights=equal",),
+    "cases-balanced": ("patches.cases=balanced",),
 }
 """Runs that are trained, by the fields that they change."""
+
+SMALL = ("patch_size=[16,24,24]", "batch_size=8", "oversample_foreground=0.5")
+"""Patches that show a part of the gland, as many of them as have the voxels of two whole ROIs."""
+
+PARTS: Mapping[str, Sequence[str]] = {
+    "parts": SMALL,
+    "parts-of-lesions": (*SMALL, "patches.centre=lesion"),
+    "parts-weighed": (*SMALL, "patches.least_weight=0.1"),
+    "parts-of-lesions-weighed": (*SMALL, "patches.centre=lesion", "patches.least_weight=0.1"),
+}
+"""Runs in which a patch need not hold what its case's class says: drawn anywhere or around lesions, and weighed by
+what it holds of lesion or gland."""
 
 SCORED: Mapping[str, Sequence[str]] = {
     "fusion-half": ("--weight", "0.5"),
@@ -70,14 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_all(study: Study, task: Task) -> dict[str, Result]:
     """Trains and evaluates every change of a task; returns the results by name, the reference first."""
 
-    def job(name: str, run: str = REFERENCE, **options: Sequence[str]) -> Job:
-        """Returns a run, or another evaluation of it."""
-        given = {"changes": (), "exported": (), "scoring": ()} | options
-        return Job(task, OURS, f"ablation-{run}", **given, evaluated_as=f"ablations/{name}")
+    def job(name: str, changes: Sequence[str], plan: str = "") -> Job:
+        """Returns a run."""
+        return Job(task, OURS, f"ablation-{name}", changes, plan=plan, evaluated_as=f"ablations/{name}")
 
-    trained = [job(name, name, changes=changes) for name, changes in TRAINED.items()]
-    scored = [job(name, scoring=options) for name, options in SCORED.items()]
-    aggregated = [job(f"aggregation-{rule}", exported=[f"aggregation={rule}"]) for rule in AGGREGATED]
+    trained = [job(name, changes) for name, changes in TRAINED.items()]
+    trained += [job(name, changes, "flagship-parts") for name, changes in PARTS.items()]
+    reference = trained[0]
+    scored = [replace(reference, scoring=rule, evaluated_as=f"ablations/{name}") for name, rule in SCORED.items()]
+    aggregated = [
+        replace(reference, exported=[f"aggregation={rule}"], evaluated_as=f"ablations/aggregation-{rule}")
+        for rule in AGGREGATED
+    ]
     study.train_and_evaluate(trained)
     study.train_and_evaluate([*scored, *aggregated])  # of the reference, which is there now
     return {Path(done.label).name: Result.read(study.evaluation(done)) for done in (*trained, *scored, *aggregated)}

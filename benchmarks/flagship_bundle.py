@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.commands import run
-from benchmarks.systems import FOLD, SCORING, TRAINED_ON, WEIGHED, Job, Study, study_of
+from benchmarks.systems_study import FOLD, SCORING, TRAINED_ON, WEIGHED, Job, Study, study_of
 from benchmarks.systems_table import OURS
 from ctcore.datasets.decathlon import CASE_LABELS_FILE
 from ctcore.nnunet.training.validation import validation_ids
@@ -44,7 +44,7 @@ def make_bundle(study: Study, output: Path) -> None:
     named = ("--name", OURS, "--description", DESCRIPTION, "--demo", "--overwrite")
     run("pipeline", "bundle", "create", *parts, *named, "--output", str(work / "bundle"))
 
-    held_out = validation_ids(workspace_at(study.workspace("pdac", OURS, "train")), FOLD)
+    held_out = validation_ids(workspace_at(study.workspace(job)), FOLD)
     images = work / "imagesTr"
     shutil.rmtree(images, ignore_errors=True)
     images.mkdir(parents=True)

@@ -1,0 +1,112 @@
+"""What the systems study runs, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from benchmarks import systems_study
+from benchmarks.systems_study import Job, Study
+
+Commands = list[list[str]]
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Commands of the packages that were called; each leaves the file by which it is known to be done."""
+    called: Commands = []
+
+    def leave(*arguments: str, **_options: object) -> None:
+        called.append(list(arguments))
+        output = Path(arguments[arguments.index("--output") + 1]) if "--output" in arguments else None
+        names = {"phantom": "case_labels.csv", "export": "model.json", "evaluate": "metrics.json"}
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / names.get(arguments[1], "dataset.json")).touch()
+        if arguments[1] == "evaluate" and output is not None:
+            rows = "class_name,p_PDAC,detection_max\nPDAC,0.9,0.8\nnon-PDAC,0.2,0.1\n"
+            (output / "cases.csv").write_text(rows)
+
+    monkeypatch.setattr(systems_study, "run", leave)
+    return called
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path, tmp_path / "maps", train=6, bent=3, test=4, epochs=3, steps=2, workers=1)
+
+
+def called(commands: Commands, name: str) -> Commands:
+    return [command for command in commands if command[1] == name]
+
+
+def values(command: list[str], option: str) -> list[str]:
+    return [value for name, value in pairwise(command) if name == option]
+
+
+def test_every_part_is_made_once(study: Study, commands: Commands) -> None:
+    job = Job("pdac", "flagship", "flagship")
+    study.train_and_evaluate([job])
+    assert [len(called(commands, name)) for name in ("phantom", "prepare", "plan", "train", "export")] == [
+        3,
+        2,
+        1,
+        1,
+        1,
+    ]
+    assert len(called(commands, "evaluate")) == 2  # the held-out fold gives the weight of head and map
+    before = len(commands)
+    study.train_and_evaluate([job])
+    assert len(commands) == before
+
+
+def test_training_and_test_share_no_label_map(study: Study, commands: Commands) -> None:
+    study.cohorts("pdac", "train")
+    train = [command for command in called(commands, "phantom") if "--around-mm" in command]
+    assert [values(command, "--exclude") for command in train] == [[str(study.root / "pdac-test")]] * 2
+
+
+def test_another_plan_has_a_workspace_of_its_own(study: Study, commands: Commands) -> None:
+    whole = Job("pdac", "flagship", "whole")
+    parts = Job("pdac", "flagship", "parts", ("patch_size=[16,24,24]",), plan="flagship-parts")
+    folders = [study.workspace(job).name for job in (whole, replace(whole, run="again"), parts)]
+    assert folders == ["pdac-train-all-flagship", "pdac-train-all-flagship", "pdac-train-all-flagship-parts"]
+    assert len(called(commands, "prepare")) == 1
+    _, planned = called(commands, "plan")
+    sizes = [value for value in values(planned, "--set") if value.startswith("patch_size=")]
+    assert sizes == ["patch_size=[32,32,40]", "patch_size=[16,24,24]"]  # the last one counts
+
+
+def test_several_folds_are_a_model_of_their_own(study: Study, commands: Commands) -> None:
+    one = Job("pdac", "slice-ensemble", "slices")
+    study.train_and_evaluate([one])
+    study.train_and_evaluate([replace(one, folds=("0", "1"), evaluated_as="slices.two")])
+    assert [values(command, "--fold") for command in called(commands, "train")] == [["0"], ["0,1"]]
+    models = [Path(values(command, "--output")[0]).name for command in called(commands, "export")]
+    assert models == ["slices", "slices.two"]
+
+
+@pytest.mark.parametrize(("task", "fused"), [("pdac", True), ("subtypes", False)])
+def test_only_pdac_fits_the_weight_of_head_and_map(
+    study: Study, commands: Commands, task: systems_study.Task, fused: bool
+) -> None:
+    study.evaluation(Job(task, "gap", "gap"))
+    assert ("--weight" in called(commands, "evaluate")[-1]) is fused
+
+
+def test_a_failed_training_stops_the_study(study: Study, commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave: Callable[..., None] = vars(systems_study)["run"]  # as the fixture has it
+
+    def fail(*arguments: str, **options: object) -> None:
+        if arguments[1] == "train":
+            raise RuntimeError("out of memory")
+        leave(*arguments, **options)
+
+    monkeypatch.setattr(systems_study, "run", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        study.train_and_evaluate([Job("pdac", "gap", "gap")])
+    assert not called(commands, "evaluate")
