@@ -25,6 +25,7 @@ TRAINED: Mapping[str, Sequence[str]] = {
     "head-without-attention": ("head.evidence=false", "head.attention=[]"),
     "head-without-evidence": ("head.evidence=false",),
     "head-average-only": ("head.pooling=average",),
+    "head-smooth-coarse": ("head.smoothing=coarse",),
     "phases-none": ("phases.segmentation=0", "phases.head=0"),
     "phases-longer-head": ("phases.head=0.2",),
     "balance-class-3": ("balance.classification=3",),

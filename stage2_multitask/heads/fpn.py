@@ -21,6 +21,7 @@ from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHea
 from stage2_multitask.heads.regions import evidence_of, soft_regions, to_scale, weighted_mean
 
 Pooling = Literal["average", "average-max"]
+Smoothing = Literal["all", "coarse"]
 
 LEVELS = 3
 
@@ -38,6 +39,8 @@ class FPNHead(ClassificationHead):
         scales: strides ([z,] y, x) of the last three levels against the segmentation; only attention needs them.
         evidence: whether the last layer also sees how sure and how large each region of the attention is.
         dropout: share of the pooled features that training drops.
+        smoothing: levels that are convolved after the additions: `all`, or `coarse`, all but the finest, whose
+            convolution is more than half of what a small network's head costs.
 
     Raises:
         ValueError: `channels`, or with attention `scales`, do not name three levels.
@@ -55,6 +58,7 @@ class FPNHead(ClassificationHead):
         scales: Sequence[Sequence[int]] = (),
         evidence: bool = False,
         dropout: float = 0.0,
+        smoothing: Smoothing = "all",
     ) -> None:
         super().__init__()
         if len(channels) != LEVELS:
@@ -70,10 +74,12 @@ class FPNHead(ClassificationHead):
         self.lateral = nn.ModuleList(convolution(c, width, kernel_size=1) for c in channels)
         self.smooth = nn.ModuleList(
             nn.Sequential(
-                convolution(width, width, kernel_size=3, padding=1),
+                convolution(width, width, kernel_size=3, padding=1)
+                if smoothing == "all" or level > 0
+                else nn.Identity(),
                 nn.LeakyReLU(inplace=True),
             )
-            for _ in channels
+            for level in range(LEVELS)
         )
         pooled = width * LEVELS * ((2 if pooling == "average-max" else 1) + len(self.attention))
         pooled += 2 * len(self.attention) if evidence else 0

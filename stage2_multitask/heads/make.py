@@ -55,6 +55,7 @@ def _make(settings: HeadSettings, encoder: EncoderLevels, classes: int, regions:
                 scales=encoder.scales[-LEVELS:],
                 evidence=settings.evidence,
                 dropout=settings.dropout,
+                smoothing=settings.smoothing,
             )
         case GAPSettings():
             foreground = _weights(settings.pooling, regions)

@@ -25,6 +25,7 @@ class FPNSettings(_Settings):
         attention: regions of the segmentation, each of which adds a mean weighted by its probability.
         evidence: whether each of these regions also says how sure and how large it is.
         dropout: share of pooled features that training drops.
+        smoothing: whether `all` levels are convolved after the additions, or the `coarse` ones, all but the finest.
     """
 
     kind: Literal["fpn"] = "fpn"
@@ -33,6 +34,7 @@ class FPNSettings(_Settings):
     attention: tuple[RegionName, ...] = ()
     evidence: bool = False
     dropout: DropoutShare = 0.0
+    smoothing: Literal["all", "coarse"] = "all"
 
     @model_validator(mode="after")
     def _evidence_of_regions(self) -> Self:

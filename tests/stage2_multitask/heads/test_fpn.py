@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from stage2_multitask.heads.fpn import FPNHead, Pooling
+from stage2_multitask.heads.fpn import FPNHead, Pooling, Smoothing
 
 Array = npt.NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def slow_head(head: FPNHead, features: list[Array], regions: Sequence[Array] = (
         levels[i] = levels[i] + enlarge(levels[i + 1], levels[i].shape[1:])
     pooled = []
     for i, level in enumerate(levels):
-        smooth = convolution(f"smooth.{i}.0", level)
+        smooth = convolution(f"smooth.{i}.0", level) if f"smooth.{i}.0.weight" in weights else level
         smooth = np.where(smooth > 0, smooth, 0.01 * smooth)
         space = tuple(range(1, smooth.ndim))
         pooled.append(smooth.mean(axis=space))
@@ -84,11 +84,12 @@ def random_features(dims: int) -> list[torch.Tensor]:
     return [torch.randn(1, channels, *size[-dims:]) for channels, *size in sizes]
 
 
+@pytest.mark.parametrize("smoothing", ["all", "coarse"])
 @pytest.mark.parametrize("pooling", ["average", "average-max"])
 @pytest.mark.parametrize("dims", [2, 3])
-def test_against_loops(pooling: Pooling, dims: int) -> None:
+def test_against_loops(pooling: Pooling, dims: int, smoothing: Smoothing) -> None:
     torch.manual_seed(0)
-    head = randomize(FPNHead([2, 3, 4], 2, dims=dims, width=3, pooling=pooling))
+    head = randomize(FPNHead([2, 3, 4], 2, dims=dims, width=3, pooling=pooling, smoothing=smoothing))
     features = random_features(dims)
     expected = slow_head(head, [feature[0].double().numpy() for feature in features])
     with torch.no_grad():
@@ -112,6 +113,11 @@ def test_attention_against_loops(pooling: Pooling, evidence: bool, dims: int) ->
     expected = slow_head(head, [feature[0].double().numpy() for feature in features], regions, scales)
     with torch.no_grad():
         np.testing.assert_allclose(head(features, logits)[0].numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_finest_level_alone_may_be_left_as_it_is() -> None:
+    named = set(FPNHead([2, 3, 4], 2, smoothing="coarse").state_dict())
+    assert set(FPNHead([2, 3, 4], 2).state_dict()) - named == {"smooth.0.0.weight", "smooth.0.0.bias"}
 
 
 def test_parameters_of_attention_leave_the_others_names_alone() -> None:

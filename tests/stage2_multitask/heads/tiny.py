@@ -31,6 +31,7 @@ HEADS: Mapping[str, HeadSettings] = {
     "fpn with everything": FPNSettings(
         width=4, pooling="average-max", attention=("lesion", "foreground"), evidence=True, dropout=0.2
     ),
+    "fpn, coarse levels smoothed": FPNSettings(width=4, smoothing="coarse"),
     "gap": GAPSettings(),
     "gap, weighted": GAPSettings(pooling="foreground-weighted"),
     "masked-gem": MaskedGeMSettings(widths=(8, 6)),
