@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHead
-from stage2_multitask.heads.regions import evidence_of, soft_regions, to_scale, weighted_mean
+from stage2_multitask.heads.regions import evidence_of, soft_regions, to_scale, weighted_means
 
 Pooling = Literal["average", "average-max"]
 Smoothing = Literal["all", "coarse"]
@@ -96,22 +96,22 @@ class FPNHead(ClassificationHead):
             levels[fine] = levels[fine] + functional.interpolate(levels[fine + 1], size=size, mode="nearest")
         smoothed = [smooth(level) for smooth, level in zip(self.smooth, levels, strict=True)]
         space = tuple(range(SPATIAL, smoothed[0].dim()))
-        regions, weights = self._look(segmentation_logits)
+        regions = self._regions(segmentation_logits)
+        weights = [None if regions is None else to_scale(regions, scale) for scale in self.scales or LEVELS * ((),)]
         pooled = []
         for level, of_level in zip(smoothed, weights, strict=True):
             pooled.append(level.mean(dim=space))
             if self.pooling == "average-max":
                 pooled.append(level.amax(dim=space))
-            pooled.extend(weighted_mean(level, weight) for weight in of_level)
+            if of_level is not None:
+                pooled.extend(weighted_means(level, of_level).unbind(1))
         seen = [self.dropout(torch.cat(pooled, dim=1))]
-        if self.evidence:
-            seen += [evidence_of(region, blocks) for region, blocks in zip(regions, weights[0], strict=True)]
+        if self.evidence and regions is not None and weights[0] is not None:
+            each = zip(regions.split(1, dim=1), weights[0].split(1, dim=1), strict=True)
+            seen += [evidence_of(region, blocks) for region, blocks in each]
         logits: torch.Tensor = self.classify(torch.cat(seen, dim=1))
         return logits
 
-    def _look(self, segmentation_logits: torch.Tensor | None) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
-        """Returns the regions of the attention, and for each level the weights that they give it."""
-        if not self.attention:
-            return [], [[] for _ in range(LEVELS)]
-        regions = soft_regions(self.needed(segmentation_logits), self.attention)
-        return regions, [[to_scale(region, scale) for region in regions] for scale in self.scales]
+    def _regions(self, segmentation_logits: torch.Tensor | None) -> torch.Tensor | None:
+        """Returns the regions of the attention (b, regions, [z,] y, x); None without it."""
+        return soft_regions(self.needed(segmentation_logits), self.attention) if self.attention else None

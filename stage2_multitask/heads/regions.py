@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,7 @@ WEIGHT_FLOOR = 1e-6
 """Added to every weight, so that a mean weighted by a region that is nowhere is the plain mean, not 0 / 0."""
 
 
-def soft_regions(segmentation_logits: torch.Tensor, regions: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+def soft_regions(segmentation_logits: torch.Tensor, regions: Sequence[Sequence[int]]) -> torch.Tensor:
     """Returns the probability of each region, the sum of its labels' softmax: float32, without gradient.
 
     Args:
@@ -23,22 +24,23 @@ def soft_regions(segmentation_logits: torch.Tensor, regions: Sequence[Sequence[i
         regions: label values of each region.
 
     Returns:
-        As many (b, 1, [z,] y, x).
+        (b, as many regions, [z,] y, x).
     """
     probabilities = segmentation_logits.detach().float().softmax(dim=1)
-    return [probabilities[:, list(labels)].sum(dim=1, keepdim=True) for labels in regions]
+    by_label = probabilities.unbind(1)
+    return torch.stack([functools.reduce(torch.add, (by_label[label] for label in labels)) for labels in regions], 1)
 
 
 def soft_region(segmentation_logits: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
     """Returns the probability (b, 1, [z,] y, x) of one region; see `soft_regions`."""
-    return soft_regions(segmentation_logits, [labels])[0]
+    return soft_regions(segmentation_logits, [labels])
 
 
 def to_scale(region: torch.Tensor, scale: Sequence[int]) -> torch.Tensor:
     """Returns the region's mean over each block of `scale` pixels or voxels, as strided convolutions place them.
 
     Args:
-        region: (b, 1, [z,] y, x).
+        region: (b, regions, [z,] y, x).
         scale: edge of a block ([z,] y, x); at the far border a block ends with the image.
     """
     if all(n == 1 for n in scale):
@@ -47,20 +49,27 @@ def to_scale(region: torch.Tensor, scale: Sequence[int]) -> torch.Tensor:
     return pool(region, tuple(scale), tuple(scale), ceil_mode=True)
 
 
-def weighted_mean(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Returns each channel's mean over space with the weights, computed in float32.
+def weighted_means(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Returns each channel's mean over space with each region's weights, computed in float32.
 
     Args:
         features: (b, c, [z,] y, x).
-        weights: (b, 1, [z,] y, x), 0 or more; where they are 0 throughout, the plain mean comes out.
+        weights: (b, regions, [z,] y, x), 0 or more; where a region's are 0 throughout, the plain mean comes out.
 
     Returns:
-        (b, c), of the features' type.
+        (b, regions, c), of the features' type.
     """
-    space = tuple(range(SPATIAL, features.dim()))
-    floored = weights.float() + WEIGHT_FLOOR
-    mean = (features.float() * floored).sum(space) / floored.sum(space)
-    return mean.to(features.dtype)
+    with torch.autocast(features.device.type, enabled=False):
+        floored = weights.float().flatten(SPATIAL) + WEIGHT_FLOOR
+        # One product for all regions; where channels are kept innermost, it reads them as they lie.
+        voxels = features.float().movedim(1, -1).flatten(1, -2)
+        means = (floored @ voxels) / floored.sum(-1, keepdim=True)
+    return means.to(features.dtype)
+
+
+def weighted_mean(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Returns each channel's mean (b, c) with the weights (b, 1, [z,] y, x) of one region; see `weighted_means`."""
+    return weighted_means(features, weights)[:, 0]
 
 
 def evidence_of(region: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
