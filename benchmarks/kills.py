@@ -40,7 +40,7 @@ PRELOADED = (
     "pipeline.report.figure",
     "pipeline.report.page",
     "pipeline.run",
-    "pipeline.scored",
+    "pipeline.told",
     "report_guided_annotation",
     "rich.progress",
     "rich.table",

@@ -167,7 +167,7 @@ def process_case(
     """
     from ctcore.detection.detection_map import detection_map
     from ctcore.detection.measures import describe
-    from pipeline.scored import run_and_score
+    from pipeline.told import run_and_score
 
     manifest = bundle.manifest
     with clock.phase("locate"):

@@ -15,7 +15,7 @@ from pipeline.records import FLAG_NO_EVIDENCE
 
 if TYPE_CHECKING:
     from ctcore.volume import Geometry
-    from pipeline.scored import Told
+    from pipeline.told import Told
 
 MAIN_CANDIDATE = 1
 """Number of the most confident candidate."""

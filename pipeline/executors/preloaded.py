@@ -16,7 +16,7 @@ import pipeline.case_runner
 import pipeline.executors.job
 import pipeline.report.case_page
 import pipeline.report.figure
-import pipeline.scored
 import pipeline.stages
+import pipeline.told
 
 IMPORTED = (matplotlib, scipy, SimpleITK, skimage, threadpoolctl, ctcore, pipeline)

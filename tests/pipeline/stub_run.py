@@ -27,8 +27,8 @@ import ctcore.detection.by_class
 import ctcore.detection.components
 import ctcore.inference.backends.choose as backends
 import pipeline.run
-import pipeline.scored
 import pipeline.stages
+import pipeline.told
 from ctcore.inference.backends.choose import Execution
 from pipeline.cli import app
 from pipeline.stages import Stages
