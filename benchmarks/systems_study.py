@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.commands import run
+from benchmarks.systems_table import OURS
 from ctcore.detection.fusion_fit import fit_mean
 from ctcore.labels import PDAC
 
@@ -31,6 +32,12 @@ RESIDUAL = ("masked-gem", "slice-ensemble", "dual-decoder")
 PYRAMIDS = ("panorama-fpn", "flagship")
 THREE_LABELS = ("masked-gem", "slice-ensemble", "gap", "dual-decoder")
 """Systems that segment pancreas and lesion; the others all labels of PANORAMA."""
+KINDS = (
+    'labels={background=0,"solid lesion"=1,"cystic lesion"=2,"hyper-attenuating lesion"=3,veins=4,arteries=5,'
+    'pancreas=6,"pancreatic duct"=7,"common bile duct"=8}',
+    'lesion_labels={subtype0="solid lesion",subtype1="cystic lesion",subtype2="hyper-attenuating lesion"}',
+)
+"""Our recipe's own for three subtypes: each has a label, so that every voxel of a lesion teaches its class."""
 
 CLASSES = {"pdac": '["non-PDAC","PDAC"]', "subtypes": '["subtype0","subtype1","subtype2"]'}
 SEEDS: dict[Task, dict[Cohort, int]] = {
@@ -186,7 +193,8 @@ class Study:
 
     def crops(self, job: Job, part: Part) -> Path:
         """Returns a workspace of ROI crops that is not planned; one for all systems with the same labels."""
-        labels = "three" if job.system.partition("@")[0] in THREE_LABELS else "all"
+        recipe = job.system.partition("@")[0]
+        labels = "three" if recipe in THREE_LABELS else "kinds" if (recipe, job.task) == (OURS, "subtypes") else "all"
         root = self.root / f"{job.task}-{part}-{labels}"
         if not (root / FINISHED).is_file():
             inputs = [option for cohort in self.cohorts(job.task, part) for option in ("--input", str(cohort))]
@@ -220,6 +228,8 @@ class Study:
             changed.append(PYRAMID)
         if recipe == "panorama-fpn" and job.task == "subtypes":
             changed.append("class_loss.weights=equal")
+        if recipe == OURS and job.task == "subtypes":
+            changed += KINDS
         return [*changed, *job.changes]
 
     def model(self, job: Job) -> Path:

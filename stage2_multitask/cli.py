@@ -60,7 +60,7 @@ class Training:
 
     def needs(self, recipe: Any) -> dict[str, Any]:
         """Classes and labels: the recipe's."""
-        return {"class_names": recipe.needed_classes, "label_names": tuple(recipe.readable_labels)}
+        return {"class_names": recipe.needed_classes, "label_names": recipe.readable_labels}
 
     def prepare(self, sources: list[Path], root: Path, recipe: Any, **options: Any) -> Any:
         """Writes the raw dataset."""

@@ -92,7 +92,7 @@ def prepare_case(workspace: Workspace, recipe: MultiTaskRecipe, case: TrainingCa
     Raises:
         LabelError: the label map holds no pancreas, so that there is no ROI.
     """
-    pair = read_training_pair(case, recipe.readable_labels)
+    pair = read_training_pair(case, recipe.label_targets(case.class_name))
     image, label = pair.image, pair.label
     tight = Box.of_mask(np.isin(label.array, values_of(recipe.labels, PANCREAS_PARTS)))
     if tight is None:

@@ -83,7 +83,7 @@ class Collector:
         try:
             if case.class_name is None:
                 raise LabelError(f"case '{case.case_id}' has no class; add its row to 'case_labels.csv'")
-            pair = read_training_pair(case, model.readable_labels)
+            pair = read_training_pair(case, model.label_targets(case.class_name))
             begin = time.perf_counter()
             prediction = predictor.predict(pair.image)
             truth = CaseTruth(case.case_id, case.class_name, pair.label.array, pair.image.geometry, case.patient)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from ctcore.nnunet.exported import ExportedModel
 from stage2_multitask.heads.settings import HeadSettings
+from stage2_multitask.label_targets import label_targets
 
 GateSide = Annotated[int, Field(ge=1, le=99)]
 
@@ -59,11 +60,10 @@ class MultiTaskModel(ExportedModel):
             raise ValueError(f"label '{unknown[0]}' is none of {', '.join(self.labels)}")
         return self
 
-    @property
-    def readable_labels(self) -> dict[str, int]:
-        """Value that each label of a label map becomes, those included that the recipe merged."""
+    def label_targets(self, class_name: str | None) -> dict[str, int]:
+        """Returns the value that each label of a label map of a case becomes, those included that the recipe merged."""
         merged: dict[str, str] = self.recipe.get("merged_labels", {})
-        return self.labels | {name: self.labels[target] for name, target in merged.items()}
+        return label_targets(self.labels, merged, self.lesion_label, self.lesion_labels, class_name)
 
     @property
     def lesions(self) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ctcore.datasets.label_names import LESION, is_lesion, project_name
 from ctcore.labels import CLASS_NAMES, PANORAMA_NAMES
 from ctcore.nnunet.recipe import Margin, TrainingRecipe, load_recipe
 from stage2_multitask.balance_settings import BalanceSettings, FixedBalance
 from stage2_multitask.heads.settings import FPNSettings, HeadSettings
+from stage2_multitask.label_targets import label_targets
 from stage2_multitask.loss_settings import ClassLossSettings
 from stage2_multitask.patch_settings import PatchSettings, Share
 
@@ -49,7 +51,8 @@ class MultiTaskRecipe(TrainingRecipe):
         merged_labels: further labels that label maps may hold, each with the label that it becomes part of.
         lesion_label: name of the label that becomes the detection map.
         lesion_labels: label of each lesion class that has one of its own, which then becomes that class's map; in place
-            of `lesion_label`, the name of all of them together.
+            of `lesion_label`, the name of all of them together. Lesions that a label map calls `lesion_label` become
+            the label of their case's class.
         class_names: patient-level classes, in the order of the logits.
         head: the classification head.
         class_loss: how class logits are compared with the class.
@@ -69,6 +72,8 @@ class MultiTaskRecipe(TrainingRecipe):
         "margin_jitter_mm",
         "labels",
         "merged_labels",
+        "lesion_label",
+        "lesion_labels",
     )
     free_after_training: ClassVar[tuple[str, ...]] = ("aggregation",)
 
@@ -113,6 +118,11 @@ class MultiTaskRecipe(TrainingRecipe):
                     f"lesion_labels {class_name} = '{label}' must name one of class_names {self.class_names} and one of"
                     f" labels {sorted(self.labels)}"
                 )
+            if not is_lesion(label) or (len(self.lesion_labels) > 1 and project_name(label) == LESION):
+                raise ValueError(
+                    f"lesion_labels {class_name} = '{label}' is no name of one kind of lesion; name the label for"
+                    " instance 'cystic lesion'"
+                )
         return self
 
     @property
@@ -126,9 +136,15 @@ class MultiTaskRecipe(TrainingRecipe):
         return self.class_names if self.class_loss.missing == "refuse" else None
 
     @property
-    def readable_labels(self) -> dict[str, int]:
-        """Value that each label of a label map becomes, merged ones included."""
-        return self.labels | {name: self.labels[target] for name, target in self.merged_labels.items()}
+    def readable_labels(self) -> tuple[str, ...]:
+        """Names of the labels that label maps may hold."""
+        unnamed = (self.lesion_label,) if self.lesion_labels and self.lesion_label not in self.labels else ()
+        return (*self.labels, *self.merged_labels, *unnamed)
+
+    def label_targets(self, class_name: str | None) -> dict[str, int]:
+        """Returns the value that each label of a label map of a case becomes; see `label_targets`."""
+        own = self.lesion_label, self.lesion_labels
+        return label_targets(self.labels, self.merged_labels, *own, class_name)
 
 
 def load(name_or_path: str, changes: Sequence[str] = ()) -> MultiTaskRecipe:

@@ -11,6 +11,9 @@ import pytest
 
 from benchmarks import systems_study
 from benchmarks.systems_study import Job, Study
+from stage2_multitask.recipe import load
+
+CLASSES = f"class_names={systems_study.CLASSES['subtypes']}"
 
 Commands = list[list[str]]
 
@@ -68,6 +71,13 @@ def test_training_and_test_share_no_label_map(study: Study, commands: Commands) 
     study.cohorts("pdac", "train")
     train = [command for command in called(commands, "phantom") if "--around-mm" in command]
     assert [values(command, "--exclude") for command in train] == [[str(study.root / "pdac-test")]] * 2
+
+
+def test_our_recipe_has_labels_of_its_own_for_subtypes(study: Study, commands: Commands) -> None:
+    folders = [study.crops(Job(task, "flagship", "flagship"), "train").name for task in systems_study.TASKS]
+    assert folders == ["pdac-train-all", "subtypes-train-kinds"]
+    changes = [value for value in values(called(commands, "prepare")[-1], "--set") if "label" in value]
+    assert list(load("flagship", [CLASSES, *changes]).lesion_labels) == ["subtype0", "subtype1", "subtype2"]
 
 
 def test_another_plan_has_a_workspace_of_its_own(study: Study, commands: Commands) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.tiny import make_patient
 from ctcore.datasets.case_labels import read_case_labels, write_case_labels
 from ctcore.errors import DatasetError, LabelError
 from ctcore.files import read, write
 from ctcore.geometry import Box
+from ctcore.nnunet.preparation.dataset import TrainingCase
 from ctcore.volume import Geometry
-from stage2_multitask.dataset import prepare, training_roi, workspace_at
+from stage2_multitask.dataset import prepare, prepare_case, training_roi, workspace_at
 from stage2_multitask.loss_settings import ClassLossSettings
 from stage2_multitask.recipe import MultiTaskRecipe
 
@@ -95,8 +97,43 @@ def test_the_recipes_classes_count(training_folder: Path, tmp_path: Path, recipe
 def test_the_recipes_labels_count(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
     changed = recipe.model_copy(update={"labels": {"background": 0, "lesion": 1, "pancreas": 4}})
     folder = copy_of(training_folder, tmp_path / "data")
-    with pytest.raises(LabelError, match=r"case 'a': label values \[2, 5\] have no name"):
+    with pytest.raises(LabelError, match=r"'a' of class PDAC: the recipe has no label for veins \(2\), pancreatic"):
         prepare([folder], tmp_path / "work", changed, folds=2)
+
+
+BY_CLASS = {"background": 0, "ductal lesion": 1, "other lesion": 2, "veins": 3, "pancreas": 4, "pancreatic duct": 5}
+
+
+@pytest.fixture
+def by_class(recipe: MultiTaskRecipe) -> MultiTaskRecipe:
+    """A recipe in which lesions of two classes have labels of their own."""
+    own = {"PDAC": "ductal lesion", "other": "other lesion"}
+    changes = {"labels": BY_CLASS, "lesion_labels": own, "class_names": ("PDAC", "other", "benign")}
+    return recipe.model_copy(update=changes)
+
+
+def with_lesion(folder: Path, class_name: str) -> TrainingCase:
+    image, label = make_patient(0, lesion=True)
+    write(image, folder / "image.nii.gz")
+    write(label, folder / "label.nii.gz")
+    return TrainingCase("a", folder / "image.nii.gz", folder / "label.nii.gz", class_name)
+
+
+@pytest.mark.parametrize(("class_name", "value"), [("PDAC", 1), ("other", 2)])
+def test_a_lesion_becomes_the_label_of_its_cases_class(
+    tmp_path: Path, by_class: MultiTaskRecipe, class_name: str, value: int
+) -> None:
+    workspace = workspace_at(tmp_path / "work")
+    assert prepare_case(workspace, by_class, with_lesion(tmp_path, class_name)) == pytest.approx(125 * 0.064)
+    label = read(workspace.label_file("a"))
+    assert np.count_nonzero(label.array == value) == 125
+    assert set(np.unique(label.array)) <= {0, value, 3, 4, 5}
+    assert label.geometry.shape == (12, 14, 20)  # the lesion is gland, too
+
+
+def test_a_lesion_of_a_class_without_a_label(tmp_path: Path, by_class: MultiTaskRecipe) -> None:
+    with pytest.raises(LabelError, match=r"case 'a' of class benign: the recipe has no label for lesion \(1\)"):
+        prepare_case(workspace_at(tmp_path / "work"), by_class, with_lesion(tmp_path, "benign"))
 
 
 def test_merged_labels(training_folder: Path, tmp_path: Path, recipe: MultiTaskRecipe) -> None:
@@ -106,7 +143,7 @@ def test_merged_labels(training_folder: Path, tmp_path: Path, recipe: MultiTaskR
             "merged_labels": {"pancreatic duct": "pancreas", "veins": "background"},
         }
     )
-    with pytest.raises(LabelError, match=r"label values"):
+    with pytest.raises(LabelError, match="no label for"):
         prepare([training_folder], tmp_path / "work", changed.model_copy(update={"merged_labels": {}}), folds=2)
     merged = prepare([training_folder], tmp_path / "merged", changed, folds=2)
     kept = prepare([training_folder], tmp_path / "kept", recipe, folds=2)

@@ -83,6 +83,11 @@ def test_an_unknown_name() -> None:
         ('merged_labels = { cyst = "mass" }', r"merged_labels cyst = 'mass' must name a label"),
         ('merged_labels = { veins = "lesion" }', r"merged_labels veins = 'lesion' must name a label that is not among"),
         ('lesion_label = "tumour"', r"lesion_label 'tumour' is not among labels"),
+        ('lesion_labels = { PDAC = "veins" }', r"lesion_labels PDAC = 'veins' is no name of one kind of lesion"),
+        (
+            'lesion_labels = { PDAC = "lesion", non-PDAC = "veins" }',
+            r"lesion_labels PDAC = 'lesion' is no name of one kind of lesion; .*'cystic lesion'",
+        ),
         ('aggregation = "median"', r"aggregation = 'median'"),
         ("[phases]\nsegmentation = 0.8\nhead = 0.3", r"shares 0\.8 \+ 0\.3 exceed 1"),
         ("[phases]\nwarm_up = 0.3", r"phases\.warm_up = 0\.3: Extra inputs"),

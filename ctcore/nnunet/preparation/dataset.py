@@ -184,6 +184,14 @@ def read_training_pair(case: TrainingCase, labels: Mapping[str, int]) -> Trainin
     named = {value: project_name(name) for name, value in case.labels.items()}
     target = {value: wanted[name] for value, name in named.items() if name in wanted}
     stray = sorted(values.counts.keys() - target.keys())
+    unwanted = {value: named[value] for value in stray if value in named}
+    if unwanted:
+        found = ", ".join(f"{name} ({value})" for value, name in unwanted.items())
+        of_class = f" of class {case.class_name}" if case.class_name else ""
+        raise LabelError(
+            f"case '{case.case_id}'{of_class}: the recipe has no label for {found} of the label map; name it there, or"
+            " correct class or label map"
+        )
     if stray:
         raise LabelError(f"case '{case.case_id}': label values {stray} have no name; correct the label map")
     new_values = {value: target[value] for value in values.counts}
