@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.systems_study import Job, Study, Task, study_of
+from benchmarks.systems_study import BLOCKS, Job, Study, Task, study_of
 from benchmarks.systems_table import OURS, Result, difference_row, differences, markdown, row_of
 from ctcore.json_files import write_json
 
@@ -63,6 +63,19 @@ AGGREGATED = ("mean", "max")
 """Exports of the reference with another aggregation of the windows."""
 
 
+PLANNED: Mapping[str, Sequence[str]] = {"encoder-resenc": ("encoder=resenc", BLOCKS)}
+"""Runs with a plan of their own."""
+
+LABELS: Mapping[str, Sequence[str]] = {
+    "labels-three": (
+        "labels={background=0,pancreas=1,lesion=2}",
+        'merged_labels={"pancreatic duct"="pancreas",veins="background",arteries="background",'
+        '"common bile duct"="background"}',
+    ),
+}
+"""Runs with other labels, hence with other crops: pancreas and lesion alone."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
@@ -84,12 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_all(study: Study, task: Task) -> dict[str, Result]:
     """Trains and evaluates every change of a task; returns the results by name, the reference first."""
 
-    def job(name: str, changes: Sequence[str], plan: str = "") -> Job:
+    def job(name: str, changes: Sequence[str], plan: str = "", crops: str = "") -> Job:
         """Returns a run."""
-        return Job(task, OURS, f"ablation-{name}", changes, plan=plan, evaluated_as=f"ablations/{name}")
+        return Job(task, OURS, f"ablation-{name}", changes, plan=plan, crops=crops, evaluated_as=f"ablations/{name}")
 
     trained = [job(name, changes) for name, changes in TRAINED.items()]
     trained += [job(name, changes, "flagship-parts") for name, changes in PARTS.items()]
+    trained += [job(name, changes, f"flagship-{name}") for name, changes in PLANNED.items()]
+    trained += [job(name, changes, "flagship", "three") for name, changes in LABELS.items()]
     reference = trained[0]
     scored = [replace(reference, scoring=rule, evaluated_as=f"ablations/{name}") for name, rule in SCORED.items()]
     aggregated = [

@@ -59,6 +59,8 @@ LEVELS = "features=[8,32,64,128]"
 """As wide as two cores without bfloat16 train in the time that there is; half of a step is the second level's."""
 VOLUME, SLICE = "[32,32,40]", "[1,32,40]"
 """Three of four ROIs fit into the volume: a patch shows the whole gland."""
+BLOCKS = "blocks_per_level=[1,2,2,2]"
+"""Of residual encoders: two convolutions each."""
 PYRAMID = "head.width=32"
 """The finest of the last three levels has voxels of 8 mm here: more channels would be a third of a step."""
 FOLDS = 15
@@ -81,6 +83,7 @@ class Job:
         system: name of a recipe, perhaps with `@` and a variant.
         run: name of the training.
         changes: fields of the recipe to set beside the study's.
+        crops: name of crops of its own, where one of the changes is a matter of preparing (labels).
         plan: name of a plan of its own, where one of the changes is a matter of planning (a patch's size).
         folds: what is trained; several are evaluated as an ensemble.
         exported: fields that only the export sets.
@@ -95,6 +98,7 @@ class Job:
     changes: Sequence[str] = ()
     exported: Sequence[str] = ()
     scoring: Sequence[str] = ()
+    crops: str = ""
     plan: str = ""
     folds: Sequence[str] = (FOLD,)
     evaluated_as: str = ""
@@ -195,7 +199,7 @@ class Study:
         """Returns a workspace of ROI crops that is not planned; one for all systems with the same labels."""
         recipe = job.system.partition("@")[0]
         labels = "three" if recipe in THREE_LABELS else "kinds" if (recipe, job.task) == (OURS, "subtypes") else "all"
-        root = self.root / f"{job.task}-{part}-{labels}"
+        root = self.root / f"{job.task}-{part}-{job.crops or labels}"
         if not (root / FINISHED).is_file():
             inputs = [option for cohort in self.cohorts(job.task, part) for option in ("--input", str(cohort))]
             place = (*inputs, "--output", str(root))
@@ -223,7 +227,7 @@ class Study:
             f"class_names={CLASSES[job.task]}",
         ]
         if recipe in RESIDUAL:
-            changed.append("blocks_per_level=[1,2,2,2]")
+            changed.append(BLOCKS)
         if recipe in PYRAMIDS:
             changed.append(PYRAMID)
         if recipe == "panorama-fpn" and job.task == "subtypes":
