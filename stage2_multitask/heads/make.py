@@ -69,6 +69,7 @@ def _make(settings: HeadSettings, encoder: EncoderLevels, classes: int, regions:
                 widths=settings.widths,
                 dropouts=settings.dropouts,
                 stop_gradient=settings.stop_gradient,
+                negative_slope=settings.negative_slope,
             )
         case ConvDenseSettings():
             return ConvDenseHead(

@@ -6,8 +6,9 @@ instead), with the pooling of Radenovic et al., "Fine-tuning CNN Image Retrieval
 
 Faults fixed: the encoder runs once, for both tasks; the stop-gradient, which left the head with features made for
 another task and made it answer one class, is an option and off; between the linear layers, for which no activation is
-reported and which without would be one, stand ReLUs; p is held in its range by a sigmoid, for a clipped p that has left
-it gets no gradient; the powers are sums of exponentials in float32, which neither overflow nor vanish for any p.
+reported and which without would be one, stand ReLUs, leaky ones if asked for; p is held in its range by a sigmoid, for
+a clipped p that has left it gets no gradient; the powers are sums of exponentials in float32, which neither overflow
+nor vanish for any p.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class MaskedGeMHead(ClassificationHead):
         widths: of the hidden layers.
         dropouts: share that training drops before each linear layer: one more than `widths`.
         stop_gradient: whether the class loss leaves the encoder alone, in training.
+        negative_slope: of the hidden units' activation below 0; with 0 a unit that is silent for all cases stays so.
     """
 
     uses_segmentation = True
@@ -55,6 +57,7 @@ class MaskedGeMHead(ClassificationHead):
         widths: Sequence[int] = (256, 128),
         dropouts: Sequence[float] = (0.5, 0.3, 0.15),
         stop_gradient: bool = False,
+        negative_slope: float = 0.0,
     ) -> None:
         super().__init__()
         self.foreground = tuple(foreground)
@@ -65,7 +68,7 @@ class MaskedGeMHead(ClassificationHead):
         sizes = [channels, *widths, classes]
         layers: list[nn.Module] = []
         for size, following, dropout in zip(sizes[:-1], sizes[1:], dropouts, strict=True):
-            layers += [nn.Dropout(dropout), nn.Linear(size, following), nn.ReLU()]
+            layers += [nn.Dropout(dropout), nn.Linear(size, following), nn.LeakyReLU(negative_slope)]
         self.classify = nn.Sequential(*layers[:-1])
 
     @property

@@ -63,12 +63,14 @@ class MaskedGeMSettings(_Settings):
         widths: of the hidden linear layers.
         dropouts: share that training drops before each linear layer.
         stop_gradient: whether the class loss leaves the encoder alone.
+        negative_slope: of the hidden units' activation below 0.
     """
 
     kind: Literal["masked-gem"] = "masked-gem"
     widths: tuple[Width, Width] = (256, 128)
     dropouts: tuple[DropoutShare, DropoutShare, DropoutShare] = (0.5, 0.3, 0.15)
     stop_gradient: bool = False
+    negative_slope: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class ConvDenseSettings(_Settings):

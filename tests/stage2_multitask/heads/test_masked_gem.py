@@ -98,3 +98,16 @@ def test_dropout_in_training_only() -> None:
     assert not torch.equal(head(features, logits), head(features, logits))
     head.eval()
     assert torch.equal(head(features, logits), head(features, logits))
+
+
+@pytest.mark.parametrize(("slope", "moves"), [(0.0, False), (0.1, True)])
+def test_silent_units_come_back_only_where_they_leak(features: torch.Tensor, slope: float, moves: bool) -> None:
+    """As Adam left them on three subtypes: below 0 for every case."""
+    head = MaskedGeMHead(3, 2, foreground=(1,), scale=(1, 1, 1), widths=(4, 4), negative_slope=slope).eval()
+    hidden = head.classify[1]
+    assert isinstance(hidden, torch.nn.Linear)
+    with torch.no_grad():
+        hidden.bias.fill_(-100.0)
+    head([features], torch.zeros(2, 2, 2, 3, 4)).square().sum().backward()
+    assert hidden.weight.grad is not None
+    assert bool(hidden.weight.grad.abs().max() > 0) is moves

@@ -35,6 +35,7 @@ HEADS: Mapping[str, HeadSettings] = {
     "gap": GAPSettings(),
     "gap, weighted": GAPSettings(pooling="foreground-weighted"),
     "masked-gem": MaskedGeMSettings(widths=(8, 6)),
+    "masked-gem, leaky": MaskedGeMSettings(widths=(8, 6), negative_slope=0.1),
     "masked-gem, stop-gradient": MaskedGeMSettings(widths=(8, 6), stop_gradient=True),
     "conv-dense": ConvDenseSettings.model_validate(DENSE),
     "conv-dense, plain logits": ConvDenseSettings.model_validate(DENSE | {"normalize_logits": False}),
