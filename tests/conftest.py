@@ -51,8 +51,10 @@ def ray_cluster(request: pytest.FixtureRequest) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     variables = request.getfixturevalue("s3_server").variables if importlib.util.find_spec("s3fs") else {}
+    before = signal.getsignal(signal.SIGTERM)
     with mock.patch.dict(os.environ, variables):
         cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    signal.signal(signal.SIGTERM, before)  # else what later tests fork would wait for Ray when it is told to end
     yield cluster.address
     cluster.shutdown()
 
