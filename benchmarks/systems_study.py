@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.commands import run
-from benchmarks.systems_table import OURS
 from ctcore.detection.fusion_fit import fit_mean
 from ctcore.labels import PDAC
 
@@ -32,12 +31,12 @@ RESIDUAL = ("masked-gem", "slice-ensemble", "dual-decoder")
 PYRAMIDS = ("panorama-fpn", "flagship")
 THREE_LABELS = ("masked-gem", "slice-ensemble", "gap", "dual-decoder")
 """Systems that segment pancreas and lesion; the others all labels of PANORAMA."""
-KINDS = (
-    'labels={background=0,"solid lesion"=1,"cystic lesion"=2,"hyper-attenuating lesion"=3,veins=4,arteries=5,'
-    'pancreas=6,"pancreatic duct"=7,"common bile duct"=8}',
-    'lesion_labels={subtype0="solid lesion",subtype1="cystic lesion",subtype2="hyper-attenuating lesion"}',
-)
-"""Our recipe's own for three subtypes: each has a label, so that every voxel of a lesion teaches its class."""
+OWN_LABELS = 'lesion_labels={subtype0="solid lesion",subtype1="cystic lesion",subtype2="hyper-attenuating lesion"}'
+"""Each subtype is a label, so that every voxel of a lesion teaches its class: from the bottleneck alone heads do not
+learn it in the time that there is. Of published variants it is not."""
+LESIONS = '"solid lesion"=1,"cystic lesion"=2,"hyper-attenuating lesion"=3'
+THREE_KINDS = f"labels={{background=0,{LESIONS},pancreas=4}}"
+ALL_KINDS = f'labels={{background=0,{LESIONS},veins=4,arteries=5,pancreas=6,"pancreatic duct"=7,"common bile duct"=8}}'
 
 CLASSES = {"pdac": '["non-PDAC","PDAC"]', "subtypes": '["subtype0","subtype1","subtype2"]'}
 SEEDS: dict[Task, dict[Cohort, int]] = {
@@ -197,8 +196,8 @@ class Study:
 
     def crops(self, job: Job, part: Part) -> Path:
         """Returns a workspace of ROI crops that is not planned; one for all systems with the same labels."""
-        recipe = job.system.partition("@")[0]
-        labels = "three" if recipe in THREE_LABELS else "kinds" if (recipe, job.task) == (OURS, "subtypes") else "all"
+        labels = "three" if job.system.partition("@")[0] in THREE_LABELS else "all"
+        labels += "-kinds" if self.has_kinds(job) else ""
         root = self.root / f"{job.task}-{part}-{job.crops or labels}"
         if not (root / FINISHED).is_file():
             inputs = [option for cohort in self.cohorts(job.task, part) for option in ("--input", str(cohort))]
@@ -207,6 +206,11 @@ class Study:
             run("stage2_multitask", "prepare", *place, *shares, *recipe_options(job.system, self.changes(job)))
             (root / FINISHED).touch()
         return root
+
+    @staticmethod
+    def has_kinds(job: Job) -> bool:
+        """Tells whether a system segments each subtype by itself."""
+        return job.task == "subtypes" and "@" not in job.system
 
     def changes(self, job: Job) -> list[str]:
         """Returns what is set in a system's recipe: the study's sizes, budget and classes, then the job's own."""
@@ -232,8 +236,8 @@ class Study:
             changed.append(PYRAMID)
         if recipe == "panorama-fpn" and job.task == "subtypes":
             changed.append("class_loss.weights=equal")
-        if recipe == OURS and job.task == "subtypes":
-            changed += KINDS
+        if self.has_kinds(job):
+            changed += [OWN_LABELS, THREE_KINDS if recipe in THREE_LABELS else ALL_KINDS]
         return [*changed, *job.changes]
 
     def model(self, job: Job) -> Path:

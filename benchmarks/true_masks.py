@@ -23,8 +23,8 @@ from ctcore.labels import SUBTYPE_NAMES
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from stage2_multitask.labelled import crops_of
 
-JOB = Job("subtypes", "gap", "true-masks")
-"""Names the crops: those with pancreas and lesion."""
+JOB = Job("subtypes", "gap@published", "true-masks")
+"""Names the crops: those with pancreas and lesion, whatever its subtype."""
 PANCREAS, LESION = 1, 2
 PERCENTILES = (0, 10, 25, 50, 75, 90, 100)
 TREES, LEAST_LEAF = 500, 3

@@ -73,11 +73,15 @@ def test_training_and_test_share_no_label_map(study: Study, commands: Commands) 
     assert [values(command, "--exclude") for command in train] == [[str(study.root / "pdac-test")]] * 2
 
 
-def test_our_recipe_has_labels_of_its_own_for_subtypes(study: Study, commands: Commands) -> None:
-    folders = [study.crops(Job(task, "flagship", "flagship"), "train").name for task in systems_study.TASKS]
-    assert folders == ["pdac-train-all", "subtypes-train-kinds"]
+@pytest.mark.parametrize(("system", "labels"), [("gap", "three"), ("flagship", "all")])
+def test_each_subtype_is_a_label_but_of_published_variants(
+    study: Study, commands: Commands, system: str, labels: str
+) -> None:
+    jobs = [Job("pdac", system, system), Job("subtypes", f"{system}@published", "p"), Job("subtypes", system, system)]
+    folders = [study.crops(job, "train").name for job in jobs]
+    assert folders == [f"pdac-train-{labels}", f"subtypes-train-{labels}", f"subtypes-train-{labels}-kinds"]
     changes = [value for value in values(called(commands, "prepare")[-1], "--set") if "label" in value]
-    assert list(load("flagship", [CLASSES, *changes]).lesion_labels) == ["subtype0", "subtype1", "subtype2"]
+    assert list(load(system, [CLASSES, *changes]).lesion_labels) == ["subtype0", "subtype1", "subtype2"]
 
 
 def test_another_plan_has_a_workspace_of_its_own(study: Study, commands: Commands) -> None:
