@@ -40,7 +40,7 @@ class FPNHead(ClassificationHead):
         evidence: whether the last layer also sees how sure and how large each region of the attention is.
         dropout: share of the pooled features that training drops.
         smoothing: levels that are convolved after the additions: `all`, or `coarse`, all but the finest, whose
-            convolution is more than half of what a small network's head costs.
+            convolution is about half of what a small network's head costs.
 
     Raises:
         ValueError: `channels`, or with attention `scales`, do not name three levels.
