@@ -51,7 +51,7 @@ def _make(settings: HeadSettings, encoder: EncoderLevels, classes: int, regions:
                 dims=encoder.dims,
                 width=settings.width,
                 pooling=settings.pooling,
-                attention=[regions.labels_of(region) for region in settings.attention],
+                attention=[labels for name in settings.attention for labels in regions.named(name)],
                 scales=encoder.scales[-LEVELS:],
                 evidence=settings.evidence,
                 dropout=settings.dropout,
@@ -64,7 +64,7 @@ def _make(settings: HeadSettings, encoder: EncoderLevels, classes: int, regions:
             return MaskedGeMHead(
                 encoder.channels[-1],
                 classes,
-                foreground=regions.labels_of("foreground"),
+                foreground=regions.foreground_labels(),
                 scale=encoder.scales[-1],
                 widths=settings.widths,
                 dropouts=settings.dropouts,
@@ -90,4 +90,4 @@ def _make(settings: HeadSettings, encoder: EncoderLevels, classes: int, regions:
 
 def _weights(pooling: WeightedPooling, regions: Regions) -> tuple[int, ...]:
     """Returns the labels that weigh a head's mean: none where all voxels count the same."""
-    return regions.labels_of("foreground") if pooling == "foreground-weighted" else ()
+    return regions.foreground_labels() if pooling == "foreground-weighted" else ()

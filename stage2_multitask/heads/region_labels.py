@@ -21,16 +21,20 @@ class Regions:
     lesion: tuple[int, ...] = ()
     foreground: tuple[int, ...] = ()
 
-    def labels_of(self, region: RegionName) -> tuple[int, ...]:
-        """Returns a region's label values.
+    def named(self, name: RegionName) -> list[tuple[int, ...]]:
+        """Returns the label values of each region that a name stands for.
 
         Raises:
             ValueError: the segmentation has no such label.
         """
-        labels = self.lesion if region == "lesion" else self.foreground
+        kind, labels = ("foreground", self.foreground) if name == "foreground" else ("lesion", self.lesion)
         if not labels:
-            raise ValueError(f"the head looks at the {region}, and no segmentation label is {region}")
-        return labels
+            raise ValueError(f"the head looks at the {kind}, and no segmentation label is {kind}")
+        return [(label,) for label in labels] if name == "each lesion" else [labels]
+
+    def foreground_labels(self) -> tuple[int, ...]:
+        """Returns the label values of the foreground; errors as above."""
+        return self.named("foreground")[0]
 
 
 def regions_of(labels: Mapping[str, int], lesions: Sequence[str]) -> Regions:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Width = Annotated[int, Field(ge=1, le=1 << 14)]
 Repeated = Annotated[int, Field(ge=1, le=64)]
 DropoutShare = Annotated[float, Field(ge=0, lt=1)]
-RegionName: TypeAlias = Literal["lesion", "foreground"]
+RegionName: TypeAlias = Literal["lesion", "each lesion", "foreground"]
+"""All lesions as one region; each lesion label as a region of its own; lesions, gland and duct."""
 WeightedPooling: TypeAlias = Literal["average", "foreground-weighted"]
 
 
@@ -39,7 +40,7 @@ class FPNSettings(_Settings):
     @model_validator(mode="after")
     def _evidence_of_regions(self) -> Self:
         if self.evidence and not self.attention:
-            raise ValueError("evidence is of the regions in attention; name lesion or foreground there")
+            raise ValueError("evidence is of the regions in attention; name lesion, each lesion or foreground there")
         return self
 
 

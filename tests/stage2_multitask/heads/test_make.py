@@ -101,3 +101,10 @@ def test_each_head_gets_the_scales_of_the_levels_that_it_reads() -> None:
         head = make_head(settings, levels, 2, REGIONS)
         assert isinstance(head, GAPHead | MaskedGeMHead)
         assert head.scale == (32, 32)
+
+
+def test_each_lesion_label_is_a_region_of_its_own() -> None:
+    regions = Regions(lesion=(1, 2), foreground=(1, 2, 3))
+    pyramid = make_head(FPNSettings(attention=("each lesion", "foreground")), tiny_levels(3), 2, regions)
+    assert isinstance(pyramid, FPNHead)
+    assert pyramid.attention == [(1,), (2,), (1, 2, 3)]

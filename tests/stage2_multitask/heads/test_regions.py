@@ -66,12 +66,14 @@ def test_weighted_mean_lies_among_the_values(seed: int, scale: float, shape: tup
     torch.testing.assert_close(weighted_mean(features, torch.full_like(weights, scale)), flat.mean(2))
 
 
-def test_labels_of() -> None:
+def test_labels_of_the_regions() -> None:
     regions = Regions(lesion=(2, 3), foreground=(1, 2, 3))
-    assert regions.labels_of("lesion") == (2, 3)
-    assert regions.labels_of("foreground") == (1, 2, 3)
+    assert regions.named("lesion") == [(2, 3)]
+    assert regions.named("each lesion") == [(2,), (3,)]
+    assert regions.named("foreground") == [(1, 2, 3)]
+    assert regions.foreground_labels() == (1, 2, 3)
     with pytest.raises(ValueError, match="no segmentation label is lesion"):
-        Regions(foreground=(1,)).labels_of("lesion")
+        Regions(foreground=(1,)).named("each lesion")
 
 
 def test_evidence_by_hand() -> None:

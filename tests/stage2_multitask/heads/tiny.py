@@ -29,7 +29,7 @@ DENSE = {"channels": (6, 4), "widths": (8, 8, 6, 6)}
 HEADS: Mapping[str, HeadSettings] = {
     "fpn": FPNSettings(width=4),
     "fpn with everything": FPNSettings(
-        width=4, pooling="average-max", attention=("lesion", "foreground"), evidence=True, dropout=0.2
+        width=4, pooling="average-max", attention=("each lesion", "foreground"), evidence=True, dropout=0.2
     ),
     "fpn, coarse levels smoothed": FPNSettings(width=4, smoothing="coarse"),
     "gap": GAPSettings(),
