@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ctcore.datasets.label_names import PANCREAS_PARTS, values_of
+from ctcore.datasets.label_names import LESION, PANCREAS_PARTS, values_of
 from ctcore.detection.by_class import find_lesions
 from ctcore.detection.candidates import CandidateSettings
 from ctcore.detection.detection_map import detection_map
@@ -94,7 +94,7 @@ class MeasuredCase:
         probabilities: the head's probability by class, in the order of the logits.
         scores: the fused score by class, in the same order.
         lesion_classes: classes that stand for a lesion.
-        lesion_label: name of the lesion among the labels of `record.agreement`; the first where there are several.
+        lesion_label: name of the lesion among the labels of `record.agreement`; where there are several, of all as one.
         detection_max: maximum of its detection map, before candidates were weighed by the class.
         fold: what predicted it: a fold, or `ensemble`.
         patient_id: its patient.
@@ -173,8 +173,11 @@ def measure_prediction(
     if scoring.fusion.weigh_candidates:
         found = found.weighed(classes, lesion_classes)
     detection = detection_map(found.candidates)
-    components = find_components(detection, np.isin(truth.labels, [labels[name] for name in lesions]), truth.geometry)
-    segmented = tuple(SegmentedLabel(name, value, (value,)) for name, value in labels.items() if value != 0)
+    lesion_values = tuple(labels[name] for name in lesions)
+    segmented = [SegmentedLabel(name, (value,), (value,)) for name, value in labels.items() if value != 0]
+    if len(lesions) > 1:
+        segmented.append(SegmentedLabel(LESION, lesion_values, lesion_values))
+    components = find_components(detection, np.isin(truth.labels, lesion_values), truth.geometry)
     record = CaseRecord(
         case_id=truth.case_id,
         positive=truth.class_name in lesion_classes,
@@ -191,7 +194,7 @@ def measure_prediction(
         classes,
         fused.scores,
         lesion_classes,
-        lesions[0],
+        lesions[0] if len(lesions) == 1 else LESION,
         fused.terms["detection_max"],
         fold,
         truth.patient_id or truth.case_id,

@@ -28,12 +28,12 @@ class SegmentedLabel:
 
     Attributes:
         name: of the label.
-        predicted: its value in the segmentation.
+        predicted: its values in the segmentation.
         truth: its values in the label map.
     """
 
     name: str
-    predicted: int
+    predicted: tuple[int, ...]
     truth: tuple[int, ...]
 
 
@@ -180,10 +180,13 @@ def agreement_of(
     for label in labels:
         common = predicted = true = 0
         for ours, theirs in zip(segmentation, truth, strict=True):  # plane by plane: masks stay small
-            mine = ours == label.predicted
-            other = np.isin(theirs, label.truth) if len(label.truth) > 1 else theirs == label.truth[0]
+            mine, other = _is_one_of(ours, label.predicted), _is_one_of(theirs, label.truth)
             predicted += int(np.count_nonzero(mine))
             true += int(np.count_nonzero(other))
             common += int(np.count_nonzero(mine & other))
         found[label.name] = Agreement(common, predicted, true)
     return found
+
+
+def _is_one_of(labels: npt.NDArray[np.generic], values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    return np.isin(labels, values) if len(values) > 1 else labels == values[0]

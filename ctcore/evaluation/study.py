@@ -145,7 +145,7 @@ def _label_files(found: Predictions, labels: Path) -> dict[str, Path]:
 def _job(case: Prediction, label: Path, lesion: LesionLabel, names: dict[str, tuple[int, ...]]) -> CaseJob:
     """Returns what is measured of a case: of its segmentation the labels whose names the truth has too."""
     shared = tuple(
-        SegmentedLabel(name, value, names[name.lower()])
+        SegmentedLabel(name, (value,), names[name.lower()])
         for name, value in case.segmentation_labels.items()
         if value != 0 and name.lower() in names
     )

@@ -68,6 +68,17 @@ def test_every_lesion_class_with_a_label_of_its_own_has_its_own_map() -> None:
         )
 
 
+def test_several_lesion_labels_agree_as_one_too() -> None:
+    found = answer(0, 10, 0.9, TWO)
+    found.segmentation[:, :, 5:10][found.segmentation[:, :, 5:10] == LABELS["lesion"]] = 7
+    labels = {name: value for name, value in LABELS.items() if name != "lesion"}
+    kinds = labels | {"solid lesion": LABELS["lesion"], "cystic lesion": 7}
+    case, _ = measure_prediction(found, truth("x", "PDAC", 0, 8), kinds, ["solid lesion", "cystic lesion"], SCORING)
+    assert case.lesion_label == "lesion"
+    assert case.record.agreement["lesion"].dice == pytest.approx(16 / 18)
+    assert case.record.agreement["solid lesion"].dice == pytest.approx(2 * 5 / (5 + 8))
+
+
 def test_candidates_may_be_weighed_by_the_head() -> None:
     weighing = replace(SCORING, fusion=FusionSettings(weigh_candidates=True))
     case, detection = measured("a", scoring=weighing)
