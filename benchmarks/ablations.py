@@ -25,7 +25,7 @@ TRAINED: Mapping[str, Sequence[str]] = {
     "head-without-attention": ("head.evidence=false", "head.attention=[]"),
     "head-without-evidence": ("head.evidence=false",),
     "head-average-only": ("head.pooling=average",),
-    "head-smooth-coarse": ("head.smoothing=coarse",),
+    "head-smooth-all": ("head.smoothing=all",),
     "phases-none": ("phases.segmentation=0", "phases.head=0"),
     "phases-longer-head": ("phases.head=0.2",),
     "balance-class-3": ("balance.classification=3",),
@@ -35,7 +35,7 @@ TRAINED: Mapping[str, Sequence[str]] = {
 }
 """Runs that are trained, by the fields that they change."""
 
-SMALL = ("patch_size=[16,24,24]", "batch_size=8", "oversample_foreground=0.5")
+SMALL = ("patch_size=[16,16,16]", "batch_size=9", "oversample_foreground=0.5")
 """Patches that show a part of the gland, as many of them as have the voxels of two whole ROIs."""
 
 PARTS: Mapping[str, Sequence[str]] = {

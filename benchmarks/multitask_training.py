@@ -33,7 +33,7 @@ BOTH = "segmentation and head"
 
 AS_NNUNET = ("augmentation=light", "optimizer=sgd", "schedule=poly", "ema_decay=none")
 """What nnU-Net's trainer fixes."""
-STUDY = (*GRID, LEVELS, PYRAMID, f"patch_size={VOLUME}", "planner=recipe")
+STUDY = (*GRID, LEVELS, *PYRAMID, f"patch_size={VOLUME}", "planner=recipe")
 """The grid and width of the systems study."""
 
 
