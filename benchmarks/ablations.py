@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.systems_study import BLOCKS, Job, Study, Task, study_of
+from benchmarks.systems_recipes import BLOCKS, Job, Task
+from benchmarks.systems_study import Study, study_of
 from benchmarks.systems_table import OURS, Result, difference_row, differences, markdown, row_of
 from ctcore.json_files import write_json
 

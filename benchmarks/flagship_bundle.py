@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.commands import run
-from benchmarks.systems_study import FOLD, SCORING, TRAINED_ON, WEIGHED, Job, Study, study_of
+from benchmarks.systems_recipes import FOLD, Job
+from benchmarks.systems_study import SCORING, TRAINED_ON, WEIGHED, Study, study_of
 from benchmarks.systems_table import OURS
 from ctcore.datasets.decathlon import CASE_LABELS_FILE
 from ctcore.nnunet.training.validation import validation_ids

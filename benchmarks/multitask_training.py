@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.bounds import Bound, closing, print_bounds, print_figures
 from benchmarks.commands import run
-from benchmarks.systems_study import GRID, LEVELS, PYRAMID, VOLUME
+from benchmarks.systems_recipes import GRID, LEVELS, PYRAMID, VOLUME
 from benchmarks.training import PEER, PHANTOM_SEED, PHANTOMS, WARM_UP, take_turns
 from ctcore.datasets.case_labels import read_case_labels
 from ctcore.nnunet.environment import nnunet_environment

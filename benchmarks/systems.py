@@ -15,7 +15,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from benchmarks.systems_study import SLICES, TASKS, Job, study_of
+from benchmarks.systems_recipes import SLICES, TASKS, Job
+from benchmarks.systems_study import study_of
 from benchmarks.systems_table import print_tables
 from ctcore.json_files import write_json
 

@@ -18,27 +18,23 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.commands import run
+from benchmarks.systems_recipes import (
+    FOLD,
+    RESIDUAL,
+    SLICES,
+    TASKS,
+    THREE_LABELS,
+    Job,
+    Task,
+    changes_of,
+    has_kinds,
+)
 from ctcore.detection.fusion_fit import fit_mean
 from ctcore.labels import PDAC
 
-Task = Literal["pdac", "subtypes"]
 Cohort = Literal["train", "bent", "test"]
 Part = Literal["train", "test"]
-TASKS: tuple[Task, ...] = ("pdac", "subtypes")
 
-SLICES = "slice-ensemble"
-RESIDUAL = ("masked-gem", "slice-ensemble", "dual-decoder")
-PYRAMIDS = ("panorama-fpn", "flagship")
-THREE_LABELS = ("masked-gem", "slice-ensemble", "gap", "dual-decoder")
-"""Systems that segment pancreas and lesion; the others all labels of PANORAMA."""
-OWN_LABELS = 'lesion_labels={subtype0="solid lesion",subtype1="cystic lesion",subtype2="hyper-attenuating lesion"}'
-"""Each subtype is a label, so that every voxel of a lesion teaches its class: from the bottleneck alone heads do not
-learn it in the time that there is. Of published variants it is not."""
-LESIONS = '"solid lesion"=1,"cystic lesion"=2,"hyper-attenuating lesion"=3'
-THREE_KINDS = f"labels={{background=0,{LESIONS},pancreas=4}}"
-ALL_KINDS = f'labels={{background=0,{LESIONS},veins=4,arteries=5,pancreas=6,"pancreatic duct"=7,"common bile duct"=8}}'
-
-CLASSES = {"pdac": '["non-PDAC","PDAC"]', "subtypes": '["subtype0","subtype1","subtype2"]'}
 SEEDS: dict[Task, dict[Cohort, int]] = {
     "pdac": {"train": 9301, "bent": 9305, "test": 9302},
     "subtypes": {"train": 9303, "test": 9304},
@@ -52,20 +48,7 @@ BENT_MM = 5
 AROUND_MM = 35
 """How much of the CT is rendered around the pancreatic region in training: more than any ROI shows of it."""
 
-GRID = ("spacing_mm=[6,6,6]", "margin_mm=[12,12,12]", "margin_jitter_mm=8")
-"""What all systems are brought to; ROIs of training and test err as the localizer's do. In the time that there is,
-twice as many steps at 6 mm teach more than steps at 4 mm."""
-LEVELS = "features=[16,32,64]"
-VOLUME, SLICE = "[24,24,32]", "[1,24,32]"
-"""Nineteen of twenty ROIs fit into the volume: a patch shows the whole gland."""
-VOLUMES, SLICES_AT_ONCE = 2, 48
-"""Batches, of as many voxels."""
-BLOCKS = "blocks_per_level=[1,2,2]"
-"""Of residual encoders: two convolutions each."""
-PYRAMID = ("head.width=16", "head.smoothing=coarse")
-"""The last three levels are all three here: more channels, or a convolution of the finest, would be half of a step."""
 FOLDS = 15
-FOLD = "0"
 SCORING = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5")
 """How all systems' candidates are cut out: the settings of the demonstration bundle, chosen on other phantoms."""
 WEIGHED = "--weigh-candidates"
@@ -73,41 +56,6 @@ WEIGHED = "--weigh-candidates"
 TRAINED_ON = "phantoms around real label maps (synthetic CTs)"
 FINISHED = "finished"
 """File in a workspace in which nothing is left to do before training."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training and an evaluation of it.
-
-    Attributes:
-        task: what is told apart.
-        system: name of a recipe, perhaps with `@` and a variant.
-        run: name of the training.
-        changes: fields of the recipe to set beside the study's.
-        crops: name of crops of its own, where one of the changes is a matter of preparing (labels).
-        plan: name of a plan of its own, where one of the changes is a matter of planning (a patch's size).
-        folds: what is trained; several are evaluated as an ensemble.
-        exported: fields that only the export sets.
-        scoring: options of `stage2-multitask evaluate` after the study's.
-        evaluated_as: name of the evaluation, and of the model where the export sets fields or there are several folds;
-            the run's if not given.
-    """
-
-    task: Task
-    system: str
-    run: str
-    changes: Sequence[str] = ()
-    exported: Sequence[str] = ()
-    scoring: Sequence[str] = ()
-    crops: str = ""
-    plan: str = ""
-    folds: Sequence[str] = (FOLD,)
-    evaluated_as: str = ""
-
-    @property
-    def label(self) -> str:
-        """Name of the evaluation."""
-        return self.evaluated_as or self.run
 
 
 @dataclass(frozen=True)
@@ -191,56 +139,28 @@ class Study:
         if not (root / FINISHED).is_file():
             shutil.rmtree(root, ignore_errors=True)
             shutil.copytree(crops, root, ignore=shutil.ignore_patterns(FINISHED))
-            options = recipe_options(job.system, self.changes(job))
-            run("stage2_multitask", "plan", "--workspace", str(root), "--workers", str(self.workers), *options)
+            shares = ("--workers", str(self.workers))
+            run("stage2_multitask", "plan", "--workspace", str(root), *shares, *self.options(job))
             (root / FINISHED).touch()
         return root
 
     def crops(self, job: Job, part: Part) -> Path:
         """Returns a workspace of ROI crops that is not planned; one for all systems with the same labels."""
         labels = "three" if job.system.partition("@")[0] in THREE_LABELS else "all"
-        labels += "-kinds" if self.has_kinds(job) else ""
+        labels += "-kinds" if has_kinds(job) else ""
         root = self.root / f"{job.task}-{part}-{job.crops or labels}"
         if not (root / FINISHED).is_file():
             inputs = [option for cohort in self.cohorts(job.task, part) for option in ("--input", str(cohort))]
             place = (*inputs, "--output", str(root))
             shares = ("--folds", str(FOLDS if part == "train" else 2), "--workers", str(self.workers))
-            run("stage2_multitask", "prepare", *place, *shares, *recipe_options(job.system, self.changes(job)))
+            run("stage2_multitask", "prepare", *place, *shares, *self.options(job))
             (root / FINISHED).touch()
         return root
 
-    @staticmethod
-    def has_kinds(job: Job) -> bool:
-        """Tells whether a system segments each subtype by itself."""
-        return job.task == "subtypes" and "@" not in job.system
-
-    def changes(self, job: Job) -> list[str]:
-        """Returns what is set in a system's recipe: the study's sizes, budget and classes, then the job's own."""
-        recipe = job.system.partition("@")[0]
-        slices = recipe == SLICES
-        changed = [
-            *GRID,
-            "planner=recipe",
-            f"encoder={'resenc' if recipe in RESIDUAL else 'plain'}",
-            LEVELS,
-            f"patch_size={SLICE if slices else VOLUME}",
-            f"batch_size={SLICES_AT_ONCE if slices else VOLUMES}",
-            f"epochs={self.epochs}",
-            f"iterations_per_epoch={self.steps}",
-            "validation_iterations=10",
-            "augmentation=light",
-            "early_stopping_share=none",
-            f"class_names={CLASSES[job.task]}",
-        ]
-        if recipe in RESIDUAL:
-            changed.append(BLOCKS)
-        if recipe in PYRAMIDS:
-            changed += PYRAMID
-        if recipe == "panorama-fpn" and job.task == "subtypes":
-            changed.append("class_loss.weights=equal")
-        if self.has_kinds(job):
-            changed += [OWN_LABELS, THREE_KINDS if recipe in THREE_LABELS else ALL_KINDS]
-        return [*changed, *job.changes]
+    def options(self, job: Job, *more: str) -> list[str]:
+        """Returns the options that name a job's recipe and set its fields, then further ones."""
+        fields = [*changes_of(job, self.epochs, self.steps), *more]
+        return ["--recipe", job.system, *(part for field in fields for part in ("--set", field))]
 
     def model(self, job: Job) -> Path:
         """Trains and exports where that was not done; returns the stage folder."""
@@ -248,10 +168,10 @@ class Study:
         folder = self.root / "models" / job.task / (job.label if own else job.run)
         if not (folder / "model.json").is_file():
             place = ("--workspace", str(self.workspace(job)))
-            changes = [*self.changes(job), f"name={job.run}"]
-            training = ("--fold", ",".join(job.folds), "--workers", "0", *recipe_options(job.system, changes))
+            name = f"name={job.run}"
+            training = ("--fold", ",".join(job.folds), "--workers", "0", *self.options(job, name))
             self.run_logged(job, "train", *place, *training)
-            options = recipe_options(job.system, [*changes, *job.exported])
+            options = self.options(job, name, *job.exported)
             self.run_logged(job, "export", *place, "--output", str(folder), "--trained-on", TRAINED_ON, *options)
         return folder
 
@@ -270,9 +190,8 @@ class Study:
             return []
         output = self.root / "validation" / job.task / job.run
         if not (output / "metrics.json").is_file():
-            changes = [*self.changes(job), f"name={job.run}"]
             place = ("--workspace", str(self.workspace(job)), "--fold", FOLD)
-            options = (*SCORING, *recipe_options(job.system, changes))
+            options = (*SCORING, *self.options(job, f"name={job.run}"))
             self.run_logged(job, "evaluate", *place, "--output", str(output), *options)
         with (output / "cases.csv").open(encoding="utf-8", newline="") as file:
             cases = list(csv.DictReader(file))
@@ -290,11 +209,6 @@ class Study:
         with log.open("a", encoding="utf-8") as output:
             run("stage2_multitask", command, *arguments, output=output, threads=threads)
         print(f"{job.task} {job.label}: {command} took {(time.monotonic() - begin) / 60:.1f} min", flush=True)
-
-
-def recipe_options(system: str, changes: Sequence[str]) -> list[str]:
-    """Returns the options that name a recipe and change its fields."""
-    return ["--recipe", system, *(part for change in changes for part in ("--set", change))]
 
 
 def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Study]:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from benchmarks.systems_study import Job, Part, Study, study_of
+from benchmarks.systems_recipes import Job
+from benchmarks.systems_study import Part, Study, study_of
 from benchmarks.systems_table import BOOTSTRAP, SEED, markdown, shown
 from ctcore.evaluation.class_figures import ClassTable, class_score_statistics, class_statistics
 from ctcore.evaluation.statistics.bootstrap import estimates

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import systems_study
-from benchmarks.systems_study import Job, Study
+from benchmarks import systems_recipes, systems_study
+from benchmarks.systems_recipes import VOLUME, Job, Task
+from benchmarks.systems_study import Study
 from stage2_multitask.recipe import load
 
-CLASSES = f"class_names={systems_study.CLASSES['subtypes']}"
+CLASSES = f"class_names={systems_recipes.CLASSES['subtypes']}"
 
 Commands = list[list[str]]
 
@@ -86,13 +87,13 @@ def test_each_subtype_is_a_label_but_of_published_variants(
 
 def test_another_plan_has_a_workspace_of_its_own(study: Study, commands: Commands) -> None:
     whole = Job("pdac", "flagship", "whole")
-    parts = Job("pdac", "flagship", "parts", ("patch_size=[16,24,24]",), plan="flagship-parts")
+    parts = Job("pdac", "flagship", "parts", ("patch_size=[16,16,16]",), plan="flagship-parts")
     folders = [study.workspace(job).name for job in (whole, replace(whole, run="again"), parts)]
     assert folders == ["pdac-train-all-flagship", "pdac-train-all-flagship", "pdac-train-all-flagship-parts"]
     assert len(called(commands, "prepare")) == 1
     _, planned = called(commands, "plan")
     sizes = [value for value in values(planned, "--set") if value.startswith("patch_size=")]
-    assert sizes == ["patch_size=[32,32,40]", "patch_size=[16,24,24]"]  # the last one counts
+    assert sizes == [f"patch_size={VOLUME}", "patch_size=[16,16,16]"]  # the last one counts
 
 
 def test_several_folds_are_a_model_of_their_own(study: Study, commands: Commands) -> None:
@@ -105,9 +106,7 @@ def test_several_folds_are_a_model_of_their_own(study: Study, commands: Commands
 
 
 @pytest.mark.parametrize(("task", "fused"), [("pdac", True), ("subtypes", False)])
-def test_only_pdac_fits_the_weight_of_head_and_map(
-    study: Study, commands: Commands, task: systems_study.Task, fused: bool
-) -> None:
+def test_only_pdac_fits_the_weight_of_head_and_map(study: Study, commands: Commands, task: Task, fused: bool) -> None:
     study.evaluation(Job(task, "gap", "gap"))
     assert ("--weight" in called(commands, "evaluate")[-1]) is fused
 
