@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ctcore.cts import find_cts, read_case
+import numpy.typing as npt
+
+from ctcore.cts import find_cts
 from ctcore.durable import remove_partials
-from ctcore.errors import CaseError, first_line
-from ctcore.files import write
-from ctcore.geometry import as_stored, to_lps
+from ctcore.geometry import Reorientation
+from ctcore.inference.label_maps import write_label_maps
 from ctcore.json_files import write_json
 from ctcore.lock import locked
 from ctcore.resample import resample_array
+from ctcore.volume import Volume
 from stage1_localizer.localizer import Localizer
 
 
@@ -45,28 +47,21 @@ def predict_folder(
     cases = find_cts(source).cases
     localizer = Localizer(model, resolve(device))
     rois: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    turned = as_stored if localizer.as_stored else to_lps
+
+    def mask(case_id: str, ct: Volume, reorientation: Reorientation) -> npt.NDArray[Any]:
+        found = localizer.locate(ct)
+        box = reorientation.restore_box(found.box)
+        rois[case_id] = {
+            "start": box.start,
+            "stop": box.stop,
+            "source": found.source,
+            "flags": found.flags,
+            "pancreas_ml": round(found.pancreas_ml, 3),
+        }
+        return resample_array(found.pancreas.array, ct.geometry.shape, "nearest")
+
     with locked(output):
         remove_partials(output)
-        for done, case in enumerate(cases, start=1):
-            try:
-                stored = read_case(case)
-                ct, reorientation = turned(stored)
-                found = localizer.locate(ct)
-                mask = reorientation.restore(resample_array(found.pancreas.array, ct.geometry.shape, "nearest"))
-                write(stored.with_array(mask), output / f"{case.case_id}.nii.gz")
-                box = reorientation.restore_box(found.box)
-                rois[case.case_id] = {
-                    "start": box.start,
-                    "stop": box.stop,
-                    "source": found.source,
-                    "flags": found.flags,
-                    "pancreas_ml": round(found.pancreas_ml, 3),
-                }
-            except CaseError as error:
-                failed[case.case_id] = first_line(error)
-            if progress:
-                progress(done, len(cases))
-        write_json(output / "rois.json", rois)
+        failed = write_label_maps(cases, output, mask, turn=not localizer.as_stored, progress=progress)
+        write_json(output / "rois.json", {case_id: roi for case_id, roi in rois.items() if case_id not in failed})
     return failed

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ctcore.cts import find_cts, read_case
+import numpy as np
+import numpy.typing as npt
+
+from ctcore.cts import find_cts
 from ctcore.durable import remove_partials, write_text
-from ctcore.errors import CaseError, first_line
-from ctcore.files import write
-from ctcore.geometry import as_stored, to_lps
+from ctcore.geometry import Reorientation
+from ctcore.inference.label_maps import write_label_maps
 from ctcore.lock import locked
+from ctcore.volume import Volume
 from stage2_multitask.predictor import MultiTaskPredictor
 
 
@@ -41,22 +44,17 @@ def predict_folder(
 
     cases = find_cts(source).cases
     predictor = MultiTaskPredictor(model, resolve(device))
-    rows = [",".join(["case_id", *(f"p_{name}" for name in predictor.class_names)])]
-    failed: dict[str, str] = {}
-    turned = as_stored if predictor.as_stored else to_lps
+    classes: dict[str, Iterable[float]] = {}
+
+    def segmentation(case_id: str, roi: Volume, _: Reorientation) -> npt.NDArray[np.uint8]:
+        prediction = predictor.predict(roi)
+        classes[case_id] = prediction.class_probabilities.values()
+        return prediction.segmentation
+
     with locked(output):
         remove_partials(output)
-        for done, case in enumerate(cases, start=1):
-            try:
-                stored = read_case(case)
-                roi, reorientation = turned(stored)
-                prediction = predictor.predict(roi)
-                labels = reorientation.restore(prediction.segmentation)
-                write(stored.with_array(labels), output / f"{case.case_id}.nii.gz")
-                rows.append(",".join([case.case_id, *(f"{p:.6f}" for p in prediction.class_probabilities.values())]))
-            except CaseError as error:
-                failed[case.case_id] = first_line(error)
-            if progress:
-                progress(done, len(cases))
-        write_text(output / "classes.csv", "\n".join(rows) + "\n")
+        failed = write_label_maps(cases, output, segmentation, turn=not predictor.as_stored, progress=progress)
+        rows = [["case_id", *(f"p_{name}" for name in predictor.class_names)]]
+        rows += [[case_id, *(f"{p:.6f}" for p in found)] for case_id, found in classes.items() if case_id not in failed]
+        write_text(output / "classes.csv", "".join(",".join(row) + "\n" for row in rows))
     return failed
