@@ -54,11 +54,11 @@ SCORED: Mapping[str, Sequence[str]] = {
     "fusion-product": ("--fusion", "product"),
     "fusion-noisy-or": ("--fusion", "noisy-or"),
     "candidates-unweighed": ("--no-weigh-candidates",),
-    "growth-2.5": ("--growth-factor", "2.5"),
-    "growth-10": ("--growth-factor", "10"),
-    "growth-15": ("--growth-factor", "15"),
 }
 """Evaluations of the reference with other options."""
+
+GROWTH_FACTORS = (2.5, 10.0, 15.0)
+"""Evaluations of the reference with larger or smaller candidates."""
 
 AGGREGATED = ("mean", "max")
 """Exports of the reference with another aggregation of the windows."""
@@ -108,6 +108,8 @@ def run_all(study: Study, task: Task) -> dict[str, Result]:
     trained += [job(name, changes, "flagship", "three") for name, changes in LABELS.items()]
     reference = trained[0]
     scored = [replace(reference, scoring=rule, evaluated_as=f"ablations/{name}") for name, rule in SCORED.items()]
+    factors = [(factor, (("dynamic_threshold_factor", factor),)) for factor in GROWTH_FACTORS]
+    scored += [replace(reference, candidates=c, evaluated_as=f"ablations/growth-{f:g}") for f, c in factors]
     aggregated = [
         replace(reference, exported=[f"aggregation={rule}"], evaluated_as=f"ablations/aggregation-{rule}")
         for rule in AGGREGATED

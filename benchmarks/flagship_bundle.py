@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.commands import run
 from benchmarks.systems_recipes import FOLD, Job
-from benchmarks.systems_study import SCORING, TRAINED_ON, WEIGHED, Study, study_of
+from benchmarks.systems_study import TRAINED_ON, WEIGHED, Study, study_of
 from benchmarks.systems_table import OURS
 from ctcore.datasets.decathlon import CASE_LABELS_FILE
 from ctcore.nnunet.training.validation import validation_ids
@@ -41,7 +41,7 @@ def make_bundle(study: Study, output: Path) -> None:
     """Trains where that was not done; makes the bundle, calibrates it and replaces one that is there."""
     job = Job("pdac", OURS, OURS)
     model, cohort, work = study.model(job), study.cohort("pdac", "train"), study.root / "flagship-validation"
-    parts = ("--stage1", str(DEMO_BUNDLE / "stage1"), "--stage2", str(model), *SCORING, WEIGHED)
+    parts = ("--stage1", str(DEMO_BUNDLE / "stage1"), "--stage2", str(model), *study.candidates(), WEIGHED)
     named = ("--name", OURS, "--description", DESCRIPTION, "--demo", "--overwrite")
     run("pipeline", "bundle", "create", *parts, *named, "--output", str(work / "bundle"))
 

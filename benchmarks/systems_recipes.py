@@ -52,6 +52,7 @@ class Job:
         folds: what is trained; several are evaluated as an ensemble.
         exported: fields that only the export sets.
         scoring: options of `stage2-multitask evaluate` after the study's.
+        candidates: candidate settings other than the study's.
         evaluated_as: name of the evaluation, and of the model where the export sets fields or there are several folds;
             the run's if not given.
     """
@@ -62,6 +63,7 @@ class Job:
     changes: Sequence[str] = ()
     exported: Sequence[str] = ()
     scoring: Sequence[str] = ()
+    candidates: tuple[tuple[str, float], ...] = ()
     crops: str = ""
     plan: str = ""
     folds: Sequence[str] = (FOLD,)

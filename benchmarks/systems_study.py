@@ -30,6 +30,7 @@ from benchmarks.systems_recipes import (
     has_kinds,
 )
 from ctcore.detection.fusion_fit import fit_mean
+from ctcore.json_files import write_json
 from ctcore.labels import PDAC
 
 Cohort = Literal["train", "bent", "test"]
@@ -49,8 +50,9 @@ AROUND_MM = 35
 """How much of the CT is rendered around the pancreatic region in training: more than any ROI shows of it."""
 
 FOLDS = 15
-SCORING = ("--candidates", "dynamic-v2-mean", "--growth-factor", "5")
-"""How all systems' candidates are cut out: the settings of the demonstration bundle, chosen on other phantoms."""
+CANDIDATES = {"mode": "dynamic-v2-mean", "dynamic_threshold_factor": 5.0, "min_voxels": 0, "min_volume_ml": 0.6}
+"""How all systems' candidates are cut out: as in the demonstration bundle, chosen on other phantoms; ten voxels, the
+least that counts there, would be 2 ml on this grid."""
 WEIGHED = "--weigh-candidates"
 """Makes candidates of different patients rank by the head's probability too."""
 TRAINED_ON = "phantoms around real label maps (synthetic CTs)"
@@ -180,9 +182,16 @@ class Study:
         output = self.measured / job.task / job.label
         if not (output / "metrics.json").is_file():
             place = ("--model", str(self.model(job)), "--input", str(self.crops(job, "test")))
-            scoring = [*SCORING, WEIGHED, *self.fusion(job), *job.scoring]
+            scoring = [*self.candidates(job.candidates), WEIGHED, *self.fusion(job), *job.scoring]
             self.run_logged(job, "evaluate", *place, "--output", str(output), *scoring)
         return output
+
+    def candidates(self, changed: tuple[tuple[str, float], ...] = ()) -> list[str]:
+        """Returns the option that names how candidates are cut out, with some settings changed."""
+        name = "-".join(("candidates", *(f"{key}-{value:g}" for key, value in changed)))
+        file = self.root / f"{name}.json"
+        write_json(file, CANDIDATES | dict(changed))
+        return ["--candidate-settings", str(file)]
 
     def fusion(self, job: Job) -> list[str]:
         """Returns how head and map become the score: for PDAC with the weight that suits the fold not trained on."""
@@ -191,7 +200,7 @@ class Study:
         output = self.root / "validation" / job.task / job.run
         if not (output / "metrics.json").is_file():
             place = ("--workspace", str(self.workspace(job)), "--fold", FOLD)
-            options = (*SCORING, *self.options(job, f"name={job.run}"))
+            options = (*self.candidates(), *self.options(job, f"name={job.run}"))
             self.run_logged(job, "evaluate", *place, "--output", str(output), *options)
         with (output / "cases.csv").open(encoding="utf-8", newline="") as file:
             cases = list(csv.DictReader(file))

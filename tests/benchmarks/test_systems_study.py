@@ -12,6 +12,7 @@ import pytest
 from benchmarks import systems_recipes, systems_study
 from benchmarks.systems_recipes import VOLUME, Job, Task
 from benchmarks.systems_study import Study
+from ctcore.detection.options import read_candidate_settings
 from stage2_multitask.recipe import load
 
 CLASSES = f"class_names={systems_recipes.CLASSES['subtypes']}"
@@ -103,6 +104,16 @@ def test_several_folds_are_a_model_of_their_own(study: Study, commands: Commands
     assert [values(command, "--fold") for command in called(commands, "train")] == [["0"], ["0,1"]]
     models = [Path(values(command, "--output")[0]).name for command in called(commands, "export")]
     assert models == ["slices", "slices.two"]
+
+
+def test_candidates_are_cut_out_as_a_run_asks(study: Study, commands: Commands) -> None:
+    whole = Job("pdac", "gap", "gap")
+    study.train_and_evaluate([whole])
+    study.train_and_evaluate([replace(whole, candidates=(("dynamic_threshold_factor", 2.5),), evaluated_as="tight")])
+    files = [Path(values(command, "--candidate-settings")[0]) for command in called(commands, "evaluate")]
+    settings = [read_candidate_settings(file) for file in files]
+    assert [found.dynamic_threshold_factor for found in settings] == [5.0, 5.0, 2.5]  # held-out fold, test, test
+    assert {(found.mode, found.min_volume_ml) for found in settings} == {("dynamic-v2-mean", 0.6)}
 
 
 @pytest.mark.parametrize(("task", "fused"), [("pdac", True), ("subtypes", False)])
