@@ -305,7 +305,7 @@ def test_the_case_is_processed_as_stored(cohort: Path, tmp_path: Path) -> None:
     ct = ct_volume()
     turned = Volume(np.ascontiguousarray(ct.array[:, ::-1, ::-1]), flipped(ct))
     write(turned, tmp_path / "cts" / "turned.nii.gz")
-    options = ("--device", "cpu", "--backend", "torch", "--windows", "exact", "--no-report")
+    options = ("--device", "cpu", "--backend", "torch", "--precision", "fp32", "--windows", "exact", "--no-report")
     run("run", "--bundle", cohort / "bundle", "--input", tmp_path / "cts", "--output", tmp_path / "out", *options)
     record = read_json(tmp_path / "out" / "cases" / "turned.json")
     box = tuple(slice(a, b) for a, b in zip(record["roi"]["start"], record["roi"]["stop"], strict=True))

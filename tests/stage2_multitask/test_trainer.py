@@ -40,10 +40,14 @@ def trained(planned: Workspace, recipe: MultiTaskRecipe) -> Path:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(planned.root, recipe, "0", workers=0, progress=interrupt)
+        train(planned.root, recipe, "0", workers=0, precision="fp32", progress=interrupt)
     with pytest.raises(DatasetError, match="no trained fold"):
         export(planned.root, recipe, planned.root / "nothing", trained_on="boxes")
-    folder = train(planned.root, recipe, "0", workers=0, progress=lambda done, total, figures: epochs.append(done))
+
+    def count(done: int, total: int, figures: dict[str, float]) -> None:
+        epochs.append(done)
+
+    folder = train(planned.root, recipe, "0", workers=0, precision="fp32", progress=count)
     assert epochs == [1, 2]
     return folder
 
