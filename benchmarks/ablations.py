@@ -1,7 +1,8 @@
 """What each part of our recipe brings: `python -m benchmarks.ablations --anatomy DIR --output DIR`.
 
-Each run changes one thing of `flagship`, at a third of the systems study's budget and on its cohorts: the folder is the
-study's, and whatever it holds already is kept. Prints a table in Markdown, the differences paired on the same cases.
+Each run changes one thing of `flagship`, at a third of the systems study's budget; the folder is the study's, and
+whatever it holds already is kept. The recipe is designed by these figures, so they are of the fold that is held out of
+training: the test cohort stays unseen. Prints a table in Markdown, the differences paired on the same cases.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ GROWTH_FACTORS = (2.5, 10.0, 15.0)
 """Evaluations of the reference with larger or smaller candidates."""
 
 AGGREGATED = ("mean", "max")
-"""Exports of the reference with another aggregation of the windows."""
+"""Evaluations of the reference with another aggregation of the windows."""
 
 
 PLANNED: Mapping[str, Sequence[str]] = {"encoder-resenc": ("encoder=resenc", BLOCKS)}
@@ -114,9 +115,17 @@ def run_all(study: Study, task: Task) -> dict[str, Result]:
         replace(reference, exported=[f"aggregation={rule}"], evaluated_as=f"ablations/aggregation-{rule}")
         for rule in AGGREGATED
     ]
-    study.train_and_evaluate(trained)
-    study.train_and_evaluate([*scored, *aggregated])  # of the reference, which is there now
-    return {Path(done.label).name: Result.read(study.evaluation(done)) for done in (*trained, *scored, *aggregated)}
+
+    def train_and_hold_out(job: Job) -> None:
+        """Trains a run and evaluates it."""
+        study.train_folds(job)
+        study.held_out(job)
+
+    for run in trained:  # all cores prepare one
+        study.workspace(run)
+    study.at_once(train_and_hold_out, trained)
+    study.at_once(study.held_out, [*scored, *aggregated])
+    return {Path(run.label).name: Result.read(study.held_out(run)) for run in (*trained, *scored, *aggregated)}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import csv
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +98,12 @@ class Study:
         for job in jobs:  # all cores prepare one
             self.workspace(job)
             self.crops(job, "test")
+        self.at_once(self.evaluation, jobs)
+
+    def at_once(self, work: Callable[[Job], object], jobs: Sequence[Job]) -> None:
+        """Does a work for every job, several at once; when one fails, what was not begun is left."""
         with ThreadPoolExecutor(self.parallel) as pool:
-            begun = [pool.submit(self.evaluation, job) for job in jobs]
+            begun = [pool.submit(work, job) for job in jobs]
             try:
                 for done in as_completed(begun):
                     done.result()
@@ -164,17 +168,18 @@ class Study:
         fields = [*changes_of(job, self.epochs, self.steps), *more]
         return ["--recipe", job.system, *(part for field in fields for part in ("--set", field))]
 
+    def train_folds(self, job: Job) -> None:
+        """Trains the job's folds; what is trained is not trained again."""
+        self.run_logged(job, "train", *self.place(job, ",".join(job.folds)), "--workers", "0", *self.own_options(job))
+
     def model(self, job: Job) -> Path:
         """Trains and exports where that was not done; returns the stage folder."""
         own = bool(job.exported) or tuple(job.folds) != (FOLD,)
         folder = self.root / "models" / job.task / (job.label if own else job.run)
         if not (folder / "model.json").is_file():
-            place = ("--workspace", str(self.workspace(job)))
-            name = f"name={job.run}"
-            training = ("--fold", ",".join(job.folds), "--workers", "0", *self.options(job, name))
-            self.run_logged(job, "train", *place, *training)
-            options = self.options(job, name, *job.exported)
-            self.run_logged(job, "export", *place, "--output", str(folder), "--trained-on", TRAINED_ON, *options)
+            self.train_folds(job)
+            place = ("--workspace", str(self.workspace(job)), "--output", str(folder))
+            self.run_logged(job, "export", *place, "--trained-on", TRAINED_ON, *self.own_options(job))
         return folder
 
     def evaluation(self, job: Job) -> Path:
@@ -182,9 +187,28 @@ class Study:
         output = self.measured / job.task / job.label
         if not (output / "metrics.json").is_file():
             place = ("--model", str(self.model(job)), "--input", str(self.crops(job, "test")))
-            scoring = [*self.candidates(job.candidates), WEIGHED, *self.fusion(job), *job.scoring]
-            self.run_logged(job, "evaluate", *place, "--output", str(output), *scoring)
+            self.run_logged(job, "evaluate", *place, "--output", str(output), *self.scoring(job))
         return output
+
+    def held_out(self, job: Job) -> Path:
+        """Evaluates a trained job on the fold that it did not see, where that was not done; returns the folder."""
+        output = self.root / "held-out" / job.task / job.label
+        if not (output / "metrics.json").is_file():
+            options = (*self.scoring(job), *self.own_options(job))
+            self.run_logged(job, "evaluate", *self.place(job, FOLD), "--output", str(output), *options)
+        return output
+
+    def place(self, job: Job, folds: str) -> list[str]:
+        """Returns the options that name folds of a job's workspace."""
+        return ["--workspace", str(self.workspace(job)), "--fold", folds]
+
+    def own_options(self, job: Job) -> list[str]:
+        """Returns a job's recipe as `options` does, with the name of its training."""
+        return self.options(job, f"name={job.run}", *job.exported)
+
+    def scoring(self, job: Job) -> list[str]:
+        """Returns how a job's candidates are made and its scores fused."""
+        return [*self.candidates(job.candidates), WEIGHED, *self.fusion(job), *job.scoring]
 
     def candidates(self, changed: tuple[tuple[str, float], ...] = ()) -> list[str]:
         """Returns the option that names how candidates are cut out, with some settings changed."""
@@ -197,11 +221,10 @@ class Study:
         """Returns how head and map become the score: for PDAC with the weight that suits the fold not trained on."""
         if job.task != "pdac":
             return []
-        output = self.root / "validation" / job.task / job.run
+        output = self.root / "validation" / job.task / job.label
         if not (output / "metrics.json").is_file():
-            place = ("--workspace", str(self.workspace(job)), "--fold", FOLD)
-            options = (*self.candidates(), *self.options(job, f"name={job.run}"))
-            self.run_logged(job, "evaluate", *place, "--output", str(output), *options)
+            options = (*self.candidates(job.candidates), *self.own_options(job))
+            self.run_logged(job, "evaluate", *self.place(job, FOLD), "--output", str(output), *options)
         with (output / "cases.csv").open(encoding="utf-8", newline="") as file:
             cases = list(csv.DictReader(file))
         of_head, of_map = ([float(case[name] or 0) for case in cases] for name in ("p_PDAC", "detection_max"))

@@ -112,14 +112,26 @@ def test_candidates_are_cut_out_as_a_run_asks(study: Study, commands: Commands) 
     study.train_and_evaluate([replace(whole, candidates=(("dynamic_threshold_factor", 2.5),), evaluated_as="tight")])
     files = [Path(values(command, "--candidate-settings")[0]) for command in called(commands, "evaluate")]
     settings = [read_candidate_settings(file) for file in files]
-    assert [found.dynamic_threshold_factor for found in settings] == [5.0, 5.0, 2.5]  # held-out fold, test, test
+    assert [found.dynamic_threshold_factor for found in settings] == [5.0, 5.0, 2.5, 2.5]  # held-out fold, then test
     assert {(found.mode, found.min_volume_ml) for found in settings} == {("dynamic-v2-mean", 0.6)}
 
 
-@pytest.mark.parametrize(("task", "fused"), [("pdac", True), ("subtypes", False)])
-def test_only_pdac_fits_the_weight_of_head_and_map(study: Study, commands: Commands, task: Task, fused: bool) -> None:
+def test_head_and_map_are_weighed_as_suits_the_held_out_fold(study: Study, commands: Commands) -> None:
+    job = Job("pdac", "gap", "gap")
+    study.evaluation(job)
+    study.held_out(job)
+    evaluated = called(commands, "evaluate")
+    assert [values(command, "--weight") for command in evaluated] == [[], ["0.5"], ["0.5"]]
+    assert [bool(values(command, "--model")) for command in evaluated] == [False, True, False]
+    study.held_out(replace(job, scoring=("--weight", "0.1"), evaluated_as="other"))
+    assert values(called(commands, "evaluate")[-1], "--weight") == ["0.5", "0.1"]  # the last one counts
+    assert len(called(commands, "train")) == 1
+
+
+@pytest.mark.parametrize(("task", "fitted"), [("pdac", True), ("subtypes", False)])
+def test_only_pdac_fits_the_weight_of_head_and_map(study: Study, commands: Commands, task: Task, fitted: bool) -> None:
     study.evaluation(Job(task, "gap", "gap"))
-    assert ("--weight" in called(commands, "evaluate")[-1]) is fused
+    assert ("--weight" in called(commands, "evaluate")[-1]) is fitted
 
 
 def test_a_failed_training_stops_the_study(study: Study, commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
