@@ -31,6 +31,8 @@ FUSION_TOLERANCE = 0.01
 FUSED = ("panorama-fpn", "flagship")
 """Systems whose fused AUROC must not fall below the better of head and map alone."""
 
+SMALL_MM = 20
+
 NOT_FINDINGS = ("ignored",)
 """Outcomes of candidates that count neither as hits nor as false positives."""
 
@@ -43,11 +45,13 @@ class Result:
         metrics: its `metrics.json`.
         cases: rows of its `cases.csv`, by case id in that order.
         findings: its lesions and false positives.
+        diameters: (cases,) the largest lesion's diameter, mm; 0 where there is none.
     """
 
     metrics: dict[str, Any]
     cases: dict[str, dict[str, str]]
     findings: Findings
+    diameters: npt.NDArray[np.float64]
 
     @classmethod
     def read(cls, folder: Path) -> Result:
@@ -63,7 +67,11 @@ class Result:
             np.array([float(row["confidence"] or 0.0) for row in rows]),
             len(cases),
         )
-        return cls(read_json(folder / "metrics.json"), cases, findings)
+        diameters = np.zeros(len(cases))
+        for row in rows:
+            place = order[row["case_id"]]
+            diameters[place] = max(diameters[place], float(row["lesion_diameter_mm"] or 0.0))
+        return cls(read_json(folder / "metrics.json"), cases, findings, diameters)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,6 +96,26 @@ class Result:
         )
         macro_f1 = class_statistics(table)["macro_f1"]
         return {"auroc": area, "ap": average_precision(self.findings), "macro_f1": macro_f1}
+
+
+def by_size(name: str, result: Result) -> dict[str, str]:
+    """Returns a system's row of what it finds of small and of large lesions.
+
+    For PDAC also the fused AUROC of the patients whose largest lesion is smaller than 2 cm, and of the others, both
+    against all without one.
+    """
+    found = result.metrics["lesions"]["sensitivity_by_size"]
+    row = {"system": name} | {f"found {size}": shown(found[size]) for size in found}
+    row["false positives a case"] = f"{result.metrics['lesions']['false_positives_per_case']['value']:.2f}"
+    if len(result.classes) > 2:
+        return row
+    scores = np.array([float(case["score"]) for case in result.cases.values()])
+    small = result.diameters < SMALL_MM
+    for title, of_size in ((f"AUROC < {SMALL_MM // 10} cm", small), (f"{SMALL_MM // 10} cm and more", ~small)):
+        kept = (result.true == 0) | ((result.true == 1) & of_size)
+        area = estimates({"auroc": auroc(scores[kept], result.true[kept] == 1)}, result.true[kept], BOOTSTRAP, SEED)
+        row[title] = shown({"value": area["auroc"].value, "ci95": area["auroc"].ci95})
+    return row
 
 
 def differences(ours: Result, other: Result) -> dict[str, Estimate]:
@@ -115,7 +143,8 @@ def print_tables(root: Path, pictures: Path, tasks: Sequence[str], systems: Sequ
         found = {path.parent.name: Result.read(path.parent) for path in sorted((root / task).glob("*/metrics.json"))}
         order = [name for name in systems if name in found] + [name for name in found if name not in systems]
         rows = [row_of(name, found[name].metrics) for name in order]
-        print(f"\n### {task}\n\n{markdown(rows)}")
+        sizes = [by_size(name, found[name]) for name in order]
+        print(f"\n### {task}\n\n{markdown(rows)}\n\n{markdown(sizes)}")
         if found:
             title = f"{TITLES[task]}: {len(next(iter(found.values())).cases)} test phantoms, 95 % intervals"
             draw_systems(pictures / f"systems-{task}.png", title, {name: found[name].metrics for name in order})
@@ -127,6 +156,7 @@ def print_tables(root: Path, pictures: Path, tasks: Sequence[str], systems: Sequ
         bounds += bounds_of(task, {name: found[name].metrics for name in systems if name in found}, systems)
         document["tasks"][task] = {
             "rows": rows,
+            "by_size": sizes,
             "ours_minus": {
                 name: {measure: {"value": e.value, "ci95": e.ci95} for measure, e in values.items()}
                 for name, values in compared.items()
