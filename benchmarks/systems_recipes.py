@@ -103,7 +103,7 @@ def changes_of(job: Job, epochs: int, steps: int) -> list[str]:
     if recipe in PYRAMIDS:
         changed += PYRAMID
     if recipe == "panorama-fpn" and job.task == "subtypes":
-        changed.append("class_loss.weights=equal")
+        changed += ["class_loss.weights=equal", "post_hoc_adjustment=1"]
     if has_kinds(job):
         changed += [OWN_LABELS, THREE_KINDS if recipe in THREE_LABELS else ALL_KINDS]
     return [*changed, *job.changes]

@@ -16,6 +16,7 @@ from ctcore.geometry import Triple
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
 from ctcore.inference.predict import predict_ensemble
 from ctcore.volume import Geometry
+from stage2_multitask.class_frequencies import without_priors
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.measure import CaseTruth, MeasuredCase, Scoring, measure_prediction
 from stage2_multitask.network import MultiTaskOutput
@@ -92,6 +93,7 @@ class CaseValidation:
         classes: name of each case's class; a case without one is passed over.
         recipe: labels, classes, spacing, aggregation.
         patch_size: window (z, y, x) in voxels.
+        priors: share of each class among the training cases, for the recipe's adjustment.
         scoring: candidates, fusion and hits; the defaults of a bundle.
     """
 
@@ -99,6 +101,7 @@ class CaseValidation:
     classes: Mapping[str, str]
     recipe: MultiTaskRecipe
     patch_size: Triple
+    priors: Sequence[float]
     scoring: Scoring = field(default_factory=Scoring)
 
     def measure(self, backend: NetworkInTraining, part: int = 0, parts: int = 1) -> list[MeasuredCase]:
@@ -121,7 +124,8 @@ class CaseValidation:
         )
         if answer.class_logits is None:
             raise ValueError("the network has no classification head")
-        probabilities = zip(recipe.class_names, softmax(answer.class_logits, axis=0).tolist(), strict=True)
+        logits = without_priors(answer.class_logits, self.priors, recipe.post_hoc_adjustment)
+        probabilities = zip(recipe.class_names, softmax(logits, axis=0).tolist(), strict=True)
         by_label = softmax(answer.segmentation, axis=0)
         prediction = MultiTaskPrediction(
             lesion_probability=by_label[list(lesions)].sum(axis=0).clip(max=1),

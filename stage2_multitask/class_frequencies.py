@@ -1,8 +1,12 @@
-"""What the number of training cases of each class says: priors and weights."""
+"""What the number of training cases of each class says: priors, with them or without, and weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from ctcore.errors import DatasetError
 
@@ -24,6 +28,22 @@ def class_priors(counts: Mapping[str, int]) -> tuple[float, ...]:
             )
     total = sum(counts.values())
     return tuple(count / total for count in counts.values())
+
+
+def without_priors(
+    logits: npt.NDArray[np.float32], priors: Sequence[float], tau: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """Returns logits - tau log prior: of a network that plain cross-entropy trained, those of classes equally frequent.
+
+    Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, the post-hoc adjustment.
+
+    Args:
+        logits: class logits (n,).
+        priors: share of each class in the training cases, above 0.
+        tau: strength; 1 takes the priors out, 0 changes nothing.
+    """
+    shift = np.array([tau * math.log(prior) for prior in priors], dtype=np.float32)
+    return logits - shift
 
 
 def inverse_frequency_weights(counts: Mapping[str, int]) -> tuple[float, ...]:

@@ -30,6 +30,11 @@ class ClassLossSettings(BaseModel):
     logit_adjustment: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     missing: Literal["refuse", "mask"] = "refuse"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether classes count as often as they come: cross-entropy without weights or adjustment."""
+        return self.kind == "ce" and self.weights == "equal" and not self.logit_adjustment
+
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
         if self.kind == "dice-bce" and (self.label_smoothing or self.logit_adjustment):

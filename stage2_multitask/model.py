@@ -35,7 +35,8 @@ class MultiTaskModel(ExportedModel):
         head: the classification head; None: the network segments alone.
         aggregation: how class logits of several windows become one.
         class_priors: share of each class among the training cases, where the class loss added their logarithm to the
-            logits; None where it did not. At inference the logits are used as they are.
+            logits, which are then used as they are, or where it is subtracted now; else None.
+        post_hoc_adjustment: tau, how often their logarithm is subtracted from the logits.
         temperature: divides the aggregated class logits before the softmax.
         lesion_gate: outside it the lesion probability is cleared, as in the PANORAMA baseline; None: nowhere.
     """
@@ -47,6 +48,7 @@ class MultiTaskModel(ExportedModel):
     head: HeadSettings | None
     aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
     class_priors: tuple[FiniteFloat, ...] | None = None
+    post_hoc_adjustment: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     lesion_gate: LabelGate | None = None
 
@@ -58,6 +60,11 @@ class MultiTaskModel(ExportedModel):
         unknown = [name for name in (*self.lesions, *gate) if name not in self.labels]
         if unknown:
             raise ValueError(f"label '{unknown[0]}' is none of {', '.join(self.labels)}")
+        if self.post_hoc_adjustment and len(self.class_priors or ()) != len(self.class_names):
+            raise ValueError(
+                f"post_hoc_adjustment {self.post_hoc_adjustment} needs a prior of each of {self.class_names} in"
+                f" class_priors, not {self.class_priors}"
+            )
         return self
 
     def label_targets(self, class_name: str | None) -> dict[str, int]:

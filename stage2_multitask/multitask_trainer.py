@@ -21,6 +21,7 @@ from ctcore.nnunet.training.sampling import centre_on, draw_cases
 from ctcore.nnunet.training.trainer import RecipeTrainer, finest
 from stage2_multitask.balance import LEAST_SEGMENTATION_LOSS, LossBalance
 from stage2_multitask.case_validation import CRITERIA, NOTHING, CaseValidation, Finest, NetworkInTraining, quality_of
+from stage2_multitask.class_frequencies import class_priors
 from stage2_multitask.class_loss import ClassLoss, count_classes
 from stage2_multitask.cohort import cohort_figures
 from stage2_multitask.heads.region_labels import Regions, regions_of
@@ -198,7 +199,8 @@ class MultiTaskTrainer(RecipeTrainer):
         names = self.recipe.class_names
         classes = {key: names[index] for key, index in self.case_classes.items()}
         _, cases = self.get_tr_and_val_datasets()
-        validation = CaseValidation(cases, classes, self.recipe, (depth, height, width))
+        priors = class_priors(dict(zip(names, self.class_counts, strict=True)))
+        validation = CaseValidation(cases, classes, self.recipe, (depth, height, width), priors)
         network = for_windows(Finest(self.trained_network()), validation.patch_size)
         backend = NetworkInTraining(network, self.device, self.autocast())
         measured = [case for part in gather(validation.measure(backend, *rank_and_size())) for case in part]

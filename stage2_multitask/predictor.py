@@ -17,6 +17,7 @@ from ctcore.inference.backends.stored_network import StoredNetwork, identity_of
 from ctcore.inference.effort import SLAB_VOXELS, Effort
 from ctcore.nnunet.exported import build_loaded, chosen_folds, load_model, weights_file
 from ctcore.volume import Geometry, Volume
+from stage2_multitask.class_frequencies import without_priors
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.model import MultiTaskModel
 from stage2_multitask.prediction import MultiTaskPrediction
@@ -277,7 +278,10 @@ class MultiTaskPredictor:
 
     def _probabilities(self, logits: npt.NDArray[np.float32]) -> dict[str, float]:
         """Returns calibrated probabilities by class name."""
-        return dict(zip(self.class_names, softmax(logits / self.model.temperature, axis=0).tolist(), strict=True))
+        model = self.model
+        if model.post_hoc_adjustment and model.class_priors is not None:
+            logits = without_priors(logits, model.class_priors, model.post_hoc_adjustment)
+        return dict(zip(self.class_names, softmax(logits / model.temperature, axis=0).tolist(), strict=True))
 
 
 def clear_outside(

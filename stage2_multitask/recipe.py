@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -60,6 +60,8 @@ class MultiTaskRecipe(TrainingRecipe):
         phases: the division of the epochs.
         patches: how a case's class reaches its patches.
         aggregation: how class logits of several windows become one.
+        post_hoc_adjustment: tau, the strength with which the log priors of the training cases are subtracted from the
+            class logits at inference; only after plain cross-entropy, which has learned them.
         selection: what the best epoch is best in: `dice`, the smoothed pseudo-Dice of validation patches, or a figure
             of the whole validation cases, each predicted and scored as in a run: `auroc`, `ap` (of lesions),
             `auroc-ap` (their mean), `macro-f1`.
@@ -75,7 +77,7 @@ class MultiTaskRecipe(TrainingRecipe):
         "lesion_label",
         "lesion_labels",
     )
-    free_after_training: ClassVar[tuple[str, ...]] = ("aggregation",)
+    free_after_training: ClassVar[tuple[str, ...]] = ("aggregation", "post_hoc_adjustment")
 
     margin_mm: tuple[Margin, Margin, Margin]
     margin_jitter_mm: Margin = 0.0
@@ -90,6 +92,7 @@ class MultiTaskRecipe(TrainingRecipe):
     phases: PhaseShares = PhaseShares()
     patches: PatchSettings = PatchSettings()
     aggregation: Literal["foreground-weighted mean", "mean", "max"] = "foreground-weighted mean"
+    post_hoc_adjustment: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     selection: Selection = "dice"
     best_head: bool = False
 
@@ -97,6 +100,15 @@ class MultiTaskRecipe(TrainingRecipe):
     def _jitter_leaves_the_pancreas(self) -> Self:
         if self.margin_jitter_mm > min(self.margin_mm):
             raise ValueError(f"margin_jitter_mm {self.margin_jitter_mm} exceeds the margin {min(self.margin_mm)}")
+        return self
+
+    @model_validator(mode="after")
+    def _priors_are_taken_out_once(self) -> Self:
+        if self.post_hoc_adjustment and not (self.class_loss.is_plain and self.patches.cases == "alike"):
+            raise ValueError(
+                f"post_hoc_adjustment {self.post_hoc_adjustment} takes priors out that only plain cross-entropy leaves"
+                f" in (class_loss: {self.class_loss}; patches.cases '{self.patches.cases}'); leave one of them out"
+            )
         return self
 
     @model_validator(mode="after")

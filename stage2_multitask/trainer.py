@@ -99,19 +99,20 @@ def export(
         head=recipe.head,
         aggregation=recipe.aggregation,
         class_priors=priors_of(recipe, folders),
+        post_hoc_adjustment=recipe.post_hoc_adjustment,
     )
     save_model(output, model, {fold: trained_state(folder, checkpoint) for fold, folder in folders.items()})
     return model
 
 
 def priors_of(recipe: MultiTaskRecipe, folders: Mapping[str, Path]) -> tuple[float, ...] | None:
-    """Returns the share of each class among the training cases of all folds; None where the loss did not use it.
+    """Returns the share of each class among the training cases of all folds; None where nothing uses it.
 
     Args:
         recipe: the recipe as trained.
         folders: the folds' folders.
     """
-    if not recipe.class_loss.logit_adjustment:
+    if not recipe.class_loss.logit_adjustment and not recipe.post_hoc_adjustment:
         return None
     counts: Counter[str] = Counter()
     for folder in folders.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -32,7 +33,7 @@ class Cases:
 
 @pytest.fixture
 def validation(recipe: MultiTaskRecipe) -> CaseValidation:
-    return CaseValidation(Cases(), {"a": "PDAC", "b": "non-PDAC", "c": "PDAC"}, recipe, (16, 16, 16))
+    return CaseValidation(Cases(), {"a": "PDAC", "b": "non-PDAC", "c": "PDAC"}, recipe, (16, 16, 16), (0.5, 0.5))
 
 
 def test_a_case_is_what_the_network_says_of_it(
@@ -52,6 +53,16 @@ def test_a_case_is_what_the_network_says_of_it(
     assert case.record.agreement["pancreas"].common == ((true == 4) & (predicted == 4)).sum()
     assert (case.record.class_name, case.record.positive) == ("PDAC", True)
     assert case.record.match.n_lesions == 1
+
+
+def test_priors_are_taken_out_as_at_inference(
+    validation: CaseValidation, recipe: MultiTaskRecipe, architecture: dict[str, Any]
+) -> None:
+    backend = NetworkInTraining(Finest(network_of(recipe, architecture).eval()), CPU, nullcontext())
+    adjusted = replace(validation, recipe=recipe.model_copy(update={"post_hoc_adjustment": 0.5}), priors=(0.9, 0.1))
+    plain, out = (each.measure_case(backend, "a").probabilities for each in (validation, adjusted))
+    odds = [values["PDAC"] / values["non-PDAC"] for values in (plain, out)]
+    assert odds[1] / odds[0] == pytest.approx(3.0, rel=1e-4)
 
 
 def test_cases_are_divided_among_processes_and_those_without_class_passed_over(

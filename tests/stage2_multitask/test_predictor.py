@@ -55,6 +55,24 @@ def test_temperature_divides_the_logits(random_model: MakeModel, execution: Exec
     np.testing.assert_array_equal(plain.segmentation, cooled.segmentation)
 
 
+def test_priors_are_taken_out_before_the_temperature(
+    random_model: MakeModel, execution: Execution, roi: Volume
+) -> None:
+    plain = MultiTaskPredictor(random_model("plain"), execution).predict(roi)
+    changes = {"class_priors": (0.8, 0.2), "temperature": 2.0}
+    kept = MultiTaskPredictor(random_model("kept", **changes), execution).predict(roi)
+    out = MultiTaskPredictor(random_model("out", post_hoc_adjustment=1.0, **changes), execution).predict(roi)
+    of_plain = log_odds(plain.class_probabilities)
+    assert log_odds(kept.class_probabilities) == pytest.approx(of_plain / 2, rel=1e-3)
+    assert log_odds(out.class_probabilities) == pytest.approx((of_plain + math.log(4)) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("priors", [None, (0.2, 0.3, 0.5)])
+def test_an_adjustment_needs_the_prior_of_each_class(random_model: MakeModel, priors: tuple[float, ...] | None) -> None:
+    with pytest.raises(ValueError, match=r"post_hoc_adjustment 1\.0 needs a prior of each of"):
+        random_model(post_hoc_adjustment=1.0, class_priors=priors)
+
+
 def test_folds_are_averaged(random_model: MakeModel, execution: Execution, roi: Volume) -> None:
     folder = random_model(folds=("0", "1"), aggregation="mean")
     one, two, both, chosen = (

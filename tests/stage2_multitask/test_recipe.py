@@ -78,6 +78,18 @@ def test_an_unknown_name() -> None:
         ),
         ("[class_loss]\nweights = [1.0, 0.0]", r"class_loss\.weights\.tuple.*\.1 = 0\.0"),
         ('[class_loss]\nkind = "dice-bce"\nlabel_smoothing = 0.1', r"label_smoothing 0\.1 .* are for kind 'ce'"),
+        (
+            'post_hoc_adjustment = 1.0\n[class_loss]\nweights = "inverse-frequency"',
+            r"post_hoc_adjustment 1\.0 takes priors out that only plain cross-entropy leaves in .*inverse-frequency",
+        ),
+        (
+            "post_hoc_adjustment = 1.0\n[class_loss]\nlogit_adjustment = 0.5",
+            r"post_hoc_adjustment 1\.0 takes priors out .*logit_adjustment=0\.5",
+        ),
+        (
+            'post_hoc_adjustment = 1.0\n[patches]\ncases = "balanced"',
+            r"post_hoc_adjustment 1\.0 takes priors out .*patches\.cases 'balanced'",
+        ),
         ("[patches]\nfull_share = 0.0", r"patches\.full_share = 0\.0"),
         ("[balance]\nsegmentation = 0\nclassification = 0", r"both 0: nothing would train"),
         ('merged_labels = { cyst = "mass" }', r"merged_labels cyst = 'mass' must name a label"),
