@@ -34,6 +34,8 @@ TRAINED: Mapping[str, Sequence[str]] = {
     "balance-uncertainty": ('balance={kind="uncertainty"}',),
     "class-weights-equal": ("class_loss.weights=equal",),
     "cases-balanced": ("patches.cases=balanced",),
+    "mirrored": ("mirror=true",),
+    "rate-a-third": ("learning_rate=1e-3",),
 }
 """Runs that are trained, by the fields that they change."""
 
