@@ -15,6 +15,7 @@ from torch import nn
 from ctcore.geometry import Triple
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
 from ctcore.inference.predict import predict_ensemble
+from ctcore.nnunet.networks import to_image
 from ctcore.volume import Geometry
 from stage2_multitask.class_frequencies import without_priors
 from stage2_multitask.heads.region_labels import regions_of
@@ -67,7 +68,7 @@ class NetworkInTraining:
 
 
 class Finest(nn.Module):
-    """Leaves of deep supervision's answers the finest.
+    """Leaves of deep supervision's answers the finest, on the images' grid.
 
     Args:
         network: a multi-task network.
@@ -80,8 +81,9 @@ class Finest(nn.Module):
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Segments and classifies images (b, c, [z,] y, x)."""
         output: MultiTaskOutput = self.network(images)
-        segmentation = output.segmentation
-        return output._replace(segmentation=segmentation[0] if isinstance(segmentation, list | tuple) else segmentation)
+        levels = output.segmentation
+        finest = levels[0] if isinstance(levels, list | tuple) else levels
+        return output._replace(segmentation=to_image(finest, images))
 
 
 @dataclass(frozen=True)

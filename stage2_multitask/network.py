@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ctcore.nnunet.networks import build_unet
+from ctcore.nnunet.networks import build_unet, to_image
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.head import SPATIAL, ClassificationHead
 from stage2_multitask.heads.make import make_head
@@ -21,7 +21,8 @@ class MultiTaskOutput(NamedTuple):
     """What the network says of a batch.
 
     Attributes:
-        segmentation: logits (b, k, z, y, x); under deep supervision a list from fine to coarse.
+        segmentation: logits (b, k, z, y, x); under deep supervision a list from fine to coarse, behind a strided stem
+            on its grid.
         classes: logits (b, n).
         features: pooled features (b, d); see `pooled_features`.
 
@@ -55,11 +56,12 @@ class MultiTaskNetwork(nn.Module):
         A head that looks at the segmentation has the decoder run for it; no gradient goes back that way.
         """
         features: Sequence[torch.Tensor] = self.encoder(images)
-        segmentation: Any = self.decoder(features) if segment else None
+        decoded: Any = self.decoder(features) if segment else None
+        segmentation = to_image(decoded, images) if segment else None
         described = pooled_features(features) if self._describe else None
         if not classify:
             return MultiTaskOutput(segmentation, None, described)
-        seen = segmentation
+        seen = decoded
         if seen is None and self.head.uses_segmentation:
             with torch.no_grad():
                 seen = self.decoder(features)
@@ -82,7 +84,7 @@ class DescribedUNet(nn.Module):
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Segments images (b, c, [z,] y, x)."""
         features: Sequence[torch.Tensor] = self.encoder(images)
-        return MultiTaskOutput(self.decoder(features), None, pooled_features(features))
+        return MultiTaskOutput(to_image(self.decoder(features), images), None, pooled_features(features))
 
 
 def pooled_features(levels: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -23,6 +23,9 @@ LAYER_NAMES = frozenset(
 )
 """What a description may name, by the last part of its dotted name: it is imported and called."""
 
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+"""By spatial dimensions."""
+
 LARGEST_NUMBER = 1 << 16
 """Largest number in a description, of channels for instance."""
 
@@ -37,6 +40,9 @@ def build_unet(
     architecture: Mapping[str, Any], input_channels: int, output_channels: int, *, deep_supervision: bool = False
 ) -> torch.nn.Module:
     """Builds a U-Net with nnU-Net's builder; it has `encoder` and `decoder`.
+
+    Behind a strided stem its decoder ends on the stem's grid; the U-Net's own answer is interpolated to the image, but
+    under deep supervision, which compares it with label maps of the stem's grid.
 
     Args:
         architecture: nnU-Net's description; the convolution that it names makes the network 2-D or 3-D.
@@ -73,7 +79,22 @@ def build_unet(
         )
     except (AssertionError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
+    network.register_forward_hook(lambda _, images, logits: to_image(logits, images[0]))
     return network
+
+
+def to_image(logits: Any, images: torch.Tensor) -> Any:
+    """Returns segmentation logits interpolated to their images' size, where a strided stem left them smaller.
+
+    Args:
+        logits: (b, k, [z,] y, x); a list, deep supervision's, is returned as it is.
+        images: (b, c, [z,] y, x).
+    """
+    from torch.nn.functional import interpolate
+
+    if isinstance(logits, list | tuple) or logits.shape[2:] == images.shape[2:]:
+        return logits
+    return interpolate(logits, size=images.shape[2:], mode=INTERPOLATION[images.dim() - 2], align_corners=False)
 
 
 def _check_numbers(arguments: Mapping[str, Any]) -> None:

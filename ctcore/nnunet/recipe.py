@@ -59,6 +59,9 @@ class TrainingRecipe(BaseModel):
         encoder_weights: safetensors file with the weights that a timm encoder begins with; None for random ones.
         features: channels of each encoder level; their number is the number of levels. A timm encoder has its own.
         blocks_per_level: convolutions (plain) or residual blocks of each encoder level.
+        stem_stride: stride of the first convolution: the network computes on a grid that much coarser than the image,
+            which it still sees at its own spacing, and is taught there; its answer is interpolated to the image. With
+            2 a 3-D network costs about what it costs on images of twice the spacing.
         segmentation_loss: nnU-Net's soft Dice (of the foreground labels), cross-entropy, or their sum; `dice-bce` is
             their sum with the sigmoid of every label in place of the softmax.
         epochs: passes of `iterations_per_epoch` steps.
@@ -100,6 +103,7 @@ class TrainingRecipe(BaseModel):
         "encoder",
         "features",
         "blocks_per_level",
+        "stem_stride",
         "batch_dice",
     )
     """Further fields that a plan depends on."""
@@ -118,6 +122,7 @@ class TrainingRecipe(BaseModel):
     encoder_weights: Path | None = None
     features: tuple[Size, ...] = ()
     blocks_per_level: tuple[Size, ...] = ()
+    stem_stride: Annotated[int, Field(ge=1, le=4)] = 1
     segmentation_loss: Literal["dice-ce", "dice", "ce", "dice-bce"] = "dice-ce"
     epochs: Size
     iterations_per_epoch: Size = 250
@@ -164,6 +169,8 @@ class TrainingRecipe(BaseModel):
                 raise ValueError(f"{', '.join(absent)} must be given, unless one of nnU-Net's planners decides")
             if self.planner_memory_gb is not None:
                 raise ValueError(f"planner_memory_gb {self.planner_memory_gb} is for nnU-Net's planners; leave it out")
+        elif self.stem_stride != 1:
+            raise ValueError(f"stem_stride {self.stem_stride}: nnU-Net's planners choose none; leave it out")
         elif self.encoder != ("resenc" if self.planner.startswith("resenc") else "plain"):
             raise ValueError(f"encoder '{self.encoder}' is not the one of planner '{self.planner}'; leave it out")
         return self
@@ -184,8 +191,8 @@ class TrainingRecipe(BaseModel):
             return self
         if self.dims != 2:
             raise ValueError(f"encoder '{self.encoder}' is 2-D, and patch_size is {self.patch_size}; use (1, y, x)")
-        for name in ("features", "blocks_per_level"):
-            if getattr(self, name):
+        for name in ("features", "blocks_per_level", "stem_stride"):
+            if name in self.model_fields_set and getattr(self, name):
                 raise ValueError(f"{name} {getattr(self, name)}: encoder '{self.encoder}' has its own; leave it out")
         return self
 

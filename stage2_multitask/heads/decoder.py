@@ -21,7 +21,7 @@ from torch import nn
 
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHead
-from stage2_multitask.heads.regions import soft_region, to_scale, weighted_mean
+from stage2_multitask.heads.regions import soft_region, weighted_mean
 
 INSTANCE_NORMS: dict[int, type[nn.InstanceNorm2d | nn.InstanceNorm3d]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
@@ -41,7 +41,6 @@ class DecoderHead(ClassificationHead):
     ) -> None:
         super().__init__()
         self.foreground = tuple(foreground)
-        self.scale = encoder.scales[0]
         self.uses_segmentation = bool(self.foreground)
         self.decoder = build_decoder(encoder, classes, convolutions)
 
@@ -52,7 +51,7 @@ class DecoderHead(ClassificationHead):
         voxels: torch.Tensor = self.decoder(features)
         if self.foreground:
             region = soft_region(self.needed(segmentation_logits), self.foreground)
-            return weighted_mean(voxels, to_scale(region, self.scale))
+            return weighted_mean(voxels, region)
         return voxels.mean(dim=tuple(range(SPATIAL, voxels.dim())))
 
 

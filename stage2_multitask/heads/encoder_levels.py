@@ -70,9 +70,10 @@ class EncoderLevels:
 
     @property
     def scales(self) -> tuple[Size, ...]:
-        """Stride ([z,] y, x) of each level against the image."""
-        scale, scales = (1,) * self.dims, []
-        for stride in self.strides:
+        """Stride ([z,] y, x) of each level against the first, on whose grid the decoder answers."""
+        scale = (1,) * self.dims
+        scales = [scale]
+        for stride in self.strides[1:]:
             scale = tuple(a * b for a, b in zip(scale, stride, strict=True))
             scales.append(scale)
         return tuple(scales)
@@ -80,7 +81,8 @@ class EncoderLevels:
     @property
     def bottleneck_size(self) -> Size:
         """Size ([z,] y, x) of the last level for a training patch."""
-        return tuple(math.ceil(n / s) for n, s in zip(self.patch_size, self.scales[-1], strict=True))
+        whole = zip(self.patch_size, self.strides[0], self.scales[-1], strict=True)
+        return tuple(math.ceil(n / (stem * scale)) for n, stem, scale in whole)
 
 
 def _each_axis(value: int | Sequence[int], dims: int) -> Size:

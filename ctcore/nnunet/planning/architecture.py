@@ -29,7 +29,7 @@ class Topology:
     """How a U-Net goes from level to level.
 
     Attributes:
-        strides: stride ([z,] y, x) into each level; the first is 1.
+        strides: stride ([z,] y, x) into each level; the first is the stem's.
         kernels: kernel ([z,] y, x) of each level.
     """
 
@@ -52,15 +52,19 @@ def planned_size(patch_size: Triple) -> Size:
     return patch_size[1:] if patch_size[0] == 1 else patch_size
 
 
-def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, features: Sequence[int] = ()) -> Topology:
+def topology_of(
+    spacing_mm: tuple[float, float, float], patch_size: Triple, features: Sequence[int] = (), stem_stride: int = 1
+) -> Topology:
     """Returns nnU-Net's strides and kernels: axes of coarse spacing are halved later, none below 4 voxels.
 
-    For a patch of depth 1 they are those of a 2-D network, which the spacing along z does not concern.
+    For a patch of depth 1 they are those of a 2-D network, which the spacing along z does not concern. Behind a strided
+    stem they are those of the coarser grid.
 
     Args:
         spacing_mm: spacing (z, y, x).
         patch_size: voxels (z, y, x).
         features: channels of each level, which fix their number; as many levels as the patch allows if not given.
+        stem_stride: stride into the first level, on every axis of the network.
 
     Raises:
         RecipeError: the patch cannot be halved as often as that or not twice, or is not divisible.
@@ -69,9 +73,12 @@ def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, feat
 
     most = len(features) - 1 if features else max(patch_size)
     size = planned_size(patch_size)
-    spacing = spacing_mm[-len(size) :]
+    if any(n % stem_stride for n in size):
+        raise RecipeError(f"patch_size {patch_size} is not divisible by stem_stride {stem_stride}; choose one that is")
+    size = tuple(n // stem_stride for n in size)
+    spacing = [mm * stem_stride for mm in spacing_mm[-len(size) :]]
     _, strides, kernels, padded, _ = get_pool_and_conv_props(spacing, size, MIN_FEATURE_MAP, most)
-    levels, fitting = len(strides), (*patch_size[: -len(size)], *(int(n) for n in padded))
+    levels, fitting = len(strides), (*patch_size[: -len(size)], *(int(n) * stem_stride for n in padded))
     if levels != (len(features) or levels) or fitting != patch_size:
         named = f", but features {tuple(features)} names {len(features)}" if features else ""
         raise RecipeError(
@@ -83,7 +90,7 @@ def topology_of(spacing_mm: tuple[float, float, float], patch_size: Triple, feat
             f"patch_size {patch_size} allows {levels} levels at {spacing_mm} mm, and {FEWEST_LEVELS} are needed;"
             " choose a larger patch_size or a finer spacing_mm"
         )
-    return Topology(_sizes(strides), _sizes(kernels))
+    return Topology(((stem_stride,) * len(size), *_sizes(strides)[1:]), _sizes(kernels))
 
 
 def _sizes(rows: Sequence[Sequence[int]]) -> tuple[Size, ...]:

@@ -32,7 +32,7 @@ def architecture_of(recipe: TrainingRecipe) -> dict[str, Any]:
     if model is not None:
         _, height, width = recipe.patch_size
         return describe_timm_unet(model, (height, width))
-    topology = topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features)
+    topology = topology_of(recipe.spacing_mm, recipe.patch_size, recipe.features, recipe.stem_stride)
     return describe_unet(recipe.encoder, topology, recipe.features, recipe.blocks)
 
 
