@@ -79,8 +79,12 @@ def build_unet(
         )
     except (AssertionError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
-    network.register_forward_hook(lambda _, images, logits: to_image(logits, images[0]))
+    network.register_forward_hook(_on_the_image)
     return network
+
+
+def _on_the_image(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], logits: Any) -> Any:
+    return to_image(logits, inputs[0])
 
 
 def to_image(logits: Any, images: torch.Tensor) -> Any:

@@ -97,3 +97,14 @@ def test_an_architecture_that_nnunet_has_not(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"TimmUNet' is not nnU-Net's"):
         write_trained_folder(tmp_path / "m", own, {}, "Dataset001_x")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_strided_stem_is_not_nnunets(tmp_path: Path) -> None:
+    from ctcore.nnunet.folders.write import write_trained_folder
+
+    model = load_model(DEMO_BUNDLE / "stage2", MultiTaskModel)
+    arguments = model.architecture["arch_kwargs"]
+    strided = model.architecture | {"arch_kwargs": arguments | {"strides": [[2, 2, 2], *arguments["strides"][1:]]}}
+    own = model.model_copy(update={"architecture": strided, "source": None})
+    with pytest.raises(RequestError, match=r"stem has stride \[2, 2, 2\]"):
+        write_trained_folder(tmp_path / "m", own, {}, "Dataset001_x")

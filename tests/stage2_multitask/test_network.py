@@ -12,9 +12,10 @@ import torch
 from ctcore.inference.backends.backend import named_outputs
 from ctcore.labels import PANORAMA_NAMES
 from ctcore.nnunet.exported import load_weights, unique_state
+from stage2_multitask.case_validation import Finest
 from stage2_multitask.heads.region_labels import regions_of
 from stage2_multitask.heads.settings import FPNSettings, HeadSettings
-from stage2_multitask.network import MultiTaskNetwork, build_network
+from stage2_multitask.network import DescribedUNet, MultiTaskNetwork, build_network
 
 HEAD = FPNSettings(width=4, pooling="average-max")
 PATCH = (16, 16, 16)
@@ -47,6 +48,25 @@ def test_shapes_under_deep_supervision(architecture: dict[str, Any], image: torc
     shapes = [tuple(level.shape) for level in output.segmentation]
     assert shapes == [(2, LABELS, 16, 16, 16), (2, LABELS, 8, 8, 8)]
     assert output.classes.shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("head", [HEAD, FPNSettings(width=4, attention=["lesion", "foreground"], evidence=True)])
+def test_behind_a_strided_stem(architecture: dict[str, Any], head: HeadSettings) -> None:
+    """The segmentation has the image's size; the head answers the same whether it was interpolated or not."""
+    arguments = architecture["arch_kwargs"]
+    coarse = architecture | {"arch_kwargs": arguments | {"strides": [[2, 2, 2], *arguments["strides"][1:]]}}
+    image = torch.randn(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    plain = build_network(coarse, (32, 32, 32), PANORAMA_NAMES, ["lesion"], CLASSES, head).eval()
+    deep = build_network(coarse, (32, 32, 32), PANORAMA_NAMES, ["lesion"], CLASSES, head, deep_supervision=True).eval()
+    deep.load_state_dict(plain.state_dict(), strict=False)
+    whole, levels = plain(image), deep(image)
+    assert whole.segmentation.shape == (2, LABELS, 32, 32, 32)
+    assert levels.segmentation[0].shape == (2, LABELS, 16, 16, 16)
+    torch.testing.assert_close(whole.classes, levels.classes)
+    torch.testing.assert_close(Finest(deep)(image).segmentation, whole.segmentation)
+    alone = DescribedUNet(plain)
+    torch.testing.assert_close(alone(image).segmentation, whole.segmentation)
 
 
 def test_deep_supervision_does_not_change_the_answer(architecture: dict[str, Any], image: torch.Tensor) -> None:

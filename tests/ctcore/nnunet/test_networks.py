@@ -20,6 +20,28 @@ def test_output_shapes(architecture: dict[str, Any]) -> None:
     assert [tuple(output.shape) for output in outputs] == [(2, 3, 16, 16, 16), (2, 3, 8, 8, 8)]
 
 
+def strided(architecture: dict[str, Any], stem: int) -> dict[str, Any]:
+    """Returns the description with another stride into its first level."""
+    arguments = architecture["arch_kwargs"]
+    return architecture | {"arch_kwargs": arguments | {"strides": [[stem] * 3, *arguments["strides"][1:]]}}
+
+
+def test_behind_a_strided_stem_the_answer_is_of_the_image(architecture: dict[str, Any]) -> None:
+    image = torch.randn(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    network = build_unet(strided(architecture, 2), 1, 3).eval()
+    answer, coarse = network(image), network.get_submodule("decoder")(network.get_submodule("encoder")(image))
+    assert coarse.shape == (2, 3, 16, 16, 16)
+    assert answer.shape == (2, 3, 32, 32, 32)
+    # Half voxels apart: three quarters of the nearer voxel on every axis, at the border all of it.
+    torch.testing.assert_close(answer[..., 0, 0, 0], coarse[..., 0, 0, 0])
+    torch.testing.assert_close(answer[..., 0, 0, 1], 0.75 * coarse[..., 0, 0, 0] + 0.25 * coarse[..., 0, 0, 1])
+
+
+def test_deep_supervision_stays_on_the_stems_grid(architecture: dict[str, Any]) -> None:
+    outputs = build_unet(strided(architecture, 2), 1, 3, deep_supervision=True)(torch.zeros(1, 1, 32, 32, 32))
+    assert [tuple(output.shape[2:]) for output in outputs] == [(16, 16, 16), (8, 8, 8)]
+
+
 def test_building_leaves_the_description_alone(architecture: dict[str, Any]) -> None:
     before = copy.deepcopy(architecture)
     build_unet(architecture, 1, 3)

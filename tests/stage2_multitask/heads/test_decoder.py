@@ -34,14 +34,6 @@ def test_mean_inside_the_foreground() -> None:
     torch.testing.assert_close(head(features, segmentation), expected, rtol=5e-3, atol=5e-3)
 
 
-def test_an_encoder_whose_first_level_is_coarse() -> None:
-    """As timm's are: the voxels are those of the first level, the segmentation is brought to them."""
-    levels = EncoderLevels((4, 6, 8), ((2, 2),) * 3, ((3, 3),) * 3, (32, 32))
-    head = DecoderHead(levels, 2, foreground=(1, 2)).eval()
-    segmentation = torch.nn.functional.interpolate(tiny_segmentation(2), scale_factor=2)
-    assert head(tiny_features(2), segmentation).shape == (3, 2)
-
-
 def test_the_body_is_not_part_of_the_head() -> None:
     head = DecoderHead(tiny_levels(2), 3)
     assert not [name for name in head.state_dict() if "encoder" in name]

@@ -35,6 +35,12 @@ def test_a_number_stands_for_every_axis() -> None:
     assert levels == EncoderLevels((8, 16), ((1, 1), (2, 2)), ((3, 3), (3, 5)), (8, 12))
 
 
+def test_behind_a_strided_stem_scales_are_against_its_grid() -> None:
+    levels = EncoderLevels((8, 16), ((2, 2), (2, 1)), ((3, 3), (3, 3)), (32, 30))
+    assert levels.scales == ((1, 1), (2, 1))
+    assert levels.bottleneck_size == (8, 15)
+
+
 @pytest.mark.parametrize("patch", [(64, 48), (1, 64, 48)])
 def test_a_2d_network_with_an_encoder_of_timms(patch: tuple[int, ...]) -> None:
     levels = EncoderLevels.of_architecture(describe_timm_unet("test_convnext", (64, 48)), patch)

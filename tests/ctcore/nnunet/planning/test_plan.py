@@ -36,6 +36,23 @@ def test_few_thick_slices_are_not_halved(recipe: Callable[..., TrainingRecipe]) 
     assert arguments["kernel_sizes"][0] == [1, 3, 3]
 
 
+def test_behind_a_strided_stem_levels_are_those_of_its_grid(recipe: Callable[..., TrainingRecipe]) -> None:
+    coarse = architecture_of(recipe(spacing_mm=(6.0, 3.0, 3.0), patch_size=(16, 32, 32)))
+    fine = architecture_of(recipe(spacing_mm=(3.0, 1.5, 1.5), patch_size=(32, 64, 64), stem_stride=2))
+    assert fine["arch_kwargs"]["strides"] == [[2, 2, 2], *coarse["arch_kwargs"]["strides"][1:]]
+    assert fine["arch_kwargs"]["kernel_sizes"] == coarse["arch_kwargs"]["kernel_sizes"]
+    flat = architecture_of(recipe(spacing_mm=(3.0, 1.5, 1.5), patch_size=(1, 64, 64), stem_stride=2))
+    assert flat["arch_kwargs"]["strides"] == [[2, 2]] * 3
+
+
+@pytest.mark.parametrize("patch", [(33, 32, 32), (1, 32, 33)])
+def test_a_patch_that_the_stem_does_not_divide(
+    recipe: Callable[..., TrainingRecipe], patch: tuple[int, int, int]
+) -> None:
+    with pytest.raises(RecipeError, match=r"is not divisible by stem_stride 2"):
+        architecture_of(recipe(patch_size=patch, stem_stride=2))
+
+
 def test_a_patch_of_depth_1_is_a_2d_network(recipe: Callable[..., TrainingRecipe]) -> None:
     settings = recipe(spacing_mm=(0.1, 1.0, 3.0), patch_size=(1, 32, 16))  # the finest axis is not the network's
     arguments = architecture_of(settings)["arch_kwargs"]
