@@ -32,7 +32,7 @@ class ClassificationHead(nn.Module, ABC):
 
         Args:
             features: all encoder levels, fine to coarse, each (b, c, [z,] y, x).
-            segmentation_logits: logits (b, k, [z,] y, x) at the image's resolution, background first. No gradient goes
+            segmentation_logits: logits (b, k, [z,] y, x) on the first level's grid, background first. No gradient goes
                 back through them: the class loss shall not redraw the segmentation.
 
         Returns:

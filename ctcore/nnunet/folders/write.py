@@ -70,9 +70,7 @@ def _source_of(model: ExportedModel, dataset_name: str) -> NnunetSource:
         raise RequestError(f"architecture '{name}' is not nnU-Net's; nnunetv2 cannot run it without this project")
     stem = model.architecture["arch_kwargs"]["strides"][0]
     if any(n != 1 for n in ([stem] if isinstance(stem, int) else stem)):
-        raise RequestError(
-            f"the architecture's stem has stride {stem}; nnunetv2 would not bring its answer to the image"
-        )
+        raise RequestError(f"the architecture's stem has stride {stem}, and nnunetv2 does not interpolate its answer")
     flat = model.patch_size[0] == 1
     configuration = "2d" if flat else "3d_fullres"
     patch, spacing = (list(values[1:] if flat else values) for values in (model.patch_size, model.spacing_mm))

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from stage2_multitask.heads.decoder import DecoderHead
-from stage2_multitask.heads.encoder_levels import EncoderLevels
-from tests.stage2_multitask.heads.tiny import tiny_features, tiny_levels, tiny_segmentation
+from tests.stage2_multitask.heads.tiny import tiny_features, tiny_levels
 
 
 def voxel_logits(head: DecoderHead, features: list[torch.Tensor]) -> torch.Tensor:
