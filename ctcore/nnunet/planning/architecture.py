@@ -107,6 +107,9 @@ def describe_unet(encoder: str, topology: Topology, features: Sequence[int], blo
         blocks: convolutions (plain) or residual blocks of each encoder level.
     """
     layers, imported = layers_of(topology.dims)
+    stem = max(topology.strides[0])
+    # A residual encoder has a convolution before its first block, which alone is computed at the image's own spacing.
+    narrow = {"stem_channels": max(1, features[0] // stem**2)} if encoder == "resenc" and stem > 1 else {}
     return {
         "network_class_name": UNET_CLASSES[encoder],
         "arch_kwargs": {
@@ -116,6 +119,7 @@ def describe_unet(encoder: str, topology: Topology, features: Sequence[int], blo
             "strides": [list(stride) for stride in topology.strides],
             BLOCKS_KEY[encoder]: list(blocks),
             "n_conv_per_stage_decoder": [DECODER_CONVOLUTIONS[encoder]] * (topology.levels - 1),
+            **narrow,
             **layers,
         },
         "_kw_requires_import": imported,

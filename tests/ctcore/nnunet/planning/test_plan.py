@@ -41,6 +41,9 @@ def test_behind_a_strided_stem_levels_are_those_of_its_grid(recipe: Callable[...
     fine = architecture_of(recipe(spacing_mm=(3.0, 1.5, 1.5), patch_size=(32, 64, 64), stem_stride=2))
     assert fine["arch_kwargs"]["strides"] == [[2, 2, 2], *coarse["arch_kwargs"]["strides"][1:]]
     assert fine["arch_kwargs"]["kernel_sizes"] == coarse["arch_kwargs"]["kernel_sizes"]
+    residual = architecture_of(recipe(encoder="resenc", features=(16, 16, 16), patch_size=(32, 32, 32), stem_stride=2))
+    assert residual["arch_kwargs"]["stem_channels"] == 4
+    assert build_unet(residual, 1, 2)(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
     flat = architecture_of(recipe(spacing_mm=(3.0, 1.5, 1.5), patch_size=(1, 64, 64), stem_stride=2))
     assert flat["arch_kwargs"]["strides"] == [[2, 2]] * 3
 
