@@ -39,7 +39,7 @@ TRAINED: Mapping[str, Sequence[str]] = {
 }
 """Runs that are trained, by the fields that they change."""
 
-SMALL = ("patch_size=[16,16,16]", "batch_size=9", "oversample_foreground=0.5")
+SMALL = ("patch_size=[32,32,32]", "batch_size=9", "oversample_foreground=0.5")
 """Patches that show a part of the gland, as many of them as have the voxels of two whole ROIs."""
 
 PARTS: Mapping[str, Sequence[str]] = {

@@ -38,9 +38,9 @@ Part = Literal["train", "test"]
 
 SEEDS: dict[Task, dict[Cohort, int]] = {
     "pdac": {"train": 9301, "bent": 9305, "test": 9302},
-    "subtypes": {"train": 9303, "test": 9304},
+    "subtypes": {"train": 9303, "bent": 9306, "test": 9304},
 }
-"""Seeds of each task's cohorts. Subtypes differ in their look, not their anatomy: they have no bent cohort."""
+"""Seeds of each task's cohorts."""
 REPEAT = {"pdac": 1, "subtypes": 2}
 """How many test phantoms share a label map at least; 389 of the 989 maps hold a lesion. In training as few as there can
 be: a network that knows every map by heart finds no other's lesion."""
@@ -51,8 +51,8 @@ AROUND_MM = 35
 
 FOLDS = 15
 CANDIDATES = {"mode": "dynamic-v2-mean", "dynamic_threshold_factor": 5.0, "min_voxels": 0, "min_volume_ml": 0.6}
-"""How all systems' candidates are cut out: as in the demonstration bundle, chosen on other phantoms; ten voxels, the
-least that counts there, would be 2 ml on this grid."""
+"""How all systems' candidates are cut out: as in the demonstration bundle, chosen on other phantoms, but for the least,
+which is a volume in place of voxels."""
 WEIGHED = "--weigh-candidates"
 """Makes candidates of different patients rank by the head's probability too."""
 TRAINED_ON = "phantoms around real label maps (synthetic CTs)"
@@ -68,7 +68,7 @@ class Study:
         root: folder of everything.
         anatomy: label maps to build phantoms around.
         train: phantoms to train on.
-        bent: further ones for PDAC, around label maps that are turned, scaled and bent.
+        bent: further ones, around label maps that are turned, scaled and bent.
         test: phantoms to test on; no patient's label map serves both.
         epochs: epochs of each training.
         steps: steps of each epoch.
@@ -249,7 +249,7 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
     parser.add_argument("--train", type=int, default=1500, help="training phantoms of each task (default: 1500)")
-    parser.add_argument("--bent", type=int, default=1500, help="further ones for PDAC, maps bent (default: 1500)")
+    parser.add_argument("--bent", type=int, default=1500, help="further ones, maps bent (default: 1500)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=18, help="epochs of each training (default: 18)")
     parser.add_argument("--steps", type=int, default=650, help="steps of each epoch (default: 650)")

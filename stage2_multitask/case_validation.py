@@ -15,7 +15,7 @@ from torch import nn
 from ctcore.geometry import Triple
 from ctcore.inference.backends.backend import ExactBackendName, ExactPrecision, named_outputs
 from ctcore.inference.predict import predict_ensemble
-from ctcore.nnunet.networks import to_image
+from ctcore.nnunet.networks import stem_of, to_image
 from ctcore.volume import Geometry
 from stage2_multitask.class_frequencies import without_priors
 from stage2_multitask.heads.region_labels import regions_of
@@ -77,13 +77,14 @@ class Finest(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.stem = stem_of(network)
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Segments and classifies images (b, c, [z,] y, x)."""
         output: MultiTaskOutput = self.network(images)
         levels = output.segmentation
         finest = levels[0] if isinstance(levels, list | tuple) else levels
-        return output._replace(segmentation=to_image(finest, images))
+        return output._replace(segmentation=to_image(finest, self.stem))
 
 
 @dataclass(frozen=True)

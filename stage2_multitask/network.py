@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ctcore.nnunet.networks import build_unet, to_image
+from ctcore.nnunet.networks import build_unet, stem_of, to_image
 from stage2_multitask.heads.encoder_levels import EncoderLevels
 from stage2_multitask.heads.head import SPATIAL, ClassificationHead
 from stage2_multitask.heads.make import make_head
@@ -48,6 +48,7 @@ class MultiTaskNetwork(nn.Module):
         self.encoder: nn.Module = unet.get_submodule("encoder")
         self.decoder: nn.Module = unet.get_submodule("decoder")
         self.head: ClassificationHead = head
+        self._stem = stem_of(unet)
         self._describe = describe
 
     def forward(self, images: torch.Tensor, segment: bool = True, classify: bool = True) -> MultiTaskOutput:
@@ -57,7 +58,7 @@ class MultiTaskNetwork(nn.Module):
         """
         features: Sequence[torch.Tensor] = self.encoder(images)
         decoded: Any = self.decoder(features) if segment else None
-        segmentation = to_image(decoded, images) if segment else None
+        segmentation = to_image(decoded, self._stem) if segment else None
         described = pooled_features(features) if self._describe else None
         if not classify:
             return MultiTaskOutput(segmentation, None, described)
@@ -80,11 +81,12 @@ class DescribedUNet(nn.Module):
         super().__init__()
         self.encoder: nn.Module = unet.get_submodule("encoder")
         self.decoder: nn.Module = unet.get_submodule("decoder")
+        self._stem = stem_of(unet)
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Segments images (b, c, [z,] y, x)."""
         features: Sequence[torch.Tensor] = self.encoder(images)
-        return MultiTaskOutput(to_image(self.decoder(features), images), None, pooled_features(features))
+        return MultiTaskOutput(to_image(self.decoder(features), self._stem), None, pooled_features(features))
 
 
 def pooled_features(levels: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ctcore.errors import BundleError, first_line
@@ -79,26 +79,31 @@ def build_unet(
         )
     except (AssertionError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise BundleError(f"architecture '{name}' cannot be built: {first_line(error)}") from error
-    network.register_forward_hook(_on_the_image)
+    stem = stem_of(network)
+    if any(n != 1 for n in stem):
+        network.register_forward_hook(lambda _, __, logits: to_image(logits, stem))
     return network
 
 
-def _on_the_image(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], logits: Any) -> Any:
-    return to_image(logits, inputs[0])
+def stem_of(unet: torch.nn.Module) -> tuple[int, ...]:
+    """Returns the stride ([z,] y, x) from the image into the first level of a U-Net with an `encoder`."""
+    encoder: Any = unet.get_submodule("encoder")
+    return tuple(int(n) for n in encoder.strides[0])
 
 
-def to_image(logits: Any, images: torch.Tensor) -> Any:
-    """Returns segmentation logits interpolated to their images' size, where a strided stem left them smaller.
+def to_image(logits: Any, stem: Sequence[int]) -> Any:
+    """Returns segmentation logits interpolated from the first level's grid to the image's.
 
     Args:
         logits: (b, k, [z,] y, x); a list, deep supervision's, is returned as it is.
-        images: (b, c, [z,] y, x).
+        stem: stride ([z,] y, x) into the first level.
     """
     from torch.nn.functional import interpolate
 
-    if isinstance(logits, list | tuple) or logits.shape[2:] == images.shape[2:]:
+    if isinstance(logits, list | tuple) or all(n == 1 for n in stem):
         return logits
-    return interpolate(logits, size=images.shape[2:], mode=INTERPOLATION[images.dim() - 2], align_corners=False)
+    scale = tuple(float(n) for n in stem)
+    return interpolate(logits, scale_factor=scale, mode=INTERPOLATION[len(stem)], align_corners=False)
 
 
 def _check_numbers(arguments: Mapping[str, Any]) -> None:
