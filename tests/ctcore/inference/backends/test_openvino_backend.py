@@ -21,6 +21,8 @@ from ctcore.inference.backends.compiled_cache import CompiledCache
 from ctcore.inference.backends.openvino_backend import OpenVinoBackend
 from ctcore.inference.backends.stored_network import StoredNetwork
 from ctcore.inference.backends.torch_backend import TorchBackend
+from ctcore.nnunet.networks import build_unet
+from ctcore.nnunet.planning.architecture import describe_unet, topology_of
 
 BATCH = np.random.default_rng(3).standard_normal((1, 1, 8, 16, 16)).astype(np.float32)
 
@@ -66,6 +68,17 @@ def test_fp32_equals_torch(two_headed: Callable[[int], nn.Module]) -> None:
         assert output.shape == exact[name].shape
         assert output.dtype == np.float32
         np.testing.assert_allclose(softmax(output, axis=1), softmax(exact[name], axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ["plain", "resenc"])
+def test_behind_a_strided_stem_the_answer_is_interpolated(encoder: str) -> None:
+    topology = topology_of((3.0, 3.0, 3.0), (32, 32, 32), (4, 8, 8), stem_stride=2)
+    network = build_unet(describe_unet(encoder, topology, (4, 8, 8), (1, 1, 1)), 1, 3).eval()
+    batch = np.random.default_rng(4).standard_normal((1, 1, 32, 32, 48)).astype(np.float32)
+    exact = TorchBackend(network)(batch)["segmentation"]
+    assert exact.shape == (1, 3, 32, 32, 48)
+    answer = OpenVinoBackend(network)(batch)["segmentation"]
+    np.testing.assert_allclose(softmax(answer, axis=1), softmax(exact, axis=1), atol=1e-4)
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="the processor has no bfloat16 arithmetic")
