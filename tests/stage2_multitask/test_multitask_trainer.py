@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from ctcore.errors import DatasetError, LabelError
 from ctcore.nnunet.environment import nnunet_environment
+from ctcore.nnunet.planning.plan import architecture_of
 from ctcore.nnunet.training.distributed import process_group, rank_and_size
 from ctcore.nnunet.workspace import Workspace
 from stage2_multitask.dataset import workspace_at
@@ -73,6 +74,29 @@ def test_only_what_a_phase_trains_changes(
     for part, moved in changed(before, network).items():
         assert network.get_submodule(part).training is TRAINS[phase][part]
         assert all(moved) if TRAINS[phase][part] else not any(moved), part
+
+
+def test_behind_a_strided_stem_the_label_maps_come_on_its_grid(planned: Workspace, recipe: MultiTaskRecipe) -> None:
+    settings = recipe.model_copy(update={"patch_size": (32, 32, 32), "stem_stride": 2})
+    plans = planned.plans() | {"continue_training": False}
+    plans["configurations"]["3d_fullres"] |= {"patch_size": [32, 32, 32], "architecture": architecture_of(settings)}
+    with nnunet_environment(planned.root, augmentation_workers=0):
+        made = MultiTaskTrainer(
+            plans=plans,
+            configuration="3d_fullres",
+            fold=0,
+            dataset_json=planned.dataset_json(),
+            device=torch.device("cpu"),
+        )
+        made.case_classes = CASE_CLASSES
+        made.configure(settings)
+        made.initialize()
+        batch = next(made.get_dataloaders()[0])
+        assert batch["data"].shape[2:] == (32, 32, 32)
+        assert [tuple(target.shape[2:]) for target in batch["target"]] == [(16, 16, 16), (8, 8, 8)]
+        made.phase = Phase.JOINT
+        losses = made.batch_losses(batch["data"], batch["target"], batch["keys"])
+        assert all(torch.isfinite(loss) for loss in losses.values())
 
 
 @pytest.fixture
