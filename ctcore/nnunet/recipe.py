@@ -76,7 +76,8 @@ class TrainingRecipe(BaseModel):
         fp32_steps: first steps of a run that are computed in float32 whatever the precision.
         repeat_in_fp32: whether a step whose loss is not finite is computed again in float32 before the training ends.
         augmentation: `nnunet` is its default pipeline; `light` leaves out its blur and low-resolution transforms,
-            which cost more than a training step of a small network on a CPU.
+            which cost more than a training step of a small network on a CPU, and samples label maps at the nearest
+            voxel.
         mirror: whether mirroring augments (and is allowed at inference).
         oversample_foreground: share of a batch's patches that are centred on a labelled voxel; 0 suits a patch as large
             as the image, which a centred patch would half leave.

@@ -9,7 +9,9 @@ HEAVY = ("GaussianBlurTransform", "SimulateLowResolutionTransform")
 
 
 def light_transforms(transforms: Any) -> Any:
-    """Returns nnU-Net's composed transforms without the heavy ones.
+    """Returns nnU-Net's composed transforms without the heavy ones, and with label maps sampled at the nearest voxel.
+
+    nnU-Net interpolates each label by itself, which costs as much again as all else together.
 
     Args:
         transforms: what nnU-Net's `get_training_transforms` returns, a composition of transforms some of which are
@@ -18,6 +20,9 @@ def light_transforms(transforms: Any) -> Any:
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
     kept = [t for t in transforms.transforms if type(getattr(t, "transform", t)).__name__ not in HEAVY]
+    for transform in kept:
+        if hasattr(transform, "mode_seg"):
+            transform.mode_seg = "nearest"
     return ComposeTransforms(kept)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from ctcore.nnunet.training.augmentation import HEAVY, light_transforms
 
 
@@ -35,6 +37,20 @@ def test_heavy_transforms_are_left_out() -> None:
     heavy = [GaussianBlurTransform(), Randomly(GaussianBlurTransform()), Randomly(SimulateLowResolutionTransform())]
     kept = light_transforms(Composed([rotate, *heavy, gamma]))
     assert kept.transforms == [rotate, gamma]
+
+
+def test_label_maps_are_turned_without_new_values() -> None:
+    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+
+    spatial = SpatialTransform((8, 8), 0, random_crop=False, p_rotation=1.0, rotation=0.5)
+    kept = light_transforms(Composed([spatial]))
+    labels = torch.zeros(1, 8, 8, dtype=torch.int16)
+    labels[:, 2:6, 2:6] = 4
+    turned = kept(image=torch.zeros(1, 8, 8), segmentation=labels)["segmentation"]
+    assert kept.transforms[0].mode_seg == "nearest"
+    assert turned.shape == labels.shape
+    assert not torch.equal(turned, labels)
+    assert set(turned.unique().tolist()) == {0, 4}
 
 
 def test_the_names_are_nnunets() -> None:
