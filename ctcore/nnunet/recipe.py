@@ -193,7 +193,7 @@ class TrainingRecipe(BaseModel):
         if self.dims != 2:
             raise ValueError(f"encoder '{self.encoder}' is 2-D, and patch_size is {self.patch_size}; use (1, y, x)")
         for name in ("features", "blocks_per_level", "stem_stride"):
-            if name in self.model_fields_set and getattr(self, name):
+            if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} {getattr(self, name)}: encoder '{self.encoder}' has its own; leave it out")
         return self
 

@@ -70,6 +70,8 @@ def test_an_unknown_key(tmp_path: Path) -> None:
         ('encoder = "timm:hf_hub:someone/model"', r"'hf_hub:someone/model' is not one of timm's models"),
         ('encoder = "timm:resnet18"', r"encoder 'timm:resnet18' is 2-D, and patch_size is \(16, 16, 16\)"),
         ('encoder_weights = "w.safetensors"', r"encoder_weights 'w\.safetensors' is for timm's encoders"),
+        ("stem_stride = 5", r"stem_stride = 5"),
+        ('planner = "nnunet"\nstem_stride = 2', r"stem_stride 2: nnU-Net's planners choose none"),
         ("planner_memory_gb = 24.0", r"planner_memory_gb 24\.0 is for nnU-Net's planners; leave it out"),
     ],
 )
@@ -84,6 +86,7 @@ def test_an_impossible_value_is_quoted(tmp_path: Path, line: str, quoted: str) -
     ("changes", "message"),
     [
         ({}, r"features \(4, 8, 8\): encoder 'timm:test_resnet' has its own"),
+        ({"features": (), "stem_stride": 2}, r"stem_stride 2: encoder"),
         ({"features": (), "blocks_per_level": (1, 1, 1)}, r"blocks_per_level \(1, 1, 1\): encoder"),
         ({"features": (), "planner": "nnunet"}, r"encoder 'timm:test_resnet' is not the one of planner 'nnunet'"),
         ({"features": (), "batch_size": None}, r"batch_size must be given"),
