@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from nnunetv2.training.dataloading import data_loader as nnunet_loader
+from threadpoolctl import ThreadpoolController
 from torch.utils.data import DataLoader, Dataset
 
 from ctcore.errors import TrainingError, first_line
@@ -18,6 +20,14 @@ from ctcore.nnunet.training.seeds import Purpose, seeded
 
 CACHED_BATCHES = 6
 """Batches that the loader processes hold ready together; nnU-Net's number."""
+
+
+def find_thread_pools_once() -> None:
+    """Has nnU-Net's loader, which makes each batch on one thread, look now for the libraries with threads of their own.
+
+    It looks for them at every batch, which takes longer than opening a small case.
+    """
+    nnunet_loader.threadpool_limits = ThreadpoolController().limit
 
 
 @dataclass(frozen=True)

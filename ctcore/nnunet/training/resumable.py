@@ -14,7 +14,7 @@ from ctcore.errors import CheckpointError, first_line
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.checkpoint import read_checkpoint, write_checkpoint
 from ctcore.nnunet.training.distributed import bare
-from ctcore.nnunet.training.moving_average import ModelEmaV3
+from ctcore.nnunet.training.moving_average import MovingAverage
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ class ResumableTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no 
     """
 
     recipe: TrainingRecipe
-    ema: ModelEmaV3 | None = None
+    ema: MovingAverage | None = None
     figures: dict[str, float]
     current_epoch: int
     num_epochs: int

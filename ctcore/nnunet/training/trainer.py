@@ -19,13 +19,13 @@ from ctcore.errors import RequestError, TrainingError
 from ctcore.nnunet.networks import build_unet
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.augmentation import light_transforms, repeatable_transforms
-from ctcore.nnunet.training.batches import Batches, NumberedBatches
+from ctcore.nnunet.training.batches import Batches, NumberedBatches, find_thread_pools_once
 from ctcore.nnunet.training.distributed import data_parallel, rank_and_size
 from ctcore.nnunet.training.epochs import EpochTrainer, Progress
 from ctcore.nnunet.training.figures import hard_counts
 from ctcore.nnunet.training.instance_norm import keep_channels_innermost
 from ctcore.nnunet.training.losses import change_loss, leave_out_coarsest
-from ctcore.nnunet.training.moving_average import ModelEmaV3
+from ctcore.nnunet.training.moving_average import MovingAverage
 from ctcore.nnunet.training.optimisation import make_optimizer, make_schedule
 from ctcore.nnunet.training.precision import Precision, autocast, compute_type, full_precision, gradient_scaler
 from ctcore.nnunet.training.seeds import Purpose, seed_generators
@@ -130,7 +130,7 @@ class RecipeTrainer(EpochTrainer):
         keep_channels_innermost(self.network)
         self.optimizer, self.lr_scheduler = self.configure_optimizers()
         if self.recipe.ema_decay is not None:
-            self.ema = ModelEmaV3(self.network, decay=self.recipe.ema_decay, use_warmup=True)
+            self.ema = MovingAverage(self.network, decay=self.recipe.ema_decay, use_warmup=True)
         self.loss = self._build_loss()
         if self.is_ddp:
             leave_out_coarsest(self.loss, self.network)
@@ -166,6 +166,7 @@ class RecipeTrainer(EpochTrainer):
 
     def get_dataloaders(self) -> tuple[Batches, Batches]:
         """Returns nnU-Net's batches for training and validation, from the current epoch on."""
+        find_thread_pools_once()
         rank, _ = rank_and_size()
         purposes = (Purpose.TRAINING_BATCH, Purpose.VALIDATION_BATCH)
         an_epoch = (self.num_iterations_per_epoch, self.num_val_iterations_per_epoch)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
+from nnunetv2.training.dataloading import data_loader as nnunet_loader
 
 from ctcore.errors import TrainingError
-from ctcore.nnunet.training.batches import Batches, NumberedBatches
+from ctcore.nnunet.training.batches import Batches, NumberedBatches, find_thread_pools_once
 from ctcore.nnunet.training.seeds import Purpose
 
 
@@ -64,3 +66,19 @@ def test_a_batch_that_cannot_be_made(workers: int) -> None:
     with pytest.raises(TrainingError, match=r"^batch 3 cannot be made: FileNotFoundError: case_x\.b2nd; if a prepro"):
         next(batches)
     batches.close()
+
+
+def test_thread_pools_are_found_once_and_held_to_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nnunet_loader, "threadpool_limits", threadpoolctl.threadpool_limits)  # is put back
+    torch.set_num_threads(2)
+    before = threads()
+    find_thread_pools_once()
+    monkeypatch.setattr(threadpoolctl.ThreadpoolController, "_load_libraries", None)  # would fail
+    for _ in range(2):
+        with nnunet_loader.threadpool_limits(limits=1, user_api=None):
+            assert threads() == 1
+        assert threads() == before
+
+
+def threads() -> int:
+    return torch.get_num_threads()
