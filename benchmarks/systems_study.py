@@ -249,7 +249,7 @@ def study_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     parser.add_argument("--output", type=Path, required=True, help="folder of the study; finished parts are kept")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task; repeatable")
     parser.add_argument("--train", type=int, default=1500, help="training phantoms of each task (default: 1500)")
-    parser.add_argument("--bent", type=int, default=3000, help="further ones, maps bent (default: 3000)")
+    parser.add_argument("--bent", type=int, default=1500, help="further ones, maps bent (default: 1500)")
     parser.add_argument("--test", type=int, default=200, help="test phantoms of each task (default: 200)")
     parser.add_argument("--epochs", type=int, default=18, help="epochs of each training (default: 18)")
     parser.add_argument("--steps", type=int, default=650, help="steps of each epoch (default: 650)")
