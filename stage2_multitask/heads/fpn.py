@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from stage2_multitask.heads.head import CONVOLUTIONS, SPATIAL, ClassificationHead
-from stage2_multitask.heads.regions import evidence_of, soft_regions, to_scale, weighted_means
+from stage2_multitask.heads.regions import evidence_of, maxima, soft_regions, to_scale, weighted_means
 
 Pooling = Literal["average", "average-max"]
 Smoothing = Literal["all", "coarse"]
@@ -95,16 +95,15 @@ class FPNHead(ClassificationHead):
             size = levels[fine].shape[SPATIAL:]
             levels[fine] = levels[fine] + functional.interpolate(levels[fine + 1], size=size, mode="nearest")
         smoothed = [smooth(level) for smooth, level in zip(self.smooth, levels, strict=True)]
-        space = tuple(range(SPATIAL, smoothed[0].dim()))
         regions = self._regions(segmentation_logits)
         weights = [None if regions is None else to_scale(regions, scale) for scale in self.scales or LEVELS * ((),)]
         pooled = []
         for level, of_level in zip(smoothed, weights, strict=True):
-            pooled.append(level.mean(dim=space))
-            if self.pooling == "average-max":
-                pooled.append(level.amax(dim=space))
-            if of_level is not None:
-                pooled.extend(weighted_means(level, of_level).unbind(1))
+            everywhere = torch.ones_like(level[:, :1], dtype=torch.float32)
+            average, *means = weighted_means(
+                level, everywhere if of_level is None else torch.cat([everywhere, of_level], dim=1)
+            ).unbind(1)
+            pooled += [average, *([maxima(level)] if self.pooling == "average-max" else []), *means]
         seen = [self.dropout(torch.cat(pooled, dim=1))]
         if self.evidence and regions is not None and weights[0] is not None:
             each = zip(regions.split(1, dim=1), weights[0].split(1, dim=1), strict=True)

@@ -50,7 +50,9 @@ def to_scale(region: torch.Tensor, scale: Sequence[int]) -> torch.Tensor:
 
 
 def weighted_means(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Returns each channel's mean over space with each region's weights, computed in float32.
+    """Returns each channel's mean over space with each region's weights.
+
+    Products are of the features' precision (float32 for float16, which cannot hold such sums), sums of float32.
 
     Args:
         features: (b, c, [z,] y, x).
@@ -60,11 +62,23 @@ def weighted_means(features: torch.Tensor, weights: torch.Tensor) -> torch.Tenso
         (b, regions, c), of the features' type.
     """
     with torch.autocast(features.device.type, enabled=False):
+        precision = torch.float32 if features.dtype is torch.float16 else features.dtype
         floored = weights.float().flatten(SPATIAL) + WEIGHT_FLOOR
         # One product for all regions; where channels are kept innermost, it reads them as they lie.
-        voxels = features.float().movedim(1, -1).flatten(1, -2)
-        means = (floored @ voxels) / floored.sum(-1, keepdim=True)
+        means = (floored.to(precision) @ by_voxel(features).to(precision)) / floored.sum(-1, keepdim=True)
     return means.to(features.dtype)
+
+
+def maxima(features: torch.Tensor) -> torch.Tensor:
+    """Returns each channel's maximum (b, c) over space of features (b, c, [z,] y, x)."""
+    voxels = by_voxel(features)
+    # Where a gradient comes back, it costs least to know the voxel that it goes to.
+    return voxels.max(1).values if features.requires_grad else voxels.amax(1)
+
+
+def by_voxel(features: torch.Tensor) -> torch.Tensor:
+    """Returns features (b, c, [z,] y, x) as (b, voxels, c)."""
+    return features.movedim(1, -1).flatten(1, -2)
 
 
 def weighted_mean(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

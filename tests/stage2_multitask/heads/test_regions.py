@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from stage2_multitask.heads.region_labels import Regions
-from stage2_multitask.heads.regions import evidence_of, soft_region, to_scale, weighted_mean
+from stage2_multitask.heads.regions import evidence_of, maxima, soft_region, to_scale, weighted_mean, weighted_means
 
 
 def test_soft_region() -> None:
@@ -64,6 +64,31 @@ def test_weighted_mean_lies_among_the_values(seed: int, scale: float, shape: tup
     assert (mean >= flat.amin(2) - 1e-5).all()
     assert (mean <= flat.amax(2) + 1e-5).all()
     torch.testing.assert_close(weighted_mean(features, torch.full_like(weights, scale)), flat.mean(2))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_weighted_means_of_short_floats(kind: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = (100 + torch.randn(2, 3, 16, 16, 16, generator=generator)).to(kind)
+    weights = torch.rand(2, 2, 16, 16, 16, generator=generator)
+    means = weighted_means(features, weights)
+    assert means.dtype == kind
+    for region in range(2):
+        share = weights[:, region : region + 1].double()
+        expected = (features.double() * share).sum((2, 3, 4)) / share.sum((2, 3, 4))
+        torch.testing.assert_close(means[:, region].double(), expected, rtol=2**-7, atol=0)  # rounded twice
+
+
+def test_maxima_and_where_their_gradient_goes() -> None:
+    features = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    expected = features.flatten(2).amax(2)
+    assert torch.equal(maxima(features), expected)
+    features.requires_grad_()
+    found = maxima(features)
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert features.grad is not None
+    assert torch.equal(features.grad, (features == expected[:, :, None, None, None]).float())
 
 
 def test_labels_of_the_regions() -> None:
