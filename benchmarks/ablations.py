@@ -63,6 +63,9 @@ SCORED: Mapping[str, Sequence[str]] = {
 GROWTH_FACTORS = (2.5, 10.0, 15.0)
 """Evaluations of the reference with larger or smaller candidates."""
 
+STRONGER = 0.05
+"""Least confidence of an evaluation of the reference without the weakest candidates."""
+
 AGGREGATED = ("mean", "max")
 """Evaluations of the reference with another aggregation of the windows."""
 
@@ -113,6 +116,8 @@ def run_all(study: Study, task: Task) -> dict[str, Result]:
     scored = [replace(reference, scoring=rule, evaluated_as=f"ablations/{name}") for name, rule in SCORED.items()]
     factors = [(factor, (("dynamic_threshold_factor", factor),)) for factor in GROWTH_FACTORS]
     scored += [replace(reference, candidates=c, evaluated_as=f"ablations/growth-{f:g}") for f, c in factors]
+    stronger = (("min_confidence", STRONGER),)
+    scored.append(replace(reference, candidates=stronger, evaluated_as=f"ablations/confidence-{STRONGER:g}"))
     aggregated = [
         replace(reference, exported=[f"aggregation={rule}"], evaluated_as=f"ablations/aggregation-{rule}")
         for rule in AGGREGATED

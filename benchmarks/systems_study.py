@@ -58,8 +58,7 @@ CANDIDATES = {
     "min_confidence": 0.01,
 }
 """How all systems' candidates are cut out: as in the demonstration bundle, chosen on other phantoms, but for the least,
-which is a volume in place of voxels, and for weak ones, which are kept: 0.602 lesion AP against 0.591 on the held-out
-fold."""
+which is a volume in place of voxels, and for weak ones, which are kept (`benchmarks.ablations`)."""
 WEIGHED = "--weigh-candidates"
 """Makes candidates of different patients rank by the head's probability too."""
 TRAINED_ON = "phantoms around real label maps (synthetic CTs)"

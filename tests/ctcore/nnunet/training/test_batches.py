@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -68,17 +69,21 @@ def test_a_batch_that_cannot_be_made(workers: int) -> None:
     batches.close()
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Lets torch have two threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_thread_pools_are_found_once_and_held_to_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nnunet_loader, "threadpool_limits", threadpoolctl.threadpool_limits)  # is put back
-    torch.set_num_threads(2)
-    before = threads()
     find_thread_pools_once()
     monkeypatch.setattr(threadpoolctl.ThreadpoolController, "_load_libraries", None)  # would fail
     for _ in range(2):
         with nnunet_loader.threadpool_limits(limits=1, user_api=None):
-            assert threads() == 1
-        assert threads() == before
-
-
-def threads() -> int:
-    return torch.get_num_threads()
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
