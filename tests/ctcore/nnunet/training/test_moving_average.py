@@ -12,6 +12,9 @@ from ctcore.nnunet.training.moving_average import MovingAverage
 class Named(nn.Module):
     """A weight under two names, a buffer and a count."""
 
+    mean: torch.Tensor
+    count: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Linear(1, 1, bias=False)
@@ -33,6 +36,7 @@ def made(value: float) -> Named:
 
 def values(average: MovingAverage) -> list[float]:
     module = average.module
+    assert isinstance(module, Named)
     return [tensor.item() for tensor in (module.first.weight, module.second.weight, module.mean, module.count)]
 
 
