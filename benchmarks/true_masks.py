@@ -24,9 +24,9 @@ from ctcore.labels import SUBTYPE_NAMES
 from ctcore.nnunet.preparation.dataset import TrainingCase
 from stage2_multitask.labelled import crops_of
 
-JOB = Job("subtypes", "gap@published", "true-masks")
-"""Names the crops: those with pancreas and lesion, whatever its subtype."""
-PANCREAS, LESION = 1, 2
+JOB = Job("subtypes", "gap", "true-masks")
+"""Names the crops: the study's with pancreas and lesions alone."""
+PANCREAS, LESIONS = 4, (1, 2, 3)
 PERCENTILES = (0, 10, 25, 50, 75, 90, 100)
 TREES, LEAST_LEAF = 500, 3
 
@@ -71,7 +71,7 @@ def _cohort(study: Study, part: Part) -> tuple[npt.NDArray[np.float64], npt.NDAr
 def features_of(case: TrainingCase) -> npt.NDArray[np.float64] | None:
     """Returns a lesion's HU above the gland's median, their spread and its size; None without one."""
     image, label = read(case.image).array.astype(np.float64), read(case.label).array
-    lesion = label == LESION
+    lesion = np.isin(label, LESIONS)
     if not lesion.any():
         return None
     gland = float(np.median(image[label == PANCREAS])) if (label == PANCREAS).any() else 0.0

@@ -20,11 +20,12 @@ def case_of(folder: Path, hounsfield: np.ndarray, label: np.ndarray) -> Training
     return TrainingCase("a", folder / "image.nii.gz", folder / "label.nii.gz", "subtype0")
 
 
-def test_hounsfield_units_are_those_above_the_gland(tmp_path: Path) -> None:
+@pytest.mark.parametrize("subtype", [1, 2, 3])
+def test_hounsfield_units_are_those_above_the_gland(tmp_path: Path, subtype: int) -> None:
     label = np.zeros((5, 5, 6))
-    label[:, :, 0] = 1
-    label[1:4, 1:4, 2:5] = 2
-    hounsfield = np.select([label == 1, label == 2], [100, 70], -80)
+    label[:, :, 0] = 4
+    label[1:4, 1:4, 2:5] = subtype
+    hounsfield = np.select([label == 4, label == subtype], [100, 70], -80)
     hounsfield[2, 2, 3] = 43
     row = features_of(case_of(tmp_path, hounsfield, label))
     assert row is not None
@@ -36,4 +37,4 @@ def test_hounsfield_units_are_those_above_the_gland(tmp_path: Path) -> None:
 
 
 def test_a_crop_without_a_lesion(tmp_path: Path) -> None:
-    assert features_of(case_of(tmp_path, np.zeros((2, 3, 4)), np.ones((2, 3, 4)))) is None
+    assert features_of(case_of(tmp_path, np.zeros((2, 3, 4)), np.full((2, 3, 4), 4))) is None
