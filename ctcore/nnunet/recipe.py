@@ -128,7 +128,7 @@ class TrainingRecipe(BaseModel):
     epochs: Size
     iterations_per_epoch: Size = 250
     validation_iterations: Size = 50
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     learning_rate: Positive = 0.01
     weight_decay: Annotated[float, Field(ge=0)] = 3e-5
     schedule: Literal["poly", "cosine", "step"] = "poly"

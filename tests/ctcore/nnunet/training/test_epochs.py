@@ -88,6 +88,19 @@ def test_killed_and_continued_gives_the_same_bits(moment: str, number: int, root
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
+def test_every_optimizer_is_continued(optimizer: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def stop(done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    changes = {"optimizer": optimizer}
+    expected = weights_of(train_tiny(make_workspace(tmp_path_factory.mktemp("undisturbed")).root, changes))
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(root, changes, progress=stop)
+    assert weights_of(train_tiny(root, changes)) == expected
+
+
 def test_curves_are_continued(root: Path) -> None:
     assert exit_code_of(start(train_until, "write_checkpoint", 4, root)) == KILLED  # epoch 1 is on the curves, not kept
     time.sleep(1)  # TensorBoard orders files by the second

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
 from ctcore.nnunet.recipe import TrainingRecipe
 from ctcore.nnunet.training.optimisation import EpochSchedule, learning_rate, make_optimizer, make_schedule
@@ -44,6 +45,29 @@ def test_optimizers(recipe: MakeRecipe, name: str, kind: type[torch.optim.Optimi
     assert (group["lr"], group["weight_decay"]) == (0.125, 0.5)
     if name == "sgd":
         assert (group["momentum"], group["nesterov"]) == (0.99, True)
+
+
+def test_muon_takes_steps_of_one_length_in_every_direction(recipe: MakeRecipe) -> None:
+    weight, bias = torch.nn.Parameter(torch.zeros(16, 4, 3, 3, 3)), torch.nn.Parameter(torch.zeros(5))
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    bias.grad = torch.tensor([1.0, -2.0, 3.0, -4.0, 50.0])
+    settings = recipe(optimizer="muon", schedule="cosine", learning_rate=0.5, weight_decay=0.0, epochs=2)
+    optimizer = make_optimizer([weight, bias], settings)
+    make_schedule(optimizer, settings).step(1)
+    optimizer.step()
+    lengths = torch.linalg.svdvals(weight.detach().flatten(1))
+    assert lengths / 0.25 == pytest.approx(0.2 * math.sqrt(108), rel=0.3)  # 0.25 for each element, if it were AdamW
+    expected = 0.25 * 1.9  # Nesterov: 0.9 times the bias-corrected mean and the gradient itself
+    assert bias.detach() == pytest.approx([-expected, expected, -expected, expected, -expected], rel=1e-3)
+
+
+def test_the_poly_schedule_is_nnunets(recipe: MakeRecipe) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = PolyLRScheduler(optimizer, 0.5, 7)
+    for epoch in range(7):
+        theirs.step(epoch)
+        expected = optimizer.param_groups[0]["lr"]
+        assert learning_rate(recipe(schedule="poly", learning_rate=0.5, epochs=7), epoch) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("schedule", ["poly", "cosine", "step"])
