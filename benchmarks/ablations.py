@@ -35,8 +35,8 @@ TRAINED: Mapping[str, Sequence[str]] = {
     "class-weights-equal": ("class_loss.weights=equal",),
     "cases-balanced": ("patches.cases=balanced",),
     "mirrored": ("mirror=true",),
-    "rate-a-third": ("learning_rate=1.7e-3",),
-    "adamw": ("optimizer=adamw", "learning_rate=3e-3"),
+    "rate-a-third": ("learning_rate=1e-3",),
+    "muon": ("optimizer=muon",),
 }
 """Runs that are trained, by the fields that they change."""
 

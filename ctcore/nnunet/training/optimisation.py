@@ -32,13 +32,8 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], recipe: TrainingRec
     return kind(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, recipe: TrainingRecipe) -> EpochSchedule:
-    """Returns the recipe's schedule; its `step(epoch)` sets the rate, which no earlier step influences."""
-    return EpochSchedule(optimizer, recipe)
-
-
 class EpochSchedule:
-    """Learning rate as a pure function of the epoch, with the `step(epoch)` that nnU-Net calls."""
+    """The recipe's schedule: the rate as a pure function of the epoch, with the `step(epoch)` that nnU-Net calls."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, recipe: TrainingRecipe) -> None:
         self.optimizer = optimizer

@@ -26,7 +26,7 @@ from ctcore.nnunet.training.figures import hard_counts
 from ctcore.nnunet.training.instance_norm import keep_channels_innermost
 from ctcore.nnunet.training.losses import change_loss, leave_out_coarsest
 from ctcore.nnunet.training.moving_average import MovingAverage
-from ctcore.nnunet.training.optimisation import make_optimizer, make_schedule
+from ctcore.nnunet.training.optimisation import EpochSchedule, make_optimizer
 from ctcore.nnunet.training.precision import Precision, autocast, compute_type, full_precision, gradient_scaler
 from ctcore.nnunet.training.seeds import Purpose, seed_generators
 
@@ -145,7 +145,7 @@ class RecipeTrainer(EpochTrainer):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """Returns the recipe's optimiser and learning-rate schedule."""
         optimizer = make_optimizer(self.network.parameters(), self.recipe)
-        return optimizer, make_schedule(optimizer, self.recipe)
+        return optimizer, EpochSchedule(optimizer, self.recipe)
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(  # noqa: N802 - nnU-Net's name
         self,

@@ -10,7 +10,7 @@ import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
 from ctcore.nnunet.recipe import TrainingRecipe
-from ctcore.nnunet.training.optimisation import EpochSchedule, learning_rate, make_optimizer, make_schedule
+from ctcore.nnunet.training.optimisation import EpochSchedule, learning_rate, make_optimizer
 
 MakeRecipe = Callable[..., TrainingRecipe]
 
@@ -53,7 +53,7 @@ def test_muon_takes_steps_of_one_length_in_every_direction(recipe: MakeRecipe) -
     bias.grad = torch.tensor([1.0, -2.0, 3.0, -4.0, 50.0])
     settings = recipe(optimizer="muon", schedule="cosine", learning_rate=0.5, weight_decay=0.0, epochs=2)
     optimizer = make_optimizer([weight, bias], settings)
-    make_schedule(optimizer, settings).step(1)
+    EpochSchedule(optimizer, settings).step(1)
     optimizer.step()
     lengths = torch.linalg.svdvals(weight.detach().flatten(1))
     assert lengths / 0.25 == pytest.approx(0.2 * math.sqrt(108), rel=0.3)  # 0.25 for each element, if it were AdamW
@@ -76,7 +76,7 @@ def test_a_rate_does_not_depend_on_the_epochs_before(recipe: MakeRecipe, schedul
 
     def rate_at_three(before: tuple[int, ...]) -> float:
         optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], settings)
-        made = make_schedule(optimizer, settings)
+        made = EpochSchedule(optimizer, settings)
         for epoch in (*before, 3):
             made.step(epoch)
         return float(optimizer.param_groups[0]["lr"])
